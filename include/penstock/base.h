@@ -1,0 +1,98 @@
+/*
+ * base.h - leaf code that every layer may use: log, clocks, ids, checksums, hashes, counters.
+ *
+ * Any thread may call anything here unless said otherwise. Nothing allocates after log_open().
+ */
+#ifndef PENSTOCK_BASE_H
+#define PENSTOCK_BASE_H
+
+#include "penstock/bytes.h"
+#include "penstock/status.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* ---- log: one line an event worth knowing, to standard error --------------------------------- */
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+/* Call once, before other threads start; may be called again to change both. */
+void log_open(enum log_format format, enum log_level least);
+
+/* The filter is inline, so that a level that is off costs one compare. */
+extern enum log_level log_least;
+
+/* Writes one line in one write(2): time, level, area, message. Never the contents of events, tokens
+ * or DSN passwords. Lines longer than 2 KB are cut. */
+void log_write(enum log_level level, const char *area, const char *format, ...) printf_like(3, 4);
+
+#define log_at(level, area, ...)                                                                   \
+    do {                                                                                           \
+        if ((level) >= log_least) {                                                                \
+            log_write((level), (area), __VA_ARGS__);                                               \
+        }                                                                                          \
+    } while (0)
+#define log_debug(area, ...) log_at(LOG_DEBUG, area, __VA_ARGS__)
+#define log_info(area, ...)  log_at(LOG_INFO, area, __VA_ARGS__)
+#define log_warn(area, ...)  log_at(LOG_WARN, area, __VA_ARGS__)
+#define log_error(area, ...) log_at(LOG_ERROR, area, __VA_ARGS__)
+
+/* ---- clocks ---------------------------------------------------------------------------------- */
+
+int64_t clock_unix_us(void);      /* wall clock, microseconds since 1970 */
+int64_t clock_monotonic_us(void); /* never goes back */
+
+/* ---- ids ------------------------------------------------------------------------------------- */
+
+#define UUID_BYTES 16
+#define UUID_TEXT_BYTES 36 /* without a terminating zero */
+
+/*
+ * Makes UUIDv7 (RFC 9562, method 1 of section 6.2: the 12 bits after the milliseconds, and the first
+ * bits behind them, are a counter, so that ids of one generator ascend). One generator a thread.
+ */
+struct uuid_generator {
+    uint64_t state[2]; /* xoroshiro-style random state, seeded from getrandom(2) */
+    int64_t last_ms;
+    uint32_t counter;
+};
+void uuid_generator_init(struct uuid_generator *generator);
+void uuid_generate(struct uuid_generator *generator, int64_t unix_us, uint8_t out[UUID_BYTES]);
+void uuid_format(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES]);
+/* Accepts what PostgreSQL accepts: any case, braces, hyphens after any group of four digits. */
+bool uuid_parse(struct span text, uint8_t out[UUID_BYTES]);
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4). Pass 0 to begin, the last result to go on. Uses the
+ * processor's instruction where there is one. */
+uint32_t crc32c(uint32_t crc, const void *data, size_t size);
+
+/* FNV-1a, 64 bits: for names and channels in our own tables, never for anything a peer can gain by
+ * colliding. `hash_keyed` is SipHash-1-3 under a key drawn at start, for tables that clients fill. */
+uint64_t hash_name(struct span name);
+uint64_t hash_keyed(struct span bytes);
+
+/* ---- counters -------------------------------------------------------------------------------- */
+
+/* Adds with relaxed order: counters are read by /metrics only and order nothing. */
+typedef _Atomic uint64_t counter;
+
+static inline void counter_add(counter *c, uint64_t n)
+{
+    atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
+
+static inline uint64_t counter_read(const counter *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* Per stream: received = committed + duplicates + dead_lettered + pending (DESIGN section 4).
+ * `received` is counted when the ring took the event; what was refused was never received. */
+struct stream_account {
+    counter received, committed, duplicates, dead_lettered, refused;
+};
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * config.h - every setting: one table with type, unit, default, bounds and help, from which the file
+ * parser, environment, flags, `--help` and the reference page are made.
+ *
+ * Order of precedence: default < file < environment < flag. A key `batch_rows` is
+ * `PENSTOCK_BATCH_ROWS` in the environment and `--batch-rows` as a flag. `database_url` also reads
+ * DATABASE_URL. Unknown keys are errors with file and line.
+ *
+ * Thread: main, before others start; afterwards everybody reads.
+ */
+#ifndef PENSTOCK_CONFIG_H
+#define PENSTOCK_CONFIG_H
+
+#include "penstock/base.h"
+#include "penstock/loop.h"
+#include "penstock/record.h"
+
+#define STREAMS_MAX 64
+
+struct stream_settings {
+    char *name, *table;
+    char *channels[EVENT_CHANNELS_MAX];
+    size_t channel_count;
+};
+
+/* All strings are owned; sizes in bytes, times as named. */
+struct settings {
+    char *listen; /* "host:port" */
+    bool trusted_network; /* allow a listen address that is not loopback */
+    char *database_url, *listen_url; /* listen_url "": same as database_url */
+    char *data_dir;
+    char *node; /* "": drawn at the first start and kept in data_dir */
+    uint64_t edge_threads; /* 0: 1 for up to 2 cores, else half the cores */
+    uint64_t lanes;
+    int loop; /* enum loop_engine */
+    uint64_t message_bytes, message_events, message_frames;
+    uint64_t channels; /* per connection */
+    uint64_t connections;  /* per edge thread */
+    uint64_t inflight;     /* unanswered publishes per connection */
+    uint64_t receive_bytes; /* per edge thread: memory for messages that come in pieces */
+    uint64_t send_bytes;    /* per connection: answers waiting for a slow client */
+    uint64_t heartbeat_s, handshake_s, drain_ms;
+    uint64_t ring_bytes;
+    uint64_t journal_segment_bytes, journal_bytes, lane_memory_bytes;
+    uint64_t batch_rows, batch_bytes, prepared_rows;
+    uint64_t window_bytes;
+    uint64_t connect_timeout_ms, statement_timeout_ms;
+    int log_format, log_level;
+    struct stream_settings streams[STREAMS_MAX];
+    size_t stream_count;
+};
+
+/* Defaults, then `file` (NULL: none), then environment, then flags of the form --key=value or
+ * --key value in argv[first …]. Fails with BAD_CONFIG, naming file and line, variable or flag. */
+enum status settings_load(struct settings *out, const char *file, int argc, char **argv, int first,
+                          struct problem *problem) must_use;
+void settings_fini(struct settings *settings);
+/* For --help and the reference page: one block a key. */
+void settings_print_help(void *stdio_file);
+void settings_print_reference(void *stdio_file); /* a commented configuration file */
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * edge.h - sockets: WebSocket sessions, HTTP pages, limits. The only stage that knows libwebsockets.
+ *
+ * An edge is one thread with its own listening socket (SO_REUSEPORT), its own libwebsockets context
+ * on its own libev loop, and its own sessions. It meets the lanes on rings (records out, receipts
+ * in) and the feed on the window.
+ *
+ * Life of a publish: bytes arrive → one whole message (wire.h) → each event is encoded into the
+ * lane's ring (stream.h) → receipt → `ack`. Life of a push: the feed rings the bell → the reader
+ * advances → cursors become ready → sockets become writable → `events`.
+ *
+ * Threads: edge_open/close are main's; edge_run is the edge's own; edge_stop may be called by any.
+ */
+#ifndef PENSTOCK_EDGE_H
+#define PENSTOCK_EDGE_H
+
+#include "penstock/config.h"
+#include "penstock/node.h"
+#include "penstock/ring.h"
+#include "penstock/stream.h"
+#include "penstock/window.h"
+
+struct edge;
+
+struct edge_options {
+    unsigned index;
+    const struct settings *settings;
+    const struct stream_set *streams;
+    struct node *node;
+    struct window *window;
+    struct doorbell *bell;   /* rung by lanes (receipts, room in a ring) and by the feed */
+    struct ring **to_lane;   /* [node->lane_count] this edge produces */
+    struct ring **from_lane; /* [node->lane_count] this edge consumes */
+    struct doorbell **lane_bells;
+    bool is_development; /* `penstock dev`: shows the try-it page */
+};
+
+/* Binds and listens. ADDRESS_IN_USE and the like come from here, as one plain sentence. */
+enum status edge_open(const struct edge_options *options, struct edge **out,
+                      struct problem *problem) must_use;
+/* Serves until edge_stop(). */
+void edge_run(struct edge *edge);
+/* Stops accepting, closes sessions with 1001 spread over drain_ms, then edge_run() returns. */
+void edge_stop(struct edge *edge);
+void edge_close(struct edge *edge); /* accepts NULL */
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * journal.h - makes records durable before anybody is told, and gives them back after a crash.
+ *
+ * One journal a lane: a folder of segments, zero-written in advance and recycled, each a header and
+ * a run of frames. A frame is what was written by one durable write: a group of records, checksummed,
+ * padded to 4096 bytes, numbered by a sequence that has no gaps. The sequence number of the last
+ * committed frame is the lane's checkpoint in PostgreSQL (penstock.batch.position).
+ *
+ * Life of a record:
+ *   1. journal_append() copies it into the open group, in an arena of aligned memory;
+ *   2. journal_flush() seals the group into a frame and starts its write, when none is under way;
+ *      what arrives meanwhile is the next group;
+ *   3. the write is durable: on_durable() says so, in order;
+ *   4. journal_read() lends the frames to the committer, from the arena, or from disk when memory
+ *      was too short to keep them (PostgreSQL slow or away, or a replay at start-up);
+ *   5. journal_release() says that PostgreSQL has them: the memory is free, and segments wholly
+ *      behind are recycled.
+ *
+ * How it fails: a write that fails is never tried again, because what the disk then holds is
+ * unknown; on_failed() is called once, and nothing is acknowledged afterwards.
+ *
+ * Thread: the lane's.
+ */
+#ifndef PENSTOCK_JOURNAL_H
+#define PENSTOCK_JOURNAL_H
+
+#include "penstock/loop.h"
+#include "penstock/record.h"
+
+struct journal;
+
+struct frame {
+    uint64_t sequence; /* from 1 */
+    uint32_t records;  /* all kinds */
+    uint32_t events;
+    struct span body;  /* records, back to back */
+};
+
+struct journal_options {
+    const char *folder; /* "<data_dir>/journal/lane-0"; made when missing */
+    const char *node;   /* a segment of another node or lane is refused */
+    uint32_t lane;
+    size_t segment_bytes; /* a multiple of 4096, room for at least two of the largest frames */
+    uint64_t bytes_max;   /* disk quota of this lane; at least two segments */
+    size_t arena_bytes;   /* memory for frames that wait for PostgreSQL; power of two */
+    struct loop *loop;
+    void (*on_durable)(void *owner, const struct frame *frame); /* lends the frame for the call */
+    void (*on_failed)(void *owner, const struct problem *problem);
+    /* Called for each schema that a segment must carry: writes its body (stream.h schema_write()). */
+    bool (*write_schema)(void *owner, uint64_t schema_key, struct writer *out);
+    void *owner;
+};
+
+/*
+ * Opens or makes the folder, locks it (BAD_JOURNAL when another process holds it), reads all
+ * segments, cuts a torn tail. Damage before the tail fails with BAD_JOURNAL, naming file and offset.
+ * What is found can be read at once with journal_read().
+ */
+enum status journal_open(const struct journal_options *options, struct journal **out,
+                         struct problem *problem) must_use;
+void journal_close(struct journal *journal); /* accepts NULL; no write may be under way */
+
+/* PostgreSQL's checkpoint, once known, before the first append: frames up to it are released, and
+ * numbering goes on behind both. */
+enum status journal_start(struct journal *journal, uint64_t checkpoint,
+                          struct problem *problem) must_use;
+
+enum journal_answer { JOURNAL_TAKEN, JOURNAL_FULL };
+/* Copies one whole record (record.h) into the open group. FULL: the quota or the group is full for
+ * now; nothing was taken. */
+enum journal_answer journal_append(struct journal *journal, struct span record);
+void journal_flush(struct journal *journal);
+
+/* The frame with this sequence number, if it is durable. `*out` borrows until journal_release() of
+ * it, or until journal_read_done(). EMPTY: not durable yet, or not written. */
+enum journal_read_answer { JOURNAL_FRAME, JOURNAL_EMPTY, JOURNAL_READ_FAILED };
+enum journal_read_answer journal_read(struct journal *journal, uint64_t sequence,
+                                      struct frame *out, struct problem *problem) must_use;
+/* Nothing that journal_read() lent is in use any more; frames may leave memory again. */
+void journal_read_done(struct journal *journal);
+void journal_release(struct journal *journal, uint64_t through_sequence);
+
+/* Schema bodies found in segments at journal_open(), for replay. */
+void journal_each_schema(struct journal *journal,
+                         void (*visit)(void *owner, struct span body), void *owner);
+
+struct journal_figures {
+    uint64_t first_sequence; /* oldest frame not released; 0: none */
+    uint64_t durable_sequence;
+    uint64_t bytes_used, bytes_max; /* disk */
+    uint64_t frames, bytes;         /* written since the start */
+    bool direct;                    /* O_DIRECT was granted */
+    bool writing;
+};
+void journal_figures(const struct journal *journal, struct journal_figures *out);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * stream.h - a stream is a name for a table: what its columns are, which events fit, how an event
+ * becomes a COPY row and who hears of it.
+ *
+ * Pure: a description of the table goes in (store.h reads it from the catalog), verdicts and bytes
+ * come out. A `struct stream` is built once, never changes, and is read by all edges; a table that
+ * was altered makes a new one.
+ *
+ *   table_description ──stream_create()──► stream ──stream_encode_event()──► event_header, row, push
+ *        (catalog)                           │
+ *                                            └──schema_write()──► the journal ──schema_read()──► schema
+ */
+#ifndef PENSTOCK_STREAM_H
+#define PENSTOCK_STREAM_H
+
+#include "penstock/base.h"
+#include "penstock/record.h"
+#include "penstock/wire.h"
+
+#define NAME_BYTES_MAX 63   /* PostgreSQL identifiers: NAMEDATALEN - 1 */
+#define COLUMNS_MAX 1600    /* PostgreSQL: MaxHeapAttributeNumber */
+
+/* ---- what the catalog says ------------------------------------------------------------------- */
+
+struct column_description {
+    char name[NAME_BYTES_MAX + 1];
+    uint32_t type_oid;                  /* the column's declared type (a domain's own oid, say) */
+    char type_name[NAME_BYTES_MAX + 1]; /* base type, domains resolved; for arrays: of an element */
+    char type_schema[NAME_BYTES_MAX + 1];
+    uint32_t base_oid;   /* oid of that base type (for arrays: of the element's base type) */
+    uint32_t array_oid;  /* oid of the base array type; 0: not an array */
+    int32_t type_modifier; /* atttypmod, or the domain's; -1: none */
+    char type_kind;        /* pg_type.typtype of the base type: 'b' base, 'e' enum, 'c' composite … */
+    bool is_domain;
+    bool not_null; /* the column's or its domain's */
+    char identity; /* pg_attribute.attidentity: 0, 'a' (always), 'd' (by default) */
+    bool generated;
+    uint16_t key_position;      /* in the primary key, from 1; 0: not part of it */
+    char *default_expression;   /* pg_get_expr(), or NULL; owns */
+    char default_volatility;    /* the least stable function in it: 'i', 's', 'v'; 0 without default */
+    char *default_value;        /* evaluated once, as text, where it is immutable; else NULL; owns */
+    char **enum_labels;         /* owns; NULL-terminated; NULL: no enum */
+};
+
+struct table_description {
+    char schema[NAME_BYTES_MAX + 1];
+    char name[NAME_BYTES_MAX + 1];
+    char relation_kind; /* pg_class.relkind: 'r' table, 'p' partitioned */
+    struct column_description *columns; /* owns */
+    size_t column_count;
+};
+void table_description_fini(struct table_description *table); /* accepts the half-built */
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+struct stream_options {
+    struct span name;               /* 1 to 63 of a-z 0-9 _ - */
+    const struct span *channels;    /* templates: "user:{userId}", "stream:behavior" */
+    size_t channel_count;           /* at most EVENT_CHANNELS_MAX */
+};
+
+struct stream;
+
+/*
+ * Fails with BAD_CONFIG (a template names no column, a column in a template can be NULL: the channel
+ * is then left out for that event, no failure) or BAD_DATABASE (a required column that can neither
+ * be given nor computed). Copies what it needs of `table` and `options`.
+ */
+enum status stream_create(const struct stream_options *options,
+                          const struct table_description *table, struct stream **out,
+                          struct problem *problem) must_use;
+void stream_destroy(struct stream *stream); /* accepts NULL */
+
+struct span stream_name(const struct stream *stream);
+/* The same for the same name, table, columns, types and format; never 0. Goes into records. */
+uint64_t stream_schema_key(const struct stream *stream);
+bool stream_is_pushed(const struct stream *stream); /* has channels */
+
+/* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
+ * "fields":[{"name","type","required","default",…}],"channels":[…]}. */
+void stream_describe(const struct stream *stream, struct writer *out);
+
+/* Per edge thread: the values of one event while it is read, and scratch; reserved once. */
+struct encode_context;
+enum status encode_context_create(size_t message_bytes_max, struct encode_context **out,
+                                  struct problem *problem) must_use;
+void encode_context_destroy(struct encode_context *context); /* accepts NULL */
+
+/*
+ * Reads the fields of the event that events_next() entered, validates them, and writes event_header,
+ * row and push (record.h). Fails with INVALID_EVENT; `problem` names the field and the rule (the
+ * caller adds the index). When `out->full` is set on OK, the event did not fit: discard the message.
+ */
+enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
+                                struct encode_context *context, int64_t arrival_us,
+                                struct writer *out, struct problem *problem) must_use;
+
+/* A set of streams by name: immutable, shared by all edges. Borrows the streams. */
+struct stream_set {
+    struct stream **streams;
+    struct stream_account *accounts; /* one for each stream, same index */
+    size_t count;
+};
+/* Index in the set, or -1. */
+int stream_find(const struct stream_set *set, struct span name);
+
+/* ---- schemas: what a committer needs to know of rows that are already encoded ----------------- */
+
+struct schema_column {
+    char name[NAME_BYTES_MAX + 1];
+    uint32_t type_oid;
+};
+
+struct schema {
+    uint64_t key;
+    char stream[NAME_BYTES_MAX + 1];
+    char table_schema[NAME_BYTES_MAX + 1], table_name[NAME_BYTES_MAX + 1];
+    bool binary;  /* rows are COPY BINARY tuples; otherwise lines of COPY text */
+    bool pushed;  /* events may have a push */
+    bool uuid_key; /* the primary key is one uuid column, and event_header.id is its value */
+    uint16_t column_count;
+    uint16_t key_count; /* primary key columns; 0: duplicates cannot be told */
+    struct schema_column *columns;      /* owns */
+    uint16_t *key_columns;              /* owns; indexes into columns */
+};
+
+void schema_write(const struct stream *stream, struct writer *out);
+/* Owns what it allocates until schema_fini(). BAD_JOURNAL when the bytes are no schema. */
+enum status schema_read(struct span bytes, struct schema *out, struct problem *problem) must_use;
+void schema_fini(struct schema *schema);
+
+#endif
