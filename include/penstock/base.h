@@ -17,21 +17,21 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
-/* Call once, before other threads start; may be called again to change both. */
+/* Call once, before other threads start; may be called again, at any time, to change both. */
 void log_open(enum log_format format, enum log_level least);
 
 /* The filter is inline, so that a level that is off costs one compare. */
-extern enum log_level log_least;
+extern _Atomic(enum log_level) log_least;
 
 /* Writes one line in one write(2): time, level, area, message. Never the contents of events, tokens
  * or DSN passwords. Lines longer than 2 KB are cut. */
 void log_write(enum log_level level, const char *area, const char *format, ...) printf_like(3, 4);
 
-#define log_at(level, area, ...)                                                                   \
-    do {                                                                                           \
-        if ((level) >= log_least) {                                                                \
-            log_write((level), (area), __VA_ARGS__);                                               \
-        }                                                                                          \
+#define log_at(level, area, ...)                                                 \
+    do {                                                                         \
+        if ((level) >= atomic_load_explicit(&log_least, memory_order_relaxed)) { \
+            log_write((level), (area), __VA_ARGS__);                             \
+        }                                                                        \
     } while (0)
 #define log_debug(area, ...) log_at(LOG_DEBUG, area, __VA_ARGS__)
 #define log_info(area, ...)  log_at(LOG_INFO, area, __VA_ARGS__)
@@ -45,12 +45,13 @@ int64_t clock_monotonic_us(void); /* never goes back */
 
 /* ---- ids ------------------------------------------------------------------------------------- */
 
-#define UUID_BYTES 16
+#define UUID_BYTES      16
 #define UUID_TEXT_BYTES 36 /* without a terminating zero */
 
 /*
- * Makes UUIDv7 (RFC 9562, method 1 of section 6.2: the 12 bits after the milliseconds, and the first
- * bits behind them, are a counter, so that ids of one generator ascend). One generator a thread.
+ * Makes UUIDv7 (RFC 9562, method 1 of section 6.2: the 12 bits after the milliseconds, and the
+ * first bits behind them, are a counter, so that ids of one generator ascend). One generator a
+ * thread.
  */
 struct uuid_generator {
     uint64_t state[2]; /* xoroshiro-style random state, seeded from getrandom(2) */
@@ -70,7 +71,8 @@ bool uuid_parse(struct span text, uint8_t out[UUID_BYTES]);
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
 /* FNV-1a, 64 bits: for names and channels in our own tables, never for anything a peer can gain by
- * colliding. `hash_keyed` is SipHash-1-3 under a key drawn at start, for tables that clients fill. */
+ * colliding. `hash_keyed` is SipHash-1-3 under a key drawn at start, for tables that clients fill.
+ */
 uint64_t hash_name(struct span name);
 uint64_t hash_keyed(struct span bytes);
 

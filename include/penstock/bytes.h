@@ -1,9 +1,9 @@
 /*
  * bytes.h - the two types through which all bytes pass: a range, and a range with a write cursor.
  *
- * A span borrows; who owns the bytes is said where a span is handed over. A writer fills memory that
- * somebody else owns and never grows it: what does not fit sets `full`, and the caller asks once, at
- * the end, instead of after every byte.
+ * A span borrows; who owns the bytes is said where a span is handed over. A writer fills memory
+ * that somebody else owns and never grows it: what does not fit sets `full`, and the caller asks
+ * once, at the end, instead of after every byte.
  *
  *     start           next                 end
  *     |.. written ....|.... room ..........|

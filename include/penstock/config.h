@@ -1,6 +1,6 @@
 /*
- * config.h - every setting: one table with type, unit, default, bounds and help, from which the file
- * parser, environment, flags, `--help` and the reference page are made.
+ * config.h - every setting: one table with type, unit, default, bounds and help, from which the
+ * file parser, environment, flags, `--help` and the reference page are made.
  *
  * Order of precedence: default < file < environment < flag. A key `batch_rows` is
  * `PENSTOCK_BATCH_ROWS` in the environment and `--batch-rows` as a flag. `database_url` also reads
@@ -25,18 +25,18 @@ struct stream_settings {
 
 /* All strings are owned; sizes in bytes, times as named. */
 struct settings {
-    char *listen; /* "host:port" */
-    bool trusted_network; /* allow a listen address that is not loopback */
+    char *listen;                    /* "host:port" */
+    bool trusted_network;            /* allow a listen address that is not loopback */
     char *database_url, *listen_url; /* listen_url "": same as database_url */
     char *data_dir;
-    char *node; /* "": drawn at the first start and kept in data_dir */
+    char *node;            /* "": drawn at the first start and kept in data_dir */
     uint64_t edge_threads; /* 0: 1 for up to 2 cores, else half the cores */
     uint64_t lanes;
     int loop; /* enum loop_engine */
     uint64_t message_bytes, message_events, message_frames;
-    uint64_t channels; /* per connection */
-    uint64_t connections;  /* per edge thread */
-    uint64_t inflight;     /* unanswered publishes per connection */
+    uint64_t channels;      /* per connection */
+    uint64_t connections;   /* per edge thread */
+    uint64_t inflight;      /* unanswered publishes per connection */
     uint64_t receive_bytes; /* per edge thread: memory for messages that come in pieces */
     uint64_t send_bytes;    /* per connection: answers waiting for a slow client */
     uint64_t heartbeat_s, handshake_s, drain_ms;

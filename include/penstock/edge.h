@@ -1,5 +1,6 @@
 /*
- * edge.h - sockets: WebSocket sessions, HTTP pages, limits. The only stage that knows libwebsockets.
+ * edge.h - sockets: WebSocket sessions, HTTP pages, limits. The only stage that knows
+ * libwebsockets.
  *
  * An edge is one thread with its own listening socket (SO_REUSEPORT), its own libwebsockets context
  * on its own libev loop, and its own sessions. It meets the lanes on rings (records out, receipts
@@ -38,6 +39,8 @@ struct edge_options {
 /* Binds and listens. ADDRESS_IN_USE and the like come from here, as one plain sentence. */
 enum status edge_open(const struct edge_options *options, struct edge **out,
                       struct problem *problem) must_use;
+/* The port it listens on: what the system chose, when `listen` names port 0. Before edge_stop(). */
+uint16_t edge_port(const struct edge *edge);
 /* Serves until edge_stop(). */
 void edge_run(struct edge *edge);
 /* Stops accepting, closes sessions with 1001 spread over drain_ms, then edge_run() returns. */

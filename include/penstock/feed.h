@@ -4,8 +4,8 @@
  *
  * Where batches come from, cheapest first: a lane of this node hands over the bytes it has just
  * committed; a NOTIFY carries small batches inlined; the log (penstock.batch, penstock.payload) has
- * them all. Offsets have no gaps, so the feed knows which batch must come next, and asks the log for it
- * when nobody has brought it in time.
+ * them all. Offsets have no gaps, so the feed knows which batch must come next, and asks the log
+ * for it when nobody has brought it in time.
  *
  * Threads: feed_open/close are main's, feed_run the feed's own, feed_offer the lanes', feed_stop
  * anybody's.

@@ -8,12 +8,12 @@
 
 #include "penstock/base.h"
 
-#define LANES_MAX 16
-#define EDGES_MAX 32
+#define LANES_MAX           16
+#define EDGES_MAX           32
 #define NODE_NAME_BYTES_MAX 40
 
 struct lane_state {
-    _Atomic bool database_ready;   /* the lane: connected, checkpoint read */
+    _Atomic bool database_ready; /* the lane: connected, checkpoint read */
     counter batches, rows, frames, journal_bytes, reconnects, retries;
     _Atomic uint64_t durable_sequence, committed_sequence;
     _Atomic uint64_t journal_used, journal_quota;
@@ -29,8 +29,8 @@ struct node {
     char name[NODE_NAME_BYTES_MAX + 1];
     char epoch[UUID_TEXT_BYTES + 1]; /* read at start; a change is fatal (main) */
     unsigned edge_count, lane_count;
-    const char *loop_engine; /* for /metrics */
-    _Atomic bool draining;      /* main */
+    const char *loop_engine;     /* for /metrics */
+    _Atomic bool draining;       /* main */
     _Atomic bool journal_failed; /* a lane: nothing is acknowledged any more */
     _Atomic bool listening;      /* the feed: LISTEN is up and the window is at the head */
     struct lane_state lanes[LANES_MAX];

@@ -11,8 +11,9 @@
  *     push:  | u8 channels | u8 size, bytes … of each channel | data: JSON object text |
  *
  * A push of size 0 means that nobody hears of the event. A RECORD_SCHEMA has a body made by
- * schema_write() (stream.h) and no events; it precedes, in each segment, the first record that names
- * its key, so that a journal can be replayed by a process that has never seen the configuration.
+ * schema_write() (stream.h) and no events; it precedes, in each segment, the first record that
+ * names its key, so that a journal can be replayed by a process that has never seen the
+ * configuration.
  */
 #ifndef PENSTOCK_RECORD_H
 #define PENSTOCK_RECORD_H
@@ -20,11 +21,11 @@
 #include "penstock/base.h"
 #include "penstock/bytes.h"
 
-#define RECORD_ALIGN 8
-#define MESSAGE_ID_BYTES_MAX 64    /* a message id, as JSON text, quotes included */
-#define CHANNEL_BYTES_MAX 200      /* a channel name; fits the u8 of a push */
-#define EVENT_CHANNELS_MAX 8       /* channels that one event can go to */
-#define RECORD_BYTES_MAX (4u << 20) /* header to padding; one record must fit one journal frame */
+#define RECORD_ALIGN         8
+#define MESSAGE_ID_BYTES_MAX 64         /* a message id, as JSON text, quotes included */
+#define CHANNEL_BYTES_MAX    200        /* a channel name; fits the u8 of a push */
+#define EVENT_CHANNELS_MAX   8          /* channels that one event can go to */
+#define RECORD_BYTES_MAX     (4u << 20) /* header to padding; one record must fit one journal frame */
 
 enum record_kind { RECORD_EVENTS = 1, RECORD_SCHEMA = 2 };
 
@@ -67,7 +68,8 @@ struct event_view {
 struct record_cursor {
     struct record_header header;
     struct span id;
-    const uint8_t *next, *end;
+    const uint8_t *next, *end; /* of a RECORD_SCHEMA: its body, padding included */
+    uint32_t events_left;
 };
 
 /* Opens the record at the front of `bytes`. False when it is not whole or its sizes contradict. */
@@ -75,7 +77,7 @@ bool record_open(struct span bytes, struct record_cursor *out);
 /* The next event; false at the end, or when sizes contradict (`cursor->next` is then NULL). */
 bool record_next(struct record_cursor *cursor, struct event_view *out);
 
-/* Splits a push into channels and data. False when sizes contradict. */
+/* Splits a push into channels and data; one of size 0 has neither. False when sizes contradict. */
 struct push_view {
     unsigned channel_count;
     struct span channels[EVENT_CHANNELS_MAX];
@@ -100,6 +102,6 @@ struct receipt {
     uint64_t offset; /* of the first event stored, with ACK_COMMITTED; 0: none */
 };
 
-_Static_assert(sizeof(struct receipt) == 48, "a multiple of RECORD_ALIGN");
+_Static_assert(sizeof(struct receipt) == 40, "a multiple of RECORD_ALIGN");
 
 #endif

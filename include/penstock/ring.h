@@ -30,6 +30,24 @@
 
 #define CACHE_LINE_BYTES 64
 
+/*
+ * Orders what this thread wrote before it against what it reads after it; only a fence on the other
+ * side completes it, so each use names its partner. gcc warns that ThreadSanitizer does not model
+ * fences: nothing that it checks rests on them. Bytes are handed over by release and acquire; the
+ * fences only keep a wake-up from being lost.
+ */
+static inline void fence_full(void)
+{
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+    atomic_thread_fence(memory_order_seq_cst);
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+}
+
 struct ring {
     alignas(CACHE_LINE_BYTES) uint8_t *data; /* owns 2 * size bytes of address space */
     uint64_t size;                           /* a power of two, at least a page */
@@ -39,6 +57,9 @@ struct ring {
 
     alignas(CACHE_LINE_BYTES) _Atomic uint64_t head; /* written by the consumer */
     uint64_t tail_seen;                              /* the consumer's copy of tail */
+
+    /* The producer found too little room and wants to hear of it; rarely written by either side. */
+    alignas(CACHE_LINE_BYTES) _Atomic bool starved;
 };
 
 /* `size` bytes, rounded up to a power of two and a page. Owns its mapping until ring_fini().
@@ -51,7 +72,8 @@ static inline uint8_t *ring_reserve(struct ring *ring, size_t least, size_t *out
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     if (ring->size - (tail - ring->head_seen) < least) {
-        /* Pairs with the release in ring_release(): the consumer has finished reading those bytes. */
+        /* Pairs with the release in ring_release(): the consumer has finished reading those bytes.
+         */
         ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
         if (ring->size - (tail - ring->head_seen) < least) {
             return NULL;
@@ -88,6 +110,24 @@ static inline void ring_release(struct ring *ring, size_t size)
     atomic_store_explicit(&ring->head, head + size, memory_order_release);
 }
 
+/* The producer found too little room, will look again, and if there is still too little, goes away
+ * until its doorbell is rung. */
+static inline void ring_starve(struct ring *ring)
+{
+    atomic_store_explicit(&ring->starved, true, memory_order_relaxed);
+    /* Pairs with the fence in ring_take_starved(): either we see the new head when we look again,
+     * or the consumer sees the flag. */
+    fence_full();
+}
+
+/* The consumer asks after ring_release(): is the producer waiting for room? Then ring its bell. */
+static inline bool ring_take_starved(struct ring *ring)
+{
+    fence_full(); /* pairs with the one in ring_starve() */
+    return atomic_load_explicit(&ring->starved, memory_order_relaxed) &&
+           atomic_exchange_explicit(&ring->starved, false, memory_order_relaxed);
+}
+
 /*
  * A doorbell wakes a thread that sleeps in a loop on `fd` (an eventfd). Rings are coalesced: a
  * producer that finds the bell already rung, or the sleeper awake, makes no system call.
@@ -98,6 +138,7 @@ static inline void ring_release(struct ring *ring, size_t size)
 struct doorbell {
     int fd;             /* owns; non-blocking, close-on-exec */
     _Atomic bool armed; /* the sleeper is, or is about to be, asleep */
+    uint64_t owed; /* the sleeper's: rings that were or will be written to fd, and not yet read */
 };
 
 enum status doorbell_init(struct doorbell *bell, struct problem *problem) must_use;

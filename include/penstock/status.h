@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define must_use __attribute__((warn_unused_result))
+#define must_use                         __attribute__((warn_unused_result))
 #define printf_like(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
 
 /* Whose move it is. */
@@ -32,30 +32,30 @@ enum status_class {
  * The one list. The third column is the word that the protocol uses as `code` in an `error`
  * message (proto/README.md); every status has one, so that nothing is answered without a reason.
  */
-#define STATUS_LIST(X)                                                                             \
-    X(OK, CLASS_SUCCESS, "ok")                                                                     \
-    X(MALFORMED, CLASS_PEER, "malformed")                                                          \
-    X(INVALID_EVENT, CLASS_PEER, "invalid_event")                                                  \
-    X(INVALID_CHANNEL, CLASS_PEER, "invalid_channel")                                              \
-    X(UNKNOWN_STREAM, CLASS_PEER, "unknown_stream")                                                \
-    X(NOT_SUBSCRIBED, CLASS_PEER, "not_subscribed")                                                \
-    X(UNAUTHORIZED, CLASS_PEER, "unauthorized")                                                    \
-    X(FORBIDDEN, CLASS_PEER, "forbidden")                                                          \
-    X(TOO_LARGE, CLASS_PEER, "too_large")                                                          \
-    X(TOO_MANY, CLASS_PEER, "too_many")                                                            \
-    X(UNSUPPORTED, CLASS_PEER, "unsupported")                                                      \
-    X(REJECTED_BY_DATABASE, CLASS_PEER, "rejected_by_database")                                    \
-    X(RATE_LIMITED, CLASS_WAIT, "rate_limited")                                                    \
-    X(OVERLOADED, CLASS_WAIT, "overloaded")                                                        \
-    X(UNAVAILABLE, CLASS_WAIT, "unavailable")                                                      \
-    X(BAD_CONFIG, CLASS_OPERATOR, "bad_config")                                                    \
-    X(BAD_DATABASE, CLASS_OPERATOR, "bad_database")                                                \
-    X(BAD_JOURNAL, CLASS_OPERATOR, "bad_journal")                                                  \
-    X(ADDRESS_IN_USE, CLASS_OPERATOR, "address_in_use")                                            \
-    X(DISK_FULL, CLASS_OPERATOR, "disk_full")                                                      \
-    X(IO, CLASS_OPERATOR, "io")                                                                    \
-    X(NO_MEMORY, CLASS_OURS, "no_memory")                                                          \
-    X(INTERNAL, CLASS_OURS, "internal")                                                            \
+#define STATUS_LIST(X)                                          \
+    X(OK, CLASS_SUCCESS, "ok")                                  \
+    X(MALFORMED, CLASS_PEER, "malformed")                       \
+    X(INVALID_EVENT, CLASS_PEER, "invalid_event")               \
+    X(INVALID_CHANNEL, CLASS_PEER, "invalid_channel")           \
+    X(UNKNOWN_STREAM, CLASS_PEER, "unknown_stream")             \
+    X(NOT_SUBSCRIBED, CLASS_PEER, "not_subscribed")             \
+    X(UNAUTHORIZED, CLASS_PEER, "unauthorized")                 \
+    X(FORBIDDEN, CLASS_PEER, "forbidden")                       \
+    X(TOO_LARGE, CLASS_PEER, "too_large")                       \
+    X(TOO_MANY, CLASS_PEER, "too_many")                         \
+    X(UNSUPPORTED, CLASS_PEER, "unsupported")                   \
+    X(REJECTED_BY_DATABASE, CLASS_PEER, "rejected_by_database") \
+    X(RATE_LIMITED, CLASS_WAIT, "rate_limited")                 \
+    X(OVERLOADED, CLASS_WAIT, "overloaded")                     \
+    X(UNAVAILABLE, CLASS_WAIT, "unavailable")                   \
+    X(BAD_CONFIG, CLASS_OPERATOR, "bad_config")                 \
+    X(BAD_DATABASE, CLASS_OPERATOR, "bad_database")             \
+    X(BAD_JOURNAL, CLASS_OPERATOR, "bad_journal")               \
+    X(ADDRESS_IN_USE, CLASS_OPERATOR, "address_in_use")         \
+    X(DISK_FULL, CLASS_OPERATOR, "disk_full")                   \
+    X(IO, CLASS_OPERATOR, "io")                                 \
+    X(NO_MEMORY, CLASS_OURS, "no_memory")                       \
+    X(INTERNAL, CLASS_OURS, "internal")                         \
     X(JOURNAL_FAILED, CLASS_STOP, "journal_failed")
 
 enum status {

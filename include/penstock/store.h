@@ -5,10 +5,10 @@
  *   - struct store:     one blocking connection, for start-up and the command line (main);
  *   - struct committer: one non-blocking connection on a lane's loop; the heart (DESIGN section 4);
  *   - struct listener:  the feed's connection: LISTEN, and reading the log;
- *   - store_schema_sql: the schema `penstock`, the only thing in the database that is ours.
+ *   - store_schema_sql(): the schema `penstock`, the only thing in the database that is ours.
  *
- * No call waits without a deadline: connect_timeout_ms, statement_timeout_ms and TCP user timeouts are
- * set on every connection. DSN passwords never reach a problem text or the log.
+ * No call waits without a deadline: connect_timeout_ms, statement_timeout_ms and TCP user timeouts
+ * are set on every connection. DSN passwords never reach a problem text or the log.
  */
 #ifndef PENSTOCK_STORE_H
 #define PENSTOCK_STORE_H
@@ -31,16 +31,19 @@ enum status store_open(const struct store_options *options, struct store **out,
                        struct problem *problem) must_use;
 void store_close(struct store *store); /* accepts NULL */
 
+/* What store_migrate() runs in an empty database: for people who let nobody but themselves run DDL.
+ * Any thread. */
+struct span store_schema_sql(void);
 /* Makes or upgrades the schema `penstock`, in one transaction, under a lock. */
 enum status store_migrate(struct store *store, struct problem *problem) must_use;
 /* UNAVAILABLE-free verdict: is the schema there, in the version this binary needs? */
 enum status store_check_schema(struct store *store, struct problem *problem) must_use;
 enum status store_read_epoch(struct store *store, char out[UUID_TEXT_BYTES + 1],
                              struct problem *problem) must_use;
-/* "Table" or "schema.Table", names exact as in the catalog. BAD_DATABASE when there is no such table,
- * it is no table, or INSERT on it (or on one of its columns) is not granted. */
-enum status store_read_table(struct store *store, const char *table,
-                             struct table_description *out, struct problem *problem) must_use;
+/* "Table" or "schema.Table", names exact as in the catalog. BAD_DATABASE when there is no such
+ * table, it is no table, or INSERT on it (or on one of its columns) is not granted. */
+enum status store_read_table(struct store *store, const char *table, struct table_description *out,
+                             struct problem *problem) must_use;
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
 
@@ -73,14 +76,15 @@ struct batch_rejection {
 
 /* Filled by the lane; owned by it; lent to the committer from submit to on_done. */
 struct batch {
-    uint64_t sequence_first, sequence_last; /* frames, inclusive: sequence_last becomes the checkpoint */
+    uint64_t sequence_first,
+        sequence_last; /* frames, inclusive: sequence_last becomes the checkpoint */
     struct batch_record *records;
     size_t record_count, record_room;
     struct batch_event *events;
     size_t event_count, event_room;
     size_t bytes;
     /* the committer's answer */
-    uint64_t first;       /* offset of the first stored event; 0 when none was stored */
+    uint64_t first; /* offset of the first stored event; 0 when none was stored */
     uint64_t stored, duplicates, rejected;
     int64_t committed_us;
     struct batch_rejection *rejections; /* owned by the batch; the first `rejection_room` of them */
@@ -94,22 +98,27 @@ struct committer_options {
     uint32_t lane;
     const char *epoch;
     uint64_t connect_timeout_ms, statement_timeout_ms;
-    uint64_t prepared_rows; /* batches up to this many rows go as prepared statements in one pipeline */
+    uint64_t
+        prepared_rows; /* batches up to this many rows go as prepared statements in one pipeline */
     struct loop *loop;
     struct lane_state *state; /* counters that the committer keeps */
-    /* The connection is up, this (node, lane) is ours alone, and `checkpoint` is the last frame that
-     * PostgreSQL has. Called after each (re)connect, when no batch is under way. */
+    /* The connection is up, this (node, lane) is ours alone, and `checkpoint` is the last frame
+     * that PostgreSQL has. Called after each (re)connect, when no batch is under way. */
     void (*on_ready)(void *owner, uint64_t checkpoint);
-    /* The batch is in PostgreSQL, its answer filled in: exactly once per submit, whatever happened in
-     * between (reconnects, retries, isolation of bad rows). */
+    /* The batch is in PostgreSQL, its answer filled in: exactly once per submit, whatever happened
+     * in between (reconnects, retries, isolation of bad rows). */
     void (*on_done)(void *owner, struct batch *batch);
-    /* Something that only a person can mend (a missing privilege, another epoch). */
+    /* Only a person can decide what comes next: another epoch, a database that has lost commits,
+     * another server of this name. The committer is over; destroy it, but not inside this call. A
+     * missing privilege or table is not of this kind: it is logged and tried again, and after half
+     * a minute the rows that it concerns become dead letters. */
     void (*on_failed)(void *owner, const struct problem *problem);
     void *owner;
 };
 enum status committer_create(const struct committer_options *options, struct committer **out,
                              struct problem *problem) must_use;
-/* Drops the connection; a batch under way is forgotten (the next start replays it). Accepts NULL. */
+/* Drops the connection; a batch under way is forgotten (the next start replays it). Accepts NULL.
+ */
 void committer_destroy(struct committer *committer);
 /* One at a time, only after on_ready(). */
 void committer_submit(struct committer *committer, struct batch *batch);
@@ -121,24 +130,26 @@ struct notification {
     uint64_t first, last;
     struct span node;
     int64_t committed_us;
-    bool has_events;            /* inlined: `batch` holds them */
-    struct window_batch *batch; /* the caller takes it; NULL when not inlined or nothing is pushable */
+    bool has_events; /* inlined: `batch` holds them */
+    struct window_batch
+        *batch; /* the caller takes it; NULL when not inlined or nothing is pushable */
 };
 
 struct listener;
 /* Connects and LISTENs; blocking, with deadlines. */
 enum status listener_open(const struct store_options *options, struct listener **out,
                           struct problem *problem) must_use;
-void listener_close(struct listener *listener); /* accepts NULL */
+void listener_close(struct listener *listener);   /* accepts NULL */
 int listener_fd(const struct listener *listener); /* poll for readability */
 enum listener_answer { LISTENER_NOTIFIED, LISTENER_EMPTY, LISTENER_LOST };
 /* Reads what has come without waiting. */
 enum listener_answer listener_next(struct listener *listener, struct notification *out,
                                    struct problem *problem) must_use;
 /* The offset of the newest committed event; 0 when there is none. */
-enum status listener_head(struct listener *listener, uint64_t *out, struct problem *problem) must_use;
-/* Reads the batches that begin with offset `first`, in order, up to about `bytes_max`; `visit` takes
- * each. OK with no visit when there is none yet. */
+enum status listener_head(struct listener *listener, uint64_t *out,
+                          struct problem *problem) must_use;
+/* Reads the batches that begin with offset `first`, in order, up to about `bytes_max`; `visit`
+ * takes each. OK with no visit when there is none yet. */
 enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
                           void (*visit)(void *owner, struct window_batch *batch), void *owner,
                           struct problem *problem) must_use;

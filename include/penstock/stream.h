@@ -6,9 +6,9 @@
  * come out. A `struct stream` is built once, never changes, and is read by all edges; a table that
  * was altered makes a new one.
  *
- *   table_description ──stream_create()──► stream ──stream_encode_event()──► event_header, row, push
- *        (catalog)                           │
- *                                            └──schema_write()──► the journal ──schema_read()──► schema
+ *   table_description ─► stream_create() ─► stream
+ *       stream, event ─► stream_encode_event() ─► event_header, row, push
+ *       stream ─► schema_write() ─► the journal ─► schema_read() ─► schema
  */
 #ifndef PENSTOCK_STREAM_H
 #define PENSTOCK_STREAM_H
@@ -18,7 +18,7 @@
 #include "penstock/wire.h"
 
 #define NAME_BYTES_MAX 63   /* PostgreSQL identifiers: NAMEDATALEN - 1 */
-#define COLUMNS_MAX 1600    /* PostgreSQL: MaxHeapAttributeNumber */
+#define COLUMNS_MAX    1600 /* PostgreSQL: MaxHeapAttributeNumber */
 
 /* ---- what the catalog says ------------------------------------------------------------------- */
 
@@ -27,25 +27,26 @@ struct column_description {
     uint32_t type_oid;                  /* the column's declared type (a domain's own oid, say) */
     char type_name[NAME_BYTES_MAX + 1]; /* base type, domains resolved; for arrays: of an element */
     char type_schema[NAME_BYTES_MAX + 1];
-    uint32_t base_oid;   /* oid of that base type (for arrays: of the element's base type) */
-    uint32_t array_oid;  /* oid of the base array type; 0: not an array */
+    uint32_t base_oid;     /* oid of that base type; for arrays: of the element as declared, since
+                              array_recv() compares it (so a domain's own, whose kind is 'd') */
+    uint32_t array_oid;    /* oid of the base array type; 0: not an array */
     int32_t type_modifier; /* atttypmod, or the domain's; -1: none */
-    char type_kind;        /* pg_type.typtype of the base type: 'b' base, 'e' enum, 'c' composite … */
+    char type_kind; /* pg_type.typtype of the base type: 'b' base, 'e' enum, 'c' composite … */
     bool is_domain;
     bool not_null; /* the column's or its domain's */
     char identity; /* pg_attribute.attidentity: 0, 'a' (always), 'd' (by default) */
     bool generated;
-    uint16_t key_position;      /* in the primary key, from 1; 0: not part of it */
-    char *default_expression;   /* pg_get_expr(), or NULL; owns */
-    char default_volatility;    /* the least stable function in it: 'i', 's', 'v'; 0 without default */
-    char *default_value;        /* evaluated once, as text, where it is immutable; else NULL; owns */
-    char **enum_labels;         /* owns; NULL-terminated; NULL: no enum */
+    uint16_t key_position;    /* in the primary key, from 1; 0: not part of it */
+    char *default_expression; /* pg_get_expr(), or NULL; owns */
+    char default_volatility; /* the least stable function in it: 'i', 's', 'v'; 0 without default */
+    char *default_value;     /* evaluated once, as text, where it is immutable; else NULL; owns */
+    char **enum_labels;      /* owns; NULL-terminated; NULL: no enum */
 };
 
 struct table_description {
     char schema[NAME_BYTES_MAX + 1];
     char name[NAME_BYTES_MAX + 1];
-    char relation_kind; /* pg_class.relkind: 'r' table, 'p' partitioned */
+    char relation_kind;                 /* pg_class.relkind: 'r' table, 'p' partitioned */
     struct column_description *columns; /* owns */
     size_t column_count;
 };
@@ -54,17 +55,17 @@ void table_description_fini(struct table_description *table); /* accepts the hal
 /* ---- streams --------------------------------------------------------------------------------- */
 
 struct stream_options {
-    struct span name;               /* 1 to 63 of a-z 0-9 _ - */
-    const struct span *channels;    /* templates: "user:{userId}", "stream:behavior" */
-    size_t channel_count;           /* at most EVENT_CHANNELS_MAX */
+    struct span name;            /* 1 to 63 of a-z 0-9 _ - */
+    const struct span *channels; /* templates: "user:{userId}", "stream:behavior" */
+    size_t channel_count;        /* at most EVENT_CHANNELS_MAX */
 };
 
 struct stream;
 
 /*
- * Fails with BAD_CONFIG (a template names no column, a column in a template can be NULL: the channel
- * is then left out for that event, no failure) or BAD_DATABASE (a required column that can neither
- * be given nor computed). Copies what it needs of `table` and `options`.
+ * Fails with BAD_CONFIG (a template names no column, a column in a template can be NULL: the
+ * channel is then left out for that event, no failure) or BAD_DATABASE (a required column that can
+ * neither be given nor computed). Copies what it needs of `table` and `options`.
  */
 enum status stream_create(const struct stream_options *options,
                           const struct table_description *table, struct stream **out,
@@ -87,9 +88,10 @@ enum status encode_context_create(size_t message_bytes_max, struct encode_contex
 void encode_context_destroy(struct encode_context *context); /* accepts NULL */
 
 /*
- * Reads the fields of the event that events_next() entered, validates them, and writes event_header,
- * row and push (record.h). Fails with INVALID_EVENT; `problem` names the field and the rule (the
- * caller adds the index). When `out->full` is set on OK, the event did not fit: discard the message.
+ * Reads the fields of the event that events_next() entered, validates them, and writes
+ * event_header, row and push (record.h). Fails with INVALID_EVENT; `problem` names the field and
+ * the rule (the caller adds the index). When `out->full` is set on OK, the event did not fit:
+ * discard the message.
  */
 enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
                                 struct encode_context *context, int64_t arrival_us,
@@ -104,7 +106,7 @@ struct stream_set {
 /* Index in the set, or -1. */
 int stream_find(const struct stream_set *set, struct span name);
 
-/* ---- schemas: what a committer needs to know of rows that are already encoded ----------------- */
+/* ---- schemas: what a committer needs to know of rows that are already encoded ---------------- */
 
 struct schema_column {
     char name[NAME_BYTES_MAX + 1];
@@ -115,13 +117,13 @@ struct schema {
     uint64_t key;
     char stream[NAME_BYTES_MAX + 1];
     char table_schema[NAME_BYTES_MAX + 1], table_name[NAME_BYTES_MAX + 1];
-    bool binary;  /* rows are COPY BINARY tuples; otherwise lines of COPY text */
-    bool pushed;  /* events may have a push */
+    bool binary;   /* rows are COPY BINARY tuples; otherwise lines of COPY text */
+    bool pushed;   /* events may have a push */
     bool uuid_key; /* the primary key is one uuid column, and event_header.id is its value */
     uint16_t column_count;
-    uint16_t key_count; /* primary key columns; 0: duplicates cannot be told */
-    struct schema_column *columns;      /* owns */
-    uint16_t *key_columns;              /* owns; indexes into columns */
+    uint16_t key_count;            /* primary key columns; 0: duplicates cannot be told */
+    struct schema_column *columns; /* owns */
+    uint16_t *key_columns;         /* owns; indexes into columns */
 };
 
 void schema_write(const struct stream *stream, struct writer *out);

@@ -1,17 +1,18 @@
 /*
- * wire.h - bytes <-> messages of the protocol penstock.v1 (proto/README.md), in JSON or MessagePack.
+ * wire.h - bytes <-> messages of the protocol penstock.v1 (proto/README.md), in JSON or
+ * MessagePack.
  *
  * Pure: bytes in, values and verdicts out; no socket, no clock. Nothing on the path of an event
  * allocates: values are slices of the message, and what must be rewritten goes into the caller's
  * writer. A decoder is scratch memory for one message at a time.
  *
  * Life of a `publish`:
- *   1. message_decode() reads the top-level map up to `events`, when `op` and `stream` came before it
- *      (as the client libraries send it), else to its end, remembering where `events` lies;
- *   2. events_next() enters one event after another, event_field() yields its fields: each byte of an
- *      event is scanned once, validated and sliced in the same pass;
- *   3. message_finish() reads what stands behind `events` and rules on the whole message. Only after
- *      it said OK may anything be committed.
+ *   1. message_decode() reads the top-level map up to `events`, when `op` and `stream` came before
+ * it (as the client libraries send it), else to its end, remembering where `events` lies;
+ *   2. events_next() enters one event after another, event_field() yields its fields: each byte of
+ * an event is scanned once, validated and sliced in the same pass;
+ *   3. message_finish() reads what stands behind `events` and rules on the whole message. Only
+ * after it said OK may anything be committed.
  *
  * Thread: a decoder belongs to one thread at a time. Everything else here is reentrant.
  */
@@ -25,6 +26,8 @@
 enum encoding { ENCODING_JSON, ENCODING_MSGPACK };
 
 #define WIRE_DEPTH_MAX 100 /* nested arrays and maps in a message, the message itself included */
+/* Nesting that json_parse() takes: what came in at WIRE_DEPTH_MAX goes out inside a few more. */
+#define JSON_DEPTH_MAX (WIRE_DEPTH_MAX + 28)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -85,7 +88,8 @@ bool value_number_text(const struct value *value, struct writer *out);
 /* A string's text in UTF-8, escapes resolved. The value must be VALUE_STRING without FLAW_NUL or
  * FLAW_LONE_SURROGATE. */
 void value_text(const struct value *value, struct writer *out);
-/* The text as a slice: `raw` itself, or resolved into `scratch`. False when it does not fit there. */
+/* The text as a slice: `raw` itself, or resolved into `scratch`. False when it does not fit there.
+ */
 bool value_text_slice(const struct value *value, struct writer *scratch, struct span *out);
 /* The value as JSON text: JSON is copied as it stands, MessagePack is converted (timestamps become
  * RFC 3339 in UTC). The value must have no FLAW_NO_JSON_FORM. */
@@ -114,12 +118,12 @@ bool utf8_valid(struct span text);
 enum status json_parse(struct span text, struct value *out, struct problem *problem) must_use;
 /* Walks a JSON map that json_parse() validated. Names with escapes come raw. */
 struct map_cursor {
-    const uint8_t *next;
+    const uint8_t *next, *end;
 };
 void map_begin(const struct value *map, struct map_cursor *out);
 bool map_next(struct map_cursor *cursor, struct span *out_name, struct value *out);
-/* JSON text -> MessagePack, for subscribers that speak it. The text must be valid. Integers that fit
- * 64 bits become integers, other numbers float64. */
+/* JSON text -> MessagePack, for subscribers that speak it. The text must be valid. Integers that
+ * fit 64 bits become integers, other numbers float64. */
 void json_to_msgpack(struct span json, struct writer *out);
 
 /* ---- client -> server ------------------------------------------------------------------------ */
@@ -136,8 +140,8 @@ enum op {
 
 struct message {
     enum op op;
-    struct span id;      /* JSON text of a string or a whole number, at most MESSAGE_ID_BYTES_MAX; size 0:
-                            none. Control of its bytes is the decoder's: valid to echo in JSON */
+    struct span id; /* JSON text of a string or a whole number, at most MESSAGE_ID_BYTES_MAX; size
+                       0: none. Control of its bytes is the decoder's: valid to echo in JSON */
     struct span stream;  /* resolved text */
     struct span channel; /* resolved text */
     struct span token;
@@ -158,9 +162,9 @@ enum status decoder_create(size_t message_bytes_max, struct decoder **out,
 void decoder_destroy(struct decoder *decoder); /* accepts NULL */
 
 /*
- * Statuses: MALFORMED (not JSON/MessagePack, wrong type of a field, field missing for its op, a field
- * twice, unknown op, unknown field; `text` has the byte offset or the field), TOO_LARGE (nesting).
- * `out->id` is set, when it was read before the failure, so that the error can name it.
+ * Statuses: MALFORMED (not JSON/MessagePack, wrong type of a field, field missing for its op, a
+ * field twice, unknown op, unknown field; `text` has the byte offset or the field), TOO_LARGE
+ * (nesting). `out->id` is set, when it was read before the failure, so that the error can name it.
  * `bytes` must stay until message_finish() returned.
  */
 enum status message_decode(struct decoder *decoder, enum encoding encoding, struct span bytes,
@@ -175,7 +179,8 @@ enum step event_field(struct decoder *decoder, struct span *out_name, struct val
 enum status message_finish(struct decoder *decoder, struct message *message,
                            struct problem *problem) must_use;
 
-/* ---- server -> client: each writes one whole message; `out->full` says it did not fit ---------- */
+/* ---- server -> client: each writes one whole message; `out->full` says it did not fit ----------
+ */
 
 struct welcome {
     struct span session, node, version, epoch;
