@@ -1,0 +1,58 @@
+/*
+ * keys.h - the one table of settings, and a value's way from text into it. Private to config/.
+ *
+ * Whatever is said about a key, in the file, in the environment, as a flag, in --help or in the
+ * reference file, comes from its row here. A new setting is one row, and one field of struct
+ * settings.
+ */
+#ifndef PENSTOCK_CONFIG_KEYS_H
+#define PENSTOCK_CONFIG_KEYS_H
+
+#include "penstock/config.h"
+
+enum key_type {
+    KEY_TEXT,   /* char *, owned by the settings */
+    KEY_SWITCH, /* bool: true, false, on, off, yes, no */
+    KEY_NUMBER, /* uint64_t */
+    KEY_SIZE,   /* uint64_t, bytes; KB, MB, GB count in 1024s, with or without an i */
+    KEY_CHOICE, /* int: the place of a word in `choices`, which are in the order of an enum */
+};
+
+struct key {
+    const char *group; /* set on the first key of a group: the heading above it */
+    const char *name;
+    enum key_type type;
+    const char *unit;  /* shown in --help: what stands for the value */
+    const char *value; /* the default, as one would write it */
+    uint64_t least, most;
+    uint64_t multiple_of;   /* 0: any */
+    bool is_power_of_two;   /* must be one */
+    bool is_secret;         /* never shown: may hold a password */
+    const char *choices[4]; /* ends with NULL */
+    const char *help;       /* sentences */
+    size_t offset;          /* in struct settings */
+};
+
+extern const struct key keys[];
+extern const size_t key_count;
+
+/* By name, with '-' and '_' alike; NULL when there is none. */
+const struct key *key_find(const char *name, size_t size);
+
+/* Reads `text` into the key's field. BAD_CONFIG: a sentence that begins with the key's name. */
+enum status key_set(struct settings *settings, const struct key *key, const char *text,
+                    struct problem *problem) must_use;
+
+/* "64 KB" for 65536: the shortest whole way to say a size. */
+void size_format(uint64_t bytes, char out[32]);
+
+/* Reads the file (libconfuse) into the settings. */
+enum status file_load(struct settings *settings, const char *file,
+                      struct problem *problem) must_use;
+
+/* What one row cannot say: rules between keys, the shape of an address. */
+enum status settings_check(const struct settings *settings, struct problem *problem) must_use;
+/* One stream of the file, by itself and among those before it. */
+enum status stream_check(const struct stream_settings *stream, struct problem *problem) must_use;
+
+#endif

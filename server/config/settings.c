@@ -1,0 +1,163 @@
+/*
+ * settings.c - puts the settings together: default, file, environment, flags, then the checks
+ * between them. Whatever is wrong, the sentence says where it was said: "penstock.conf:12",
+ * "environment variable PENSTOCK_LANES", "flag --lanes".
+ */
+#include "keys.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static enum status load_defaults(struct settings *settings, struct problem *problem)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < key_count && status == STATUS_OK; i++) {
+        status = key_set(settings, &keys[i], keys[i].value, problem);
+    }
+    return status;
+}
+
+/* ---- environment ----------------------------------------------------------------------------- */
+
+/* An empty variable counts as not set, because container files tend to pass all on. */
+static enum status set_from_variable(struct settings *settings, const struct key *key,
+                                     const char *variable, struct problem *problem)
+{
+    const char *text = getenv(variable);
+    if (text == NULL || *text == '\0') {
+        return STATUS_OK;
+    }
+    enum status status = key_set(settings, key, text, problem);
+    if (status != STATUS_OK) {
+        problem_context(problem, "environment variable %s", variable);
+    }
+    return status;
+}
+
+static enum status load_environment(struct settings *settings, struct problem *problem)
+{
+    const struct key *url = key_find("database_url", strlen("database_url"));
+    enum status status = set_from_variable(settings, url, "DATABASE_URL", problem);
+    for (size_t i = 0; i < key_count && status == STATUS_OK; i++) {
+        char variable[64] = "PENSTOCK_";
+        size_t at = strlen(variable);
+        for (const char *from = keys[i].name; *from != '\0'; from++) {
+            variable[at++] = (char)toupper((unsigned char)*from);
+        }
+        variable[at] = '\0';
+        status = set_from_variable(settings, &keys[i], variable, problem);
+    }
+    return status;
+}
+
+/* ---- flags ----------------------------------------------------------------------------------- */
+
+static bool is_switch_word(const char *text)
+{
+    static const char *const words[] = {"true", "false", "on", "off", "yes", "no"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The value of the flag argv[*at] when it is not written behind a '='; moves *at on when it took
+ * the next argument. A switch may stand alone. NULL: there is none. */
+static const char *next_value(const struct key *key, int argc, char **argv, int *at)
+{
+    bool has_next = *at + 1 < argc;
+    if (key->type == KEY_SWITCH && (!has_next || !is_switch_word(argv[*at + 1]))) {
+        return "true";
+    }
+    return has_next && strncmp(argv[*at + 1], "--", 2) != 0 ? argv[++*at] : NULL;
+}
+
+static enum status set_from_flag(struct settings *settings, int argc, char **argv, int *at,
+                                 struct problem *problem)
+{
+    const char *flag = argv[*at];
+    if (strncmp(flag, "--", 2) != 0 || flag[2] == '\0') {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "unexpected argument \"%.60s\": settings are given as --key=value",
+                           flag);
+    }
+    size_t size = strcspn(flag + 2, "=");
+    const struct key *key = key_find(flag + 2, size);
+    if (key == NULL) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "unknown flag --%.*s: --help lists all of them",
+                           size < 60 ? (int)size : 60, flag + 2);
+    }
+    const char *value =
+        flag[2 + size] == '=' ? flag + 2 + size + 1 : next_value(key, argc, argv, at);
+    if (value == NULL) {
+        return problem_set(problem, STATUS_BAD_CONFIG, "flag --%.*s needs a value: %s", (int)size,
+                           flag + 2, key->unit);
+    }
+    enum status status = key_set(settings, key, value, problem);
+    if (status != STATUS_OK) {
+        problem_context(problem, "flag --%.*s", (int)size, flag + 2);
+    }
+    return status;
+}
+
+static enum status load_flags(struct settings *settings, int argc, char **argv, int first,
+                              struct problem *problem)
+{
+    enum status status = STATUS_OK;
+    for (int at = first; at < argc && status == STATUS_OK; at++) {
+        status = set_from_flag(settings, argc, argv, &at, problem);
+    }
+    return status;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+enum status settings_load(struct settings *out, const char *file, int argc, char **argv, int first,
+                          struct problem *problem)
+{
+    *out = (struct settings){0};
+    enum status status = load_defaults(out, problem);
+    if (status == STATUS_OK && file != NULL) {
+        status = file_load(out, file, problem);
+    }
+    if (status == STATUS_OK) {
+        status = load_environment(out, problem);
+    }
+    if (status == STATUS_OK) {
+        status = load_flags(out, argc, argv, first, problem);
+    }
+    if (status == STATUS_OK) {
+        status = settings_check(out, problem);
+    }
+    if (status != STATUS_OK) {
+        settings_fini(out);
+    }
+    return status;
+}
+
+void settings_fini(struct settings *settings)
+{
+    if (settings == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < key_count; i++) {
+        if (keys[i].type == KEY_TEXT) {
+            free(*(char **)((char *)settings + keys[i].offset));
+        }
+    }
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        struct stream_settings *stream = &settings->streams[i];
+        free(stream->name);
+        free(stream->table);
+        for (size_t j = 0; j < stream->channel_count; j++) {
+            free(stream->channels[j]);
+        }
+    }
+    *settings = (struct settings){0};
+}
