@@ -1,0 +1,82 @@
+/*
+ * plan.h - the inside of a stream: what stream_create() decided once, for encode.c to follow.
+ */
+#ifndef PENSTOCK_STREAM_PLAN_H
+#define PENSTOCK_STREAM_PLAN_H
+
+#include "cell.h"
+
+/* A channel template, cut at its placeholders: text, column, text, column, … text. */
+struct template_part {
+    struct span text;     /* before the column */
+    const struct column *column; /* NULL: the last part */
+};
+struct channel_template {
+    struct span source; /* as configured */
+    struct template_part *parts;
+    size_t part_count;
+};
+
+struct stream {
+    struct arena arena; /* owns what the spans and arrays below point to */
+    struct span name;
+    struct span table_schema, table_name;
+    struct column *columns; /* all columns of the table, in its order */
+    uint16_t column_count;
+    uint16_t *copied; /* the COPY list: indexes of columns */
+    uint16_t copied_count;
+    uint16_t *key; /* the primary key: indexes into the COPY list; none when it is not all in it */
+    uint16_t key_count;
+    bool binary;
+    bool uuid_key;      /* the key is one uuid column of the COPY list */
+    uint16_t id_column; /* its index among the columns */
+    uint16_t *slots;    /* open addressing over the names: column + 1, 0: free */
+    uint32_t slot_mask;
+    struct channel_template channels[EVENT_CHANNELS_MAX];
+    size_t channel_count;
+    struct span schema; /* what schema_write() writes */
+    uint64_t schema_key;
+    uint64_t serial; /* differs for every stream of this process: for encode_context */
+};
+
+/* The column's index, or -1. */
+int stream_find_column(const struct stream *stream, struct span name);
+
+/* Cuts `source` into a template; BAD_CONFIG when it names no column that can stand in one. */
+enum status channel_parse(struct stream *stream, struct span source, struct channel_template *out,
+                          struct problem *problem) must_use;
+
+/* Makes the schema's bytes and its key. */
+enum status schema_plan(struct stream *stream, struct problem *problem) must_use;
+
+/* ---- one event ------------------------------------------------------------------------------- */
+
+/* The values of one event. A value counts when its stamp is the event's number, so that nothing is
+ * cleared between events. */
+struct encode_context {
+    struct value *values;           /* [COLUMNS_MAX] */
+    uint64_t *stamps;               /* [COLUMNS_MAX] */
+    uint8_t (*made_ids)[UUID_TEXT_BYTES]; /* [COLUMNS_MAX]: uuids made for this event */
+    uint64_t event;                 /* from 1 */
+    uint16_t *order;                /* the columns in the order of the previous event's fields */
+    uint64_t order_stream;          /* whose columns: stream.serial */
+    uint16_t order_count;
+    struct uuid_generator uuids;
+    struct writer scratch;
+};
+
+static inline const struct value *context_value(const struct encode_context *context,
+                                                uint16_t column)
+{
+    return context->stamps[column] == context->event ? &context->values[column] : NULL;
+}
+
+/* Writes the push, or nothing when no channel applies. */
+enum status push_write(const struct stream *stream, const struct encode_context *context,
+                       struct writer *out, struct problem *problem) must_use;
+/* Writes u8 size and bytes; `*out_written` is false when a column of the template is NULL. */
+enum status channel_write(const struct stream *stream, const struct channel_template *channel,
+                          const struct encode_context *context, struct writer *out,
+                          bool *out_written, struct problem *problem) must_use;
+
+#endif
