@@ -1,0 +1,543 @@
+/*
+ * committer.c - carries batches into PostgreSQL, each exactly once, whatever happens in between.
+ *
+ *             pause over        hands shaken         settings made
+ *   ┌─► DOWN ──────────► CONNECTING ──────► SETTING ──────────► LOCKING ◄──► WAITING (lock is held)
+ *   │                                                              │ lock ours, checkpoint read
+ *   │ the connection is lost, in any state                         ▼
+ *   └──────────────────────────────────────────────────────────── IDLE ◄───────────────────────┐
+ *                                                                  │ a batch                   │
+ *                               ┌────────────────┬─────────────────┤◄────────────┐             │
+ *                               ▼                ▼                 ▼             │             │
+ *                           PREPARED          COPYING          INSERTING ──► FINISHING         │
+ *                            few rows       all others        after a data       │             │
+ *                               │                │            error: row by row  │             │
+ *                               ├────────────────┴─────────────────┴─────────────┤             │
+ *                               │ an error                                       │ committed   │
+ *                               ▼                                                └─────────────┘
+ *                            UNDOING ──► PAUSED ──► the same again
+ *
+ * Life of a batch:
+ *   1. committer_submit(): its rows are sent the quick way, by COPY or as prepared statements, in one
+ *      transaction with payload, log row, checkpoint and NOTIFY.
+ *   2. A row is at fault (SQLSTATE says so): the same batch goes row by row (inserter.c).
+ *   3. No row is at fault: the same again after a pause that grows.
+ *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the checkpoint
+ *      says whether the batch is in (session.c). If so, its outcomes are those of the last attempt,
+ *      because no earlier one can have committed; only the offset is read from the log.
+ *   5. on_done().
+ *
+ * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a
+ * second server of the same name. Nothing is written any more.
+ */
+#include "committer_private.h"
+
+#include "penstock/base.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A table or a privilege that is missing may be on its way: a migration renames and recreates. Only
+ * after this long its rows are taken for bad ones. */
+#define MISSING_PATIENCE_US (30 * 1000 * 1000)
+
+/* A lost session of ours holds the lane's lock until its statement ends, and, when its network is
+ * gone, until keepalives tell the server (connection.c). Held longer, it is somebody else's. */
+#define LOCK_LOCAL_US  (5 * 1000 * 1000)
+#define LOCK_REMOTE_US (45 * 1000 * 1000)
+
+/* A batch that runs into statement_timeout twice goes row by row: then each step has the time. */
+#define TIMEOUTS_MAX 2
+
+/* What keeps failing is told this often. */
+#define TELL_EVERY_US (30 * 1000 * 1000)
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+/*
+ * DOWN        no connection; the timer brings the next attempt
+ * CONNECTING  libpq shakes hands; the socket or the deadline moves it on
+ * SETTING     settings and epoch are on their way
+ * LOCKING     lock and checkpoint are on their way
+ * WAITING     somebody holds the lock; the timer brings the next attempt
+ * IDLE        ready; committer_submit() moves it on
+ * PREPARED    a batch in one pipeline is under way
+ * COPYING     a batch by COPY is under way
+ * INSERTING   a batch goes row by row, in an open transaction
+ * FINISHING   its tail and COMMIT are under way
+ * UNDOING     ROLLBACK is under way
+ * PAUSED      the batch waits for its next attempt; the timer brings it
+ * FAILED      over; on_failed was called
+ */
+#define BIT(state) (1u << STATE_##state)
+
+static const struct {
+    const char *name;
+    unsigned next; /* where it may go from here, besides DOWN and FAILED */
+} states[STATE_COUNT] = {
+    [STATE_DOWN] = {"down", BIT(CONNECTING)},
+    [STATE_CONNECTING] = {"connecting", BIT(SETTING)},
+    [STATE_SETTING] = {"setting", BIT(LOCKING)},
+    [STATE_LOCKING] = {"locking", BIT(WAITING) | BIT(IDLE)},
+    [STATE_WAITING] = {"waiting", BIT(LOCKING)},
+    [STATE_IDLE] = {"idle", BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
+    [STATE_PREPARED] = {"prepared", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
+    [STATE_COPYING] = {"copying", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
+    [STATE_INSERTING] = {"inserting",
+                         BIT(FINISHING) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
+    [STATE_FINISHING] = {"finishing", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
+    [STATE_UNDOING] = {"undoing", BIT(PAUSED) | BIT(INSERTING)},
+    [STATE_PAUSED] = {"paused", BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
+    [STATE_FAILED] = {"failed", 0},
+};
+
+void committer_move(struct committer *c, enum committer_state to)
+{
+    assert((states[c->state].next | BIT(DOWN) | BIT(FAILED)) & 1u << to);
+    log_debug("store", "lane %u: %s → %s", c->options.lane, states[c->state].name,
+              states[to].name);
+    c->state = to;
+}
+
+/* ---- losing, failing, waiting ---------------------------------------------------------------- */
+
+static void start_pause(struct committer *c)
+{
+    loop_timer_start(c->options.loop, &c->timer, clock_monotonic_us() + session_pause_us(c));
+}
+
+/* Says it when it is news, or has not been said for a while. */
+static void tell(struct committer *c, const char *what, const char *message)
+{
+    int64_t now = clock_monotonic_us();
+    if (c->attempts == 0 || now - c->told_us > TELL_EVERY_US) {
+        c->told_us = now;
+        log_warn("store", "lane %u: %s: %s; trying again", c->options.lane, what, message);
+    }
+}
+
+void committer_lose(struct committer *c, const char *why)
+{
+    char message[300] = "no memory";
+    if (c->connection != NULL) {
+        message_flatten(message, sizeof message, PQerrorMessage(c->connection));
+    }
+    bool was_up = c->state > STATE_WAITING;
+    tell(c, why, message[0] == '\0' ? "no answer in time" : message);
+    if (was_up) {
+        counter_add(&c->options.state->reconnects, 1);
+    }
+    committer_move(c, STATE_DOWN);
+    session_close(c);
+    start_pause(c);
+}
+
+void committer_fail(struct committer *c, const struct problem *problem)
+{
+    committer_move(c, STATE_FAILED);
+    session_close(c);
+    c->options.on_failed(c->options.owner, problem);
+}
+
+bool committer_is_patient(struct target *target)
+{
+    int64_t now = clock_monotonic_us();
+    if (target == NULL) {
+        return true;
+    }
+    if (target->missing_since_us == 0) {
+        target->missing_since_us = now;
+    }
+    return now - target->missing_since_us < MISSING_PATIENCE_US;
+}
+
+/* ---- ready ----------------------------------------------------------------------------------- */
+
+static void start_batch(struct committer *c);
+static void complete(struct committer *c);
+
+static void check_epoch(struct committer *c)
+{
+    if (strcmp(c->epoch, c->options.epoch) == 0) {
+        session_lock(c);
+        return;
+    }
+    struct problem problem;
+    problem_set(&problem, STATUS_BAD_DATABASE,
+                "the database has epoch %s, this server started with %s: it is another database; "
+                "restart to use it",
+                c->epoch[0] == '\0' ? "none" : c->epoch, c->options.epoch);
+    committer_fail(c, &problem);
+}
+
+static void wait_for_lock(struct committer *c)
+{
+    int64_t now = clock_monotonic_us();
+    if (c->waiting_since_us == 0) {
+        c->waiting_since_us = now;
+    }
+    int64_t patience_us = (int64_t)c->options.statement_timeout_ms * 1000 +
+                          (c->holder_is_remote ? LOCK_REMOTE_US : LOCK_LOCAL_US);
+    if (now - c->waiting_since_us > patience_us) {
+        struct problem problem;
+        problem_set(&problem, STATUS_BAD_DATABASE,
+                    "lane %u of node \"%s\" is in use by another session (%s): give each server "
+                    "a node name of its own",
+                    c->options.lane, c->options.node, c->holder);
+        committer_fail(c, &problem);
+        return;
+    }
+    committer_move(c, STATE_WAITING);
+    start_pause(c);
+}
+
+/* Nobody else may have moved this lane's checkpoint, and nothing that was in may be gone. */
+static bool checkpoint_is_sane(struct committer *c)
+{
+    bool is_in = c->batch != NULL && c->found_checkpoint == c->batch->sequence_last;
+    if (!c->was_ready || is_in || c->found_checkpoint == c->checkpoint) {
+        return true;
+    }
+    struct problem problem;
+    problem_set(&problem, STATUS_BAD_DATABASE,
+                c->found_checkpoint < c->checkpoint
+                    ? "the database has lost commits: frame %" PRIu64 " of node \"%s\" is its last, "
+                      "%" PRIu64 " was in; was an older copy restored?"
+                    : "frame %" PRIu64 " of node \"%s\" is in, but this server sent none after "
+                      "%" PRIu64 ": is another server running under the same name?",
+                c->found_checkpoint, c->options.node, c->checkpoint);
+    committer_fail(c, &problem);
+    return false;
+}
+
+/* The connection was lost after the commit: only its answer is missing. */
+static void answer_from_log(struct committer *c)
+{
+    uint64_t stored = c->found_last == INT64_MIN || c->found_first == 0
+                          ? 0
+                          : (uint64_t)c->found_last - c->found_first + 1;
+    if (c->found_last == INT64_MIN || stored != c->batch->stored) {
+        struct problem problem;
+        problem_set(&problem, STATUS_BAD_DATABASE,
+                    "penstock.batch says of frame %" PRIu64 " of node \"%s\" that %" PRIu64
+                    " events are in, this server sent %" PRIu64,
+                    c->batch->sequence_last, c->options.node, stored, c->batch->stored);
+        committer_fail(c, &problem);
+        return;
+    }
+    c->answer_first = c->found_first;
+    c->answer_at_us = c->found_at_us;
+    log_info("store", "lane %u: the batch whose commit was uncertain is in", c->options.lane);
+    complete(c);
+}
+
+static void become_ready(struct committer *c)
+{
+    c->backend_pid = PQbackendPID(c->connection);
+    c->waiting_since_us = 0;
+    if (!checkpoint_is_sane(c)) {
+        return;
+    }
+    if (c->was_ready || c->attempts > 0) {
+        log_info("store", "lane %u: connected to PostgreSQL", c->options.lane);
+    }
+    c->was_ready = true;
+    bool is_in = c->batch != NULL && c->found_checkpoint == c->batch->sequence_last;
+    c->checkpoint = c->found_checkpoint;
+    committer_move(c, STATE_IDLE);
+    atomic_store(&c->options.state->database_ready, true);
+    if (is_in) {
+        answer_from_log(c);
+    } else if (c->batch != NULL) {
+        start_batch(c);
+    } else {
+        c->attempts = 0;
+        c->options.on_ready(c->options.owner, c->checkpoint);
+    }
+}
+
+/* ---- a batch --------------------------------------------------------------------------------- */
+
+static void start_batch(struct committer *c)
+{
+    if (!c->assigned && !targets_assign(&c->targets, c->batch)) {
+        committer_lose(c, "no memory for a batch");
+        return;
+    }
+    c->assigned = true;
+    if (c->form == FORM_ROWS) {
+        inserter_start(c);
+        return;
+    }
+    c->batch->rejection_count = 0;
+    for (size_t i = 0; i < c->batch->event_count; i++) {
+        c->batch->events[i].outcome = EVENT_STORED;
+    }
+    if (c->batch->event_count <= c->options.prepared_rows) {
+        prepared_start(c);
+    } else {
+        copier_start(c);
+    }
+}
+
+void committer_submit(struct committer *c, struct batch *batch)
+{
+    assert(c->batch == NULL);
+    c->batch = batch;
+    c->form = FORM_FAST;
+    c->assigned = false;
+    c->timeouts = 0;
+    c->inserter.immediate = false;
+    if (c->state == STATE_IDLE) {
+        start_batch(c);
+    }
+}
+
+static void tell_rejections(struct committer *c)
+{
+    const struct batch *batch = c->batch;
+    if (batch->rejected > 0) {
+        const char *first = batch->rejection_count > 0 ? batch->rejections[0].text : "";
+        log_warn("store",
+                 "lane %u: %" PRIu64 " of %zu events were refused by their table and lie in "
+                 "penstock.dead_letter; the first: %s",
+                 c->options.lane, batch->rejected, batch->event_count, first);
+    }
+}
+
+static void complete(struct committer *c)
+{
+    struct batch *batch = c->batch;
+    batch->first = batch->stored == 0 ? 0 : c->answer_first;
+    batch->committed_us = c->answer_at_us;
+    tell_rejections(c);
+    for (size_t i = 0; i < c->targets.batch_count; i++) {
+        if (!c->targets.batch[i]->has_failures) {
+            c->targets.batch[i]->missing_since_us = 0;
+        }
+    }
+    counter_add(&c->options.state->batches, 1);
+    counter_add(&c->options.state->rows, batch->stored);
+    c->checkpoint = batch->sequence_last;
+    c->attempts = 0;
+    c->batch = NULL;
+    if (c->state != STATE_IDLE) {
+        committer_move(c, STATE_IDLE);
+    }
+    c->options.on_done(c->options.owner, batch); /* which may submit the next */
+}
+
+/* ---- after an error -------------------------------------------------------------------------- */
+
+/* The batch goes row by row. False: it must go as it went. */
+static bool choose_rows(struct committer *c)
+{
+    const struct failure *failure = &c->failure;
+    if (c->batch->event_count == 0) {
+        return false;
+    }
+    if (c->place == AT_ROWS) {
+        return failure->verdict == VERDICT_DATA || failure->verdict == VERDICT_DRIFT ||
+               (failure->verdict == VERDICT_OPERATOR &&
+                !committer_is_patient(c->failed_target)) ||
+               (strcmp(failure->sqlstate, "57014") == 0 && ++c->timeouts >= TIMEOUTS_MAX &&
+                c->form == FORM_FAST);
+    }
+    if (c->place == AT_TAIL && verdict_is_deferred(failure->sqlstate) && !c->inserter.immediate) {
+        c->inserter.immediate = true;
+        return true;
+    }
+    return false;
+}
+
+static void pause_batch(struct committer *c)
+{
+    tell(c, "a batch cannot be stored now", c->failure.message);
+    counter_add(&c->options.state->retries, 1);
+    committer_move(c, STATE_PAUSED);
+    start_pause(c);
+}
+
+/* The transaction is over: what becomes of the batch? */
+static void decide(struct committer *c)
+{
+    bool is_ours = strcmp(c->failure.schema, "penstock") == 0;
+    if (is_ours && strcmp(c->failure.sqlstate, "23505") == 0) {
+        committer_lose(c, "this lane's checkpoint was moved by somebody else");
+        return;
+    }
+    if (strcmp(c->failure.sqlstate, "25006") == 0) {
+        committer_lose(c, "this server only reads"); /* another host of the URL may write */
+        return;
+    }
+    session_forget(c);
+    if (choose_rows(c)) {
+        log_debug("store", "lane %u: row by row, because of %s %s", c->options.lane,
+                  c->failure.sqlstate, c->failure.message);
+        c->form = FORM_ROWS;
+        inserter_start(c);
+    } else {
+        pause_batch(c);
+    }
+}
+
+static void recover(struct committer *c)
+{
+    if (PQtransactionStatus(c->connection) == PQTRANS_IDLE) {
+        decide(c);
+        return;
+    }
+    struct failure failure = c->failure; /* the ROLLBACK must not replace what led to it */
+    enum failure_place place = c->place;
+    struct target *target = c->failed_target;
+    committer_move(c, STATE_UNDOING);
+    exchange_simple(c, "ROLLBACK");
+    c->failure = failure;
+    c->place = place;
+    c->failed_target = target;
+    exchange_go(c);
+}
+
+/* ---- the next step --------------------------------------------------------------------------- */
+
+static void advance_setting(struct committer *c)
+{
+    if (c->exchange.failed) {
+        committer_lose(c, c->failure.message);
+    } else if (c->state == STATE_SETTING) {
+        check_epoch(c);
+    } else if (c->lock_granted) {
+        become_ready(c);
+    } else {
+        wait_for_lock(c);
+    }
+}
+
+void committer_advance(struct committer *c)
+{
+    bool failed = c->exchange.failed;
+    switch (c->state) {
+    case STATE_DOWN:
+        session_connect(c);
+        break;
+    case STATE_CONNECTING:
+        session_set(c);
+        break;
+    case STATE_SETTING:
+    case STATE_LOCKING:
+        advance_setting(c);
+        break;
+    case STATE_WAITING:
+        session_lock(c);
+        break;
+    case STATE_PREPARED:
+    case STATE_COPYING:
+    case STATE_FINISHING:
+        if (failed) {
+            recover(c);
+        } else {
+            complete(c);
+        }
+        break;
+    case STATE_INSERTING:
+        if (failed) {
+            recover(c);
+        } else {
+            inserter_advance(c);
+        }
+        break;
+    case STATE_UNDOING:
+        if (failed || PQtransactionStatus(c->connection) != PQTRANS_IDLE) {
+            committer_lose(c, "ROLLBACK did not work");
+        } else {
+            decide(c);
+        }
+        break;
+    case STATE_PAUSED:
+        start_batch(c);
+        break;
+    case STATE_IDLE:
+    case STATE_FAILED:
+    case STATE_COUNT:
+        break;
+    }
+}
+
+static void on_due(struct loop_timer *timer)
+{
+    struct committer *c = timer->owner;
+    switch (c->state) {
+    case STATE_DOWN:
+    case STATE_WAITING:
+    case STATE_PAUSED:
+        committer_advance(c);
+        break;
+    case STATE_IDLE:
+    case STATE_FAILED:
+        break;
+    default:
+        committer_lose(c, "PostgreSQL gave no answer in time");
+        break;
+    }
+}
+
+/* ---- create and destroy ---------------------------------------------------------------------- */
+
+static bool copy_strings(struct committer *c)
+{
+    struct committer_options *options = &c->options;
+    options->url = strdup(options->url);
+    options->node = strdup(options->node);
+    options->epoch = strdup(options->epoch);
+    return options->url != NULL && options->node != NULL && options->epoch != NULL;
+}
+
+enum status committer_create(const struct committer_options *options, struct committer **out,
+                             struct problem *problem)
+{
+    enum status status = connection_check_url(options->url, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct committer *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a committer");
+    }
+    c->options = *options;
+    if (!copy_strings(c)) {
+        committer_destroy(c);
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a committer");
+    }
+    if (c->options.prepared_rows > RUN_ROWS_MAX) {
+        c->options.prepared_rows = RUN_ROWS_MAX;
+    }
+    snprintf(c->application_name, sizeof c->application_name, "penstock lane %.40s/%u",
+             options->node, options->lane);
+    c->random = ((uint64_t)clock_monotonic_us() ^ (uint64_t)(uintptr_t)c) | 1;
+    c->timer.on_due = on_due;
+    c->timer.owner = c;
+    loop_timer_start(options->loop, &c->timer, clock_monotonic_us());
+    *out = c;
+    return STATUS_OK;
+}
+
+void committer_destroy(struct committer *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    session_close(c);
+    free((char *)c->options.url);
+    free((char *)c->options.node);
+    free((char *)c->options.epoch);
+    targets_fini(&c->targets);
+    tail_fini(&c->tail);
+    free(c->copier.steps);
+    free(c->copier.slice);
+    free(c->exchange.sent);
+    text_fini(&c->row.scratch);
+    text_fini(&c->sql);
+    free(c);
+}

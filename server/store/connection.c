@@ -1,0 +1,286 @@
+/*
+ * connection.c - see connection.h.
+ *
+ * Nothing here waits without a limit. Each limit guards against another kind of silence:
+ *   - our own deadline around every wait: a server that is stopped, or hangs;
+ *   - statement_timeout in the server: a lock that is not granted, a query that does not end;
+ *   - idle_in_transaction_session_timeout: we are stopped in the middle of a transaction;
+ *   - TCP keepalives and user timeouts on both sides: the other machine, or the network, is gone,
+ *     and with it whoever holds a lock that others wait for.
+ */
+#include "connection.h"
+
+#include "penstock/base.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MARGIN_US (2 * 1000 * 1000)
+
+/* Seconds, as libpq and PostgreSQL take them. */
+#define KEEPALIVE_IDLE_S     "15"
+#define KEEPALIVE_INTERVAL_S "5"
+#define KEEPALIVE_COUNT      "3"
+
+#define SERVER_VERSION_LEAST 130000 /* gen_random_uuid(); statement_timeout for each statement */
+
+static void ignore_notice(void *owner, const PGresult *result)
+{
+    (void)owner;
+    (void)result; /* a trigger's RAISE NOTICE, say: not ours to print */
+}
+
+enum status connection_check_url(const char *url, struct problem *problem)
+{
+    char *error = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &error);
+    if (parsed == NULL) {
+        PQfreemem(error); /* it quotes the URL */
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "the database URL cannot be read: write it as "
+                           "postgresql://user@host:5432/database?sslmode=…");
+    }
+    PQconninfoFree(parsed);
+    return STATUS_OK;
+}
+
+PGconn *connection_start(const struct connection_options *options)
+{
+    char timeout[24];
+    snprintf(timeout, sizeof timeout, "%llu",
+             (unsigned long long)(options->statement_timeout_ms + options->connect_timeout_ms));
+    /* What stands behind "dbname" overrides the URL, what stands before it is a default (libpq,
+     * PQconnectStartParams). */
+    const char *keywords[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
+                              "tcp_user_timeout", "dbname",              "application_name",
+                              "client_encoding",  NULL};
+    const char *values[] = {KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S,      KEEPALIVE_COUNT, timeout,
+                            options->url,     options->application_name, "UTF8",          NULL};
+    PGconn *connection = PQconnectStartParams(keywords, values, 1);
+    if (connection != NULL) {
+        PQsetNoticeReceiver(connection, ignore_notice, NULL);
+    }
+    return connection;
+}
+
+void connection_settings(const struct connection_options *options, struct text *sql)
+{
+    text_format(sql,
+                "SET statement_timeout = %llu;"
+                "SET idle_in_transaction_session_timeout = %llu;",
+                (unsigned long long)options->statement_timeout_ms,
+                (unsigned long long)options->statement_timeout_ms);
+    text_string(sql, "SET client_min_messages = warning;"
+                     "SET standard_conforming_strings = on;"
+                     "SET TimeZone = 'UTC';"
+                     "SET DateStyle = 'ISO, YMD';"
+                     "SET IntervalStyle = 'postgres';"
+                     "SET extra_float_digits = 1;"
+                     "SET default_transaction_isolation = 'read committed';"
+                     "SET tcp_keepalives_idle = " KEEPALIVE_IDLE_S ";"
+                     "SET tcp_keepalives_interval = " KEEPALIVE_INTERVAL_S ";"
+                     "SET tcp_keepalives_count = " KEEPALIVE_COUNT ";"
+                     /* An ack says "durable": a database that commits asynchronously by default
+                      * must not do so here. Stronger settings than "on" stay. */
+                     "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
+                     " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';");
+}
+
+int64_t connection_deadline_us(uint64_t timeout_ms)
+{
+    return timeout_ms == 0 ? INT64_MAX
+                           : clock_monotonic_us() + (int64_t)timeout_ms * 1000 + MARGIN_US;
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+/* `size` without the rune that was cut in the middle at the end, if there is one. */
+static size_t whole_runes(const char *text, size_t size)
+{
+    size_t lead = size;
+    while (lead > 0 && size - lead < 4 && ((unsigned char)text[lead - 1] & 0xC0) == 0x80) {
+        lead--;
+    }
+    if (lead == 0 || (unsigned char)text[lead - 1] < 0xC0) {
+        return size;
+    }
+    unsigned char byte = (unsigned char)text[--lead];
+    size_t needed = byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+    return size - lead < needed ? lead : size;
+}
+
+void message_flatten(char *out, size_t size, const char *message)
+{
+    size_t next = 0;
+    const char *at = message;
+    for (; *at != '\0' && next + 3 <= size; at++) {
+        if (*at != '\n') {
+            out[next++] = *at;
+        } else if (at[1] != '\0') {
+            out[next++] = ';';
+            out[next++] = ' ';
+        }
+    }
+    out[*at == '\0' ? next : whole_runes(out, next)] = '\0';
+}
+
+static enum status tell(struct problem *problem, enum status status, const char *doing,
+                        const char *message)
+{
+    char flat[320];
+    message_flatten(flat, sizeof flat, message);
+    return problem_set(problem, status, "%s: %s", doing, flat);
+}
+
+enum status connection_problem(const PGconn *connection, enum status status, const char *doing,
+                               struct problem *problem)
+{
+    const char *message = connection == NULL ? "no memory" : PQerrorMessage(connection);
+    return tell(problem, status, doing, message[0] == '\0' ? "the connection was lost" : message);
+}
+
+enum status result_problem(const PGresult *result, enum status status, const char *doing,
+                           struct problem *problem)
+{
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    return tell(problem, status, doing, primary != NULL ? primary : PQresultErrorMessage(result));
+}
+
+/* ---- waiting with a limit -------------------------------------------------------------------- */
+
+static bool wait_for(const PGconn *connection, short events, int64_t deadline_us)
+{
+    for (;;) {
+        int64_t left_us = deadline_us - clock_monotonic_us();
+        int left_ms = left_us <= 0                    ? 0
+                      : left_us > (int64_t)60000 * 1000 ? 60000
+                                                      : (int)(left_us / 1000) + 1;
+        struct pollfd watched = {.fd = PQsocket(connection), .events = events};
+        int ready = poll(&watched, 1, left_ms);
+        if (ready > 0) {
+            return true;
+        }
+        if ((ready == 0 && left_us <= 0) || (ready < 0 && errno != EINTR)) {
+            return false;
+        }
+    }
+}
+
+static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, struct problem *problem)
+{
+    int64_t deadline = timeout_ms == 0 ? INT64_MAX
+                                       : clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+    for (;;) {
+        if (connection == NULL || PQstatus(connection) == CONNECTION_BAD) {
+            return connection_problem(connection, STATUS_UNAVAILABLE,
+                                      "cannot connect to PostgreSQL", problem);
+        }
+        if (next == PGRES_POLLING_OK) {
+            return STATUS_OK;
+        }
+        if (!wait_for(connection, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
+            return problem_set(problem, STATUS_UNAVAILABLE,
+                               "cannot connect to PostgreSQL: no answer within %llu ms",
+                               (unsigned long long)timeout_ms);
+        }
+        next = PQconnectPoll(connection);
+    }
+}
+
+enum status connection_open(const struct connection_options *options, PGconn **out,
+                            struct problem *problem)
+{
+    enum status status = connection_check_url(options->url, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct text sql = {0};
+    PGconn *connection = connection_start(options);
+    status = shake_hands(connection, options->connect_timeout_ms, problem);
+    if (status == STATUS_OK && PQserverVersion(connection) < SERVER_VERSION_LEAST) {
+        status = problem_set(problem, STATUS_BAD_DATABASE,
+                             "PostgreSQL %d is too old: 13 or later is needed",
+                             PQserverVersion(connection) / 10000);
+    }
+    if (status == STATUS_OK) {
+        connection_settings(options, &sql);
+        status = sql.failed ? problem_set(problem, STATUS_NO_MEMORY, "no memory for a connection")
+                            : connection_query(connection, options->statement_timeout_ms, sql.data,
+                                               0, NULL, NULL, problem);
+    }
+    text_fini(&sql);
+    if (status != STATUS_OK) {
+        PQfinish(connection);
+        return status;
+    }
+    *out = connection;
+    return STATUS_OK;
+}
+
+/* The next result; NULL at the end. False when the peer fell silent or went away. */
+static bool next_result(PGconn *connection, int64_t deadline_us, PGresult **out)
+{
+    while (PQisBusy(connection)) {
+        if (!wait_for(connection, POLLIN, deadline_us) || !PQconsumeInput(connection)) {
+            return false;
+        }
+    }
+    *out = PQgetResult(connection);
+    return true;
+}
+
+static bool is_error(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
+}
+
+/* An error stays the answer: what comes behind it does not replace it. */
+static PGresult *keep(PGresult *held, PGresult *next)
+{
+    if (held != NULL && is_error(held)) {
+        PQclear(next);
+        return held;
+    }
+    PQclear(held);
+    return next;
+}
+
+enum status connection_query(PGconn *connection, uint64_t timeout_ms, const char *sql,
+                             int parameter_count, const char *const *parameters, PGresult **out,
+                             struct problem *problem)
+{
+    int64_t deadline = connection_deadline_us(timeout_ms);
+    int sent = parameter_count == 0 ? PQsendQuery(connection, sql)
+                                    : PQsendQueryParams(connection, sql, parameter_count, NULL,
+                                                        parameters, NULL, NULL, 0);
+    if (!sent) {
+        return connection_problem(connection, STATUS_UNAVAILABLE, "cannot ask PostgreSQL", problem);
+    }
+    PGresult *last = NULL, *next = NULL;
+    do {
+        if (!next_result(connection, deadline, &next)) {
+            PQclear(last);
+            return connection_problem(connection, STATUS_UNAVAILABLE,
+                                      "PostgreSQL gave no answer in time", problem);
+        }
+        last = next == NULL ? last : keep(last, next);
+    } while (next != NULL);
+    if (last == NULL || is_error(last)) {
+        enum status status = last == NULL || PQstatus(connection) == CONNECTION_BAD
+                                 ? STATUS_UNAVAILABLE
+                                 : STATUS_BAD_DATABASE;
+        result_problem(last, status, "PostgreSQL refused", problem);
+        PQclear(last);
+        return status;
+    }
+    if (out != NULL) {
+        *out = last;
+    } else {
+        PQclear(last);
+    }
+    return STATUS_OK;
+}

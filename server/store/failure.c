@@ -1,0 +1,48 @@
+/* failure.c - see failure.h. */
+#include "failure.h"
+
+#include "connection.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void copy_field(char *out, size_t size, const PGresult *result, int field)
+{
+    const char *value = PQresultErrorField(result, field);
+    snprintf(out, size, "%s", value == NULL ? "" : value);
+}
+
+/* The same codes come from triggers that forbid one row, and that is the row's fault. The error of
+ * a trigger has a context; "permission denied for table" comes from aclcheck_error() in aclchk.c,
+ * a violated row-level policy from elsewhere. */
+static bool is_about_table(const struct failure *failure, const PGresult *result)
+{
+    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+    const char *source = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    bool is_privilege = strcmp(failure->sqlstate, "42501") == 0;
+    return context == NULL &&
+           (!is_privilege || source == NULL || strcmp(source, "aclcheck_error") == 0);
+}
+
+void failure_of_result(struct failure *out, const PGresult *result)
+{
+    *out = (struct failure){0};
+    copy_field(out->sqlstate, sizeof out->sqlstate, result, PG_DIAG_SQLSTATE);
+    copy_field(out->schema, sizeof out->schema, result, PG_DIAG_SCHEMA_NAME);
+    copy_field(out->constraint, sizeof out->constraint, result, PG_DIAG_CONSTRAINT_NAME);
+    copy_field(out->column, sizeof out->column, result, PG_DIAG_COLUMN_NAME);
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    message_flatten(out->message, sizeof out->message,
+                    primary != NULL ? primary : PQresultErrorMessage(result));
+    out->verdict = verdict_of(out->sqlstate);
+    if (out->verdict == VERDICT_OPERATOR && !is_about_table(out, result)) {
+        out->verdict = VERDICT_DATA;
+    }
+}
+
+void failure_of_row(struct failure *out)
+{
+    *out = (struct failure){.verdict = VERDICT_DATA,
+                            .sqlstate = "22P04",
+                            .message = "the row does not have as many fields as its schema"};
+}

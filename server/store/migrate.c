@@ -1,0 +1,113 @@
+/*
+ * migrate.c - makes the schema `penstock`, or brings it up to the version that this binary needs.
+ *
+ * 1. One transaction takes a lock, so that of two processes the second waits for the first.
+ * 2. The version is read behind the lock; no schema is version 0.
+ * 3. Each step raises the version by one. All steps and the new version commit together.
+ */
+#include "store_private.h"
+
+#include <stdlib.h>
+
+extern const unsigned char schema_sql[]; /* schema.sql, see embed.cmake */
+extern const size_t schema_sql_size;
+
+#define SCHEMA_VERSION 1
+
+/* steps[n] takes version n to n + 1. */
+static const unsigned char *const steps[SCHEMA_VERSION] = {schema_sql};
+
+struct span store_schema_sql(void)
+{
+    return span_of(schema_sql, schema_sql_size);
+}
+
+/* Version of what is there; 0: nothing. A statement of its own for each question, because one that
+ * names a missing table cannot be planned. */
+static enum status read_version(struct store *store, int *out, struct problem *problem)
+{
+    PGresult *result;
+    *out = 0;
+    enum status status = store_query(
+        store, "looking for the schema penstock",
+        "SELECT count(*) FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'penstock' AND c.relname = 'meta'",
+        0, NULL, &result, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool is_there = atoi(PQgetvalue(result, 0, 0)) > 0;
+    PQclear(result);
+    if (!is_there) {
+        return STATUS_OK;
+    }
+    status = store_query(store, "reading penstock.meta", "SELECT version FROM penstock.meta", 0,
+                         NULL, &result, problem);
+    if (status == STATUS_OK) {
+        *out = PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+        PQclear(result);
+    }
+    return status;
+}
+
+static enum status too_new(int version, struct problem *problem)
+{
+    return problem_set(problem, STATUS_BAD_DATABASE,
+                       "the schema penstock has version %d, this binary knows %d: "
+                       "use the newer binary",
+                       version, SCHEMA_VERSION);
+}
+
+enum status store_check_schema(struct store *store, struct problem *problem)
+{
+    int version;
+    enum status status = read_version(store, &version, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (version > SCHEMA_VERSION) {
+        return too_new(version, problem);
+    }
+    if (version < SCHEMA_VERSION) {
+        return problem_set(problem, STATUS_BAD_DATABASE,
+                           version == 0 ? "the schema penstock is missing: run \"penstock migrate\""
+                                        : "the schema penstock is of an older version: "
+                                          "run \"penstock migrate\"");
+    }
+    return STATUS_OK;
+}
+
+static enum status apply_steps(struct store *store, struct problem *problem)
+{
+    int version;
+    enum status status = read_version(store, &version, problem);
+    if (status == STATUS_OK && version > SCHEMA_VERSION) {
+        return too_new(version, problem);
+    }
+    for (; status == STATUS_OK && version < SCHEMA_VERSION; version++) {
+        status = store_query(store, "making the schema penstock", (const char *)steps[version], 0,
+                             NULL, NULL, problem);
+    }
+    return status;
+}
+
+enum status store_migrate(struct store *store, struct problem *problem)
+{
+    enum status status = store_query(
+        store, "making the schema penstock",
+        "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0)", 0, NULL, NULL,
+        problem);
+    if (status == STATUS_OK) {
+        status = apply_steps(store, problem);
+    }
+    if (status == STATUS_OK) {
+        return store_query(store, "making the schema penstock", "COMMIT", 0, NULL, NULL, problem);
+    }
+    struct problem ignored; /* the first failure is the one to tell */
+    problem_clear(&ignored);
+    if (store_query(store, "ROLLBACK", "ROLLBACK", 0, NULL, NULL, &ignored) != STATUS_OK) {
+        log_debug("store", "%s", ignored.text);
+    }
+    return status;
+}

@@ -1,0 +1,22 @@
+/*
+ * store_private.h - the blocking connection of start-up and the command line, as the files of store/
+ * see it. Private to store/.
+ */
+#ifndef PENSTOCK_STORE_PRIVATE_H
+#define PENSTOCK_STORE_PRIVATE_H
+
+#include "connection.h"
+
+#include "penstock/store.h"
+
+struct store {
+    PGconn *connection; /* owns */
+    uint64_t statement_timeout_ms;
+};
+
+/* connection_query() on the store's connection, with `doing` as context of a failure. */
+enum status store_query(struct store *store, const char *doing, const char *sql,
+                        int parameter_count, const char *const *parameters, PGresult **out,
+                        struct problem *problem) must_use;
+
+#endif
