@@ -1,0 +1,124 @@
+export type AckLevel = "durable" | "committed" | "none";
+export type State = "connecting" | "open" | "waiting" | "closed";
+
+export interface Options {
+    /** Default "json". MessagePack keeps integers beyond 2^53 exact (as bigint), and sends binary and dates. */
+    encoding?: "json" | "msgpack";
+    /** Keeps publish order across connections; drawn per client when it is not given. */
+    producer?: string;
+    token?: string | (() => string | Promise<string>);
+    /** The streams' uuid primary key, filled by the client so that a resend stores once; null: not filled. */
+    idField?: string | null;
+    /** Messages that may wait for their answer; publish() rejects with code "overloaded" beyond. */
+    maxPending?: number;
+    maxPendingBytes?: number;
+    /** Of the messages that wait, how many may be on their way at once. */
+    maxInFlight?: number;
+    /** Milliseconds before the first and at most before any attempt to reconnect. */
+    backoff?: { min?: number; max?: number };
+    /** Milliseconds that a silent server has to answer a ping before the connection counts as dead. */
+    pongTimeout?: number;
+    /** For runtimes without a global WebSocket. */
+    WebSocket?: new (url: string, protocols: string[]) => unknown;
+}
+
+export interface Welcome {
+    session: string;
+    node: string;
+    version: string;
+    limits: { message_bytes: number; events: number; channels: number };
+    heartbeat_s: number;
+    epoch: string;
+    offset: number;
+}
+
+export interface Ack {
+    id: number;
+    level: "durable" | "committed";
+    /** Events stored, or (duplicates) stored before. */
+    count: number;
+    duplicates: number;
+    /** Of the first event stored; with "committed". */
+    offset?: number;
+}
+
+export interface StreamEvent<Row = Record<string, unknown>> {
+    offset: number;
+    stream: string;
+    data: Row;
+}
+
+/** Events that this client will not get: re-read the table. Without from/to the history is another one. */
+export interface Gap {
+    channel: string;
+    from?: number;
+    to?: number;
+    reason?: string;
+}
+
+export interface StateChange {
+    state: State;
+    attempt?: number;
+    /** Milliseconds until the next attempt, with "waiting". */
+    delay?: number;
+    /** Why the last session ended, with "waiting". */
+    code?: number;
+    reason?: string;
+    session?: string;
+}
+
+export interface SubscribeOptions<Row = Record<string, unknown>> {
+    /** Continue behind this offset of this epoch. */
+    since?: number;
+    epoch?: string;
+    /** Begin with so many recent events. */
+    last?: number;
+    onEvent?: (event: StreamEvent<Row>) => void;
+    onGap?: (gap: Gap) => void;
+    /** Events that may wait for an iterator's reader before the server is asked to pause; default 1000. */
+    buffer?: number;
+}
+
+export interface Subscription<Row = Record<string, unknown>> extends AsyncIterable<StreamEvent<Row>> {
+    readonly channel: string;
+    /** Where a later subscription would continue, with `epoch`. */
+    readonly offset: number | null;
+    readonly epoch: string | null;
+    readonly ready: Promise<{ offset: number; epoch: string; recovered: boolean; reason?: string }>;
+    close(): void;
+}
+
+export class PenstockError extends Error {
+    /** A word of the protocol, or "closed". */
+    code: string;
+    id?: number;
+    index?: number;
+    field?: string;
+    retryAfter?: number;
+    /** With "rejected_by_database": every event that the database refused, and the ack of the others. */
+    rejected?: { index: number; code: string; message: string }[];
+    ack?: Ack;
+}
+
+export interface Penstock {
+    readonly state: State;
+    readonly welcome: Welcome | null;
+    readonly opened: Promise<Welcome>;
+    /** Messages published and not answered yet. */
+    readonly pending: number;
+    /** Resolves with null when `ack` is "none", as soon as the message is on its way. */
+    publish<Row extends object>(stream: string, events: Row | Row[],
+        options?: { ack?: AckLevel; idField?: string | null }): Promise<Ack | null>;
+    subscribe<Row = Record<string, unknown>>(channel: string, options?: SubscribeOptions<Row>,
+        onEvent?: (event: StreamEvent<Row>) => void): Subscription<Row>;
+    on(event: "state", listener: (change: StateChange) => void): () => void;
+    on(event: "error", listener: (error: PenstockError) => void): () => void;
+    on(event: "gap", listener: (gap: Gap) => void): () => void;
+    close(code?: number, reason?: string): void;
+}
+
+/** Connects, and keeps connected until close(). Without `url`, to the host that the page came from. */
+export function connect(url?: string | URL, options?: Options): Penstock;
+
+/** A time-ordered id (RFC 9562), ascending within this module. */
+export function uuidv7(now?: number): string;

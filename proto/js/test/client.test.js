@@ -1,0 +1,358 @@
+/*
+ * client.test.js - the client's promises, with the test as the server.
+ */
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+
+import { connect, PenstockError, uuidv7 } from "../penstock.js";
+import { EPOCH, fakeWebSocket, until } from "./fake_socket.js";
+
+const clients = [];
+afterEach(() => clients.splice(0).forEach((client) => client.close()));
+
+/** A client whose reconnects take no time, and the sockets it makes. */
+function start(options = {}) {
+    const WebSocket = fakeWebSocket();
+    const client = connect("http://localhost:8080", { backoff: { min: 1, max: 4 }, WebSocket, ...options });
+    clients.push(client);
+    return { client, sockets: WebSocket.sockets };
+}
+
+/** The same, with a session open. */
+async function open(options) {
+    const { client, sockets } = start(options);
+    await until(() => sockets.length === 1);
+    sockets[0].welcome(options?.welcome);
+    return { client, sockets, socket: sockets[0] };
+}
+
+async function nextSocket(sockets, welcome) {
+    const count = sockets.length;
+    await until(() => sockets.length > count, "a new connection");
+    const socket = sockets[count];
+    socket.welcome(welcome);
+    return socket;
+}
+
+function event(offset, data = {}) {
+    return { offset, stream: "behavior", data };
+}
+
+for (const encoding of ["json", "msgpack"]) {
+    /** publish() resolves with the ack, and the events carry ids that the client made. */
+    test(`publish resolves with the ack (${encoding})`, async () => {
+        const { client, socket } = await open({ encoding });
+        const acked = client.publish("behavior", [{ eventType: "a" }, { eventType: "b", id: "mine" }], { ack: "committed" });
+        const [message] = socket.of("publish");
+        assert.equal(socket.protocol, `penstock.v1.${encoding}`);
+        assert.deepEqual(Object.keys(message), ["op", "id", "stream", "ack", "events"]); // the server's fast order
+        assert.equal(message.stream, "behavior");
+        assert.equal(message.ack, "committed");
+        assert.match(message.events[0].id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+        assert.equal(message.events[1].id, "mine");
+        const ack = { op: "ack", id: message.id, level: "committed", count: 2, duplicates: 0, offset: 7 };
+        socket.say(ack);
+        assert.deepEqual(await acked, ack);
+        assert.equal(client.pending, 0);
+    });
+}
+
+/** A refusal rejects the promise with code, index and field; other messages are not concerned. */
+test("an error rejects only its own publish", async () => {
+    const { client, socket } = await open();
+    const bad = client.publish("behavior", {});
+    const good = client.publish("behavior", {});
+    const [first, second] = socket.of("publish");
+    socket.say({ op: "error", id: first.id, code: "invalid_event", message: "is required", index: 0, field: "userId" });
+    socket.say({ op: "ack", id: second.id, level: "durable", count: 1, duplicates: 0 });
+    await assert.rejects(bad, (error) => error instanceof PenstockError && error.code === "invalid_event" &&
+        error.index === 0 && error.field === "userId" && error.message === "is required");
+    assert.equal((await good).count, 1);
+});
+
+/** Events that only the database refused are named, beside the ack of the others. */
+test("rejections by the database come with the ack", async () => {
+    const { client, socket } = await open();
+    const published = client.publish("behavior", [{}, {}, {}], { ack: "committed" });
+    const [{ id }] = socket.of("publish");
+    socket.say({ op: "error", id, code: "rejected_by_database", message: "no such user", index: 1 });
+    assert.equal(client.pending, 1);
+    socket.say({ op: "ack", id, level: "committed", count: 2, duplicates: 0, offset: 5 });
+    await assert.rejects(published, (error) => error.code === "rejected_by_database" && error.ack.count === 2 &&
+        error.rejected.length === 1 && error.rejected[0].index === 1);
+    const errors = [];
+    client.on("error", (error) => errors.push(error));
+    socket.say({ op: "error", id: 99, code: "rejected_by_database", message: "after a durable ack", index: 0 });
+    assert.equal(errors[0].id, 99);
+});
+
+/** What is published without a connection is sent when there is one, in order. */
+test("publishes wait for the session", async () => {
+    const { client, sockets } = start();
+    client.publish("behavior", { n: 1 }).catch(() => {});
+    client.publish("behavior", { n: 2 }).catch(() => {});
+    await until(() => sockets.length === 1);
+    assert.equal(sockets[0].sent.length, 0);
+    sockets[0].welcome();
+    assert.deepEqual(sockets[0].of("publish").map((message) => message.events[0].n), [1, 2]);
+    assert.equal((await client.opened).epoch, EPOCH);
+});
+
+/** After a lost connection, what was not acknowledged is sent again: same message, same ids, same order. */
+test("unacknowledged messages are sent again after a reconnect", async () => {
+    const { client, sockets, socket } = await open();
+    const promises = [1, 2, 3].map((n) => client.publish("behavior", { n }));
+    const sent = socket.of("publish");
+    socket.say({ op: "ack", id: sent[0].id, level: "durable", count: 1, duplicates: 0 });
+    socket.drop();
+    assert.equal(client.state, "waiting");
+    client.publish("behavior", { n: 4 }).catch(() => {});
+    const next = await nextSocket(sockets);
+    const again = next.of("publish");
+    assert.deepEqual(again.slice(0, 2), sent.slice(1));
+    assert.deepEqual(again.map((message) => message.events[0].n), [2, 3, 4]);
+    again.forEach(({ id }) => next.say({ op: "ack", id, level: "durable", count: 1, duplicates: 1 }));
+    assert.equal((await promises[2]).duplicates, 1);
+    assert.equal(client.pending, 0);
+});
+
+/** The producer's name stays the same over reconnects, so that the order does. */
+test("the producer survives a reconnect", async () => {
+    const { sockets, socket } = await open({ token: async () => "secret" });
+    socket.drop();
+    const next = await nextSocket(sockets);
+    assert.equal(socket.url.pathname, "/v1/ws");
+    assert.equal(socket.url.protocol, "ws:");
+    assert.ok(socket.url.searchParams.get("producer"));
+    assert.equal(next.url.searchParams.get("producer"), socket.url.searchParams.get("producer"));
+    assert.equal(next.url.searchParams.get("token"), "secret");
+});
+
+/** "Try again later" is no failure: the message waits as long as asked, others behind it. */
+test("an overloaded server gets the message again", async () => {
+    const { client, socket } = await open();
+    const published = client.publish("behavior", { n: 1 });
+    const [first] = socket.of("publish");
+    const asked = Date.now();
+    socket.say({ op: "error", id: first.id, code: "overloaded", message: "full", retry_after_ms: 60 });
+    client.publish("behavior", { n: 2 }).catch(() => {});
+    assert.equal(socket.of("publish").length, 1);
+    await until(() => socket.of("publish").length === 3);
+    assert.ok(Date.now() - asked >= 55);
+    assert.deepEqual(socket.of("publish").map((message) => message.events[0].n), [1, 1, 2]);
+    socket.say({ op: "ack", id: first.id, level: "durable", count: 1, duplicates: 0 });
+    await published;
+});
+
+/** Only so many messages are on their way at once. */
+test("messages in flight are bounded", async () => {
+    const { client, socket } = await open({ maxInFlight: 2 });
+    for (let n = 1; n <= 4; n++) {
+        client.publish("behavior", { n }).catch(() => {});
+    }
+    assert.equal(socket.of("publish").length, 2);
+    socket.say({ op: "ack", id: socket.of("publish")[0].id, level: "durable", count: 1, duplicates: 0 });
+    assert.equal(socket.of("publish").length, 3);
+});
+
+/** Memory is bounded as well: past the limit publish() says so at once. */
+test("messages that wait are bounded", async () => {
+    const { client } = start({ maxPending: 2 });
+    client.publish("s", {}).catch(() => {});
+    client.publish("s", {}).catch(() => {});
+    await assert.rejects(client.publish("s", {}), { code: "overloaded" });
+    const { client: small } = start({ maxPendingBytes: 1000 });
+    await assert.rejects(small.publish("s", { text: "x".repeat(2000) }), { code: "overloaded" });
+});
+
+/** A message that the server would close the session for is refused here, and the others go on. */
+test("a message over the server's limit is refused", async () => {
+    const { client, socket } = await open({ welcome: { limits: { message_bytes: 300, events: 10, channels: 10 } } });
+    const big = client.publish("s", { text: "x".repeat(500) });
+    client.publish("s", { n: 1 }).catch(() => {});
+    await assert.rejects(big, { code: "too_large" });
+    assert.equal(socket.of("publish").length, 1);
+    await assert.rejects(client.publish("s", { n: 1n }), { code: "malformed" }); // JSON has no BigInt
+});
+
+/** ack "none" resolves when the message is on its way, and is not remembered. */
+test("unacknowledged publishing resolves when sent", async () => {
+    const { client, sockets, socket } = await open();
+    assert.equal(await client.publish("s", { n: 1 }, { ack: "none" }), null);
+    assert.equal(client.pending, 0);
+    socket.drop();
+    const next = await nextSocket(sockets);
+    assert.equal(next.of("publish").length, 0);
+});
+
+/** close() rejects what waits, ends subscriptions, and does not reconnect. */
+test("close ends everything", async () => {
+    const { client, sockets, socket } = await open();
+    const published = client.publish("s", {});
+    const subscription = client.subscribe("c");
+    const read = subscription[Symbol.asyncIterator]().next();
+    client.close();
+    await assert.rejects(published, { code: "closed" });
+    assert.deepEqual(await read, { value: undefined, done: true });
+    assert.equal(socket.closedWith.code, 1000);
+    assert.equal(client.state, "closed");
+    await assert.rejects(client.publish("s", {}), { code: "closed" });
+    assert.throws(() => client.subscribe("d"), { code: "closed" });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(sockets.length, 1);
+});
+
+/** Every change of the connection is told, with the reason and the time to the next attempt. */
+test("states are told in order", async () => {
+    const { client, sockets, socket } = await open();
+    const seen = [];
+    client.on("state", (change) => seen.push(change));
+    socket.drop(1013, "busy");
+    await nextSocket(sockets);
+    assert.deepEqual(seen.map(({ state }) => state), ["waiting", "connecting", "open"]);
+    assert.equal(seen[0].code, 1013);
+    assert.equal(seen[0].reason, "busy");
+    assert.ok(seen[0].delay >= 1);
+});
+
+/** The waits between attempts grow to their limit, and are never the same for all clients. */
+test("back-off grows and is bounded", async () => {
+    const { client, sockets } = start({ backoff: { min: 2, max: 16 } });
+    const delays = [];
+    client.on("state", (change) => change.state === "waiting" && delays.push(change.delay));
+    for (let i = 0; i < 8; i++) {
+        await until(() => sockets.length === i + 1);
+        sockets[i].drop();
+    }
+    assert.ok(delays[0] >= 2 && delays[0] <= 4, `${delays}`);
+    assert.ok(delays.slice(4).every((delay) => delay >= 8 && delay <= 16), `${delays}`);
+});
+
+/** A server that answers pings is kept; one that has gone silent is left, even when its socket never closes. */
+test("a silent server is left", async () => {
+    const { sockets, socket } = await open({ welcome: { heartbeat_s: 1 }, pongTimeout: 100 });
+    await until(() => socket.of("ping").length === 1);
+    socket.say({ op: "pong" });
+    await until(() => socket.of("ping").length === 2);
+    assert.equal(sockets.length, 1);
+    await until(() => sockets.length === 2);
+    assert.equal(socket.closedWith.code, 4000);
+});
+
+/** Events arrive in order, at the callback or at the iterator, with their offsets. */
+test("subscriptions deliver events", async () => {
+    const { client, socket } = await open();
+    const got = [];
+    client.subscribe("a", {}, (each) => got.push(each));
+    const iterated = client.subscribe("b", { last: 10 });
+    const [a, b] = socket.of("subscribe");
+    assert.deepEqual(a, { op: "subscribe", id: a.id, channel: "a" });
+    assert.equal(b.last, 10);
+    socket.say({ op: "subscribed", id: a.id, channel: "a", epoch: EPOCH, offset: 0, recovered: true });
+    socket.say({ op: "subscribed", id: b.id, channel: "b", epoch: EPOCH, offset: 3, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(1), event(2)] });
+    socket.say({ op: "events", channel: "b", events: [event(4, { x: 1 })] });
+    assert.deepEqual(got.map(({ offset }) => offset), [1, 2]);
+    for await (const each of iterated) {
+        assert.deepEqual(each, event(4, { x: 1 }));
+        break;
+    }
+    assert.equal(socket.of("unsubscribe")[0].channel, "b"); // leaving the loop leaves the channel
+    assert.equal((await iterated.ready).offset, 3);
+});
+
+/** A new session continues behind the last event; nothing comes twice. */
+test("subscriptions resume by offset", async () => {
+    const { client, sockets, socket } = await open();
+    const got = [];
+    client.subscribe("a", { since: 5, epoch: EPOCH }, ({ offset }) => got.push(offset));
+    const [first] = socket.of("subscribe");
+    assert.equal(first.since, 5);
+    socket.say({ op: "subscribed", id: first.id, channel: "a", epoch: EPOCH, offset: 5, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(6), event(9)] });
+    socket.drop();
+    const next = await nextSocket(sockets);
+    const [again] = next.of("subscribe");
+    assert.deepEqual([again.since, again.epoch], [9, EPOCH]);
+    next.say({ op: "subscribed", id: again.id, channel: "a", epoch: EPOCH, offset: 9, recovered: true });
+    next.say({ op: "events", channel: "a", events: [event(9), event(12)] });
+    assert.deepEqual(got, [6, 9, 12]);
+});
+
+/** What the server no longer has is said: as a range, or, with another history, as a reason. */
+test("gaps are told", async () => {
+    const { client, sockets, socket } = await open();
+    const gaps = [];
+    const local = [];
+    client.on("gap", (gap) => gaps.push(gap));
+    const subscription = client.subscribe("a", { onGap: (gap) => local.push(gap) }, () => {});
+    socket.say({ op: "subscribed", id: socket.of("subscribe")[0].id, channel: "a", epoch: EPOCH, offset: 10, recovered: true });
+    socket.say({ op: "gap", channel: "a", from: 11, to: 50 });
+    assert.equal(subscription.offset, 50);
+    socket.drop();
+    const next = await nextSocket(sockets);
+    const other = EPOCH.replace("0", "f");
+    const [again] = next.of("subscribe");
+    next.say({ op: "subscribed", id: again.id, channel: "a", epoch: other, offset: 2, recovered: false, reason: "another epoch" });
+    assert.deepEqual(gaps, [{ channel: "a", from: 11, to: 50 }, { channel: "a", reason: "another epoch" }]);
+    assert.deepEqual(local, gaps);
+    assert.deepEqual([subscription.offset, subscription.epoch], [2, other]);
+});
+
+/** A reader that stops reading stops the server, not the page: no event is lost, none comes twice. */
+test("a slow iterator pauses its channel", async () => {
+    const { client, socket } = await open();
+    const subscription = client.subscribe("a", { buffer: 2 });
+    const answer = (message) => socket.say({
+        op: "subscribed", id: message.id, channel: "a", epoch: EPOCH, offset: message.since ?? 0, recovered: true });
+    answer(socket.of("subscribe")[0]);
+    socket.say({ op: "events", channel: "a", events: [event(1), event(2), event(3), event(4)] });
+    assert.equal(socket.of("unsubscribe").length, 1);
+    const reader = subscription[Symbol.asyncIterator]();
+    assert.equal((await reader.next()).value.offset, 1);
+    assert.equal((await reader.next()).value.offset, 2);
+    const resumed = socket.of("subscribe")[1];
+    assert.equal(resumed.since, 2);
+    answer(resumed);
+    socket.say({ op: "events", channel: "a", events: [event(3), event(4)] });
+    assert.equal((await reader.next()).value.offset, 3);
+    assert.equal((await reader.next()).value.offset, 4);
+});
+
+/** A refused subscription ends, and the channel is free for another. */
+test("a refused subscription ends with the error", async () => {
+    const { client, socket } = await open();
+    const subscription = client.subscribe("secret");
+    socket.say({ op: "error", id: socket.of("subscribe")[0].id, code: "forbidden", message: "not yours" });
+    await assert.rejects(subscription.ready, { code: "forbidden" });
+    await assert.rejects(subscription[Symbol.asyncIterator]().next(), { code: "forbidden" });
+    assert.throws(() => { client.subscribe("b"); client.subscribe("b"); }, /already/);
+    client.subscribe("secret");
+});
+
+/** Frames that are none, and kinds of message that are unknown, do not break the session. */
+test("nonsense from the server is survived", async () => {
+    const { client, socket } = await open();
+    const errors = [];
+    client.on("error", (error) => errors.push(error));
+    socket.onmessage({ data: "{" });
+    socket.say({ op: "something new" });
+    socket.say({ op: "events", channel: "never subscribed", events: [event(1)] });
+    socket.say({ op: "ack", id: 12345, level: "durable", count: 1, duplicates: 0 });
+    socket.say({ op: "error", code: "overloaded", message: "all of you" });
+    assert.deepEqual(errors.map(({ code }) => code), ["malformed", "overloaded"]);
+    assert.equal(client.state, "open");
+    assert.throws(() => client.on("nothing", () => {}), TypeError);
+    assert.throws(() => connect("ws://x", { encoding: "xml" }), TypeError);
+});
+
+/** Ids ascend, also within a millisecond and when the clock steps back, and their time is now. */
+test("ids ascend", () => {
+    const start = Date.now();
+    const ids = Array.from({ length: 20000 }, () => uuidv7());
+    ids.push(uuidv7(start - 60000));
+    assert.deepEqual(ids, [...ids].sort());
+    assert.equal(new Set(ids).size, ids.length);
+    const ms = parseInt(ids[0].replace("-", "").slice(0, 12), 16);
+    assert.ok(Math.abs(ms - start) < 2000);
+});

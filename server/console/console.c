@@ -1,0 +1,37 @@
+/*
+ * console.c - the list of the page's files; cmake/embed.cmake made their bytes.
+ */
+#include "penstock/console.h"
+
+#include "icon_svg.h"
+#include "index_html.h"
+#include "main_js.h"
+#include "msgpack_js.h"
+#include "penstock_js.h"
+#include "plot_js.h"
+#include "sample_js.h"
+#include "style_css.h"
+
+#define JS             "text/javascript; charset=utf-8"
+#define CONTENTS(name) name, sizeof name - 1 /* behind the contents stands a zero */
+
+static const struct console_file files[] = {
+    {"/", "text/html; charset=utf-8", CONTENTS(index_html)},
+    {"/style.css", "text/css; charset=utf-8", CONTENTS(style_css)},
+    {"/icon.svg", "image/svg+xml", CONTENTS(icon_svg)},
+    {"/main.js", JS, CONTENTS(main_js)},
+    {"/plot.js", JS, CONTENTS(plot_js)},
+    {"/sample.js", JS, CONTENTS(sample_js)},
+    {"/penstock.js", JS, CONTENTS(penstock_js)},
+    {"/msgpack.js", JS, CONTENTS(msgpack_js)},
+};
+
+const struct console_file *console_find(struct span path)
+{
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (span_is(path, files[i].path)) {
+            return &files[i];
+        }
+    }
+    return NULL;
+}
