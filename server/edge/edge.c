@@ -1,0 +1,356 @@
+/*
+ * edge.c - one thread's loop: what wakes it, what it then does, and what libwebsockets asks of it.
+ *
+ * One turn of the loop:
+ *   1. before it sleeps (ev_prepare): the bell is armed, then everything that others have left for
+ *      us is taken: receipts, room in rings, what the feed has appended. Whoever leaves something
+ *      after the bell was armed rings it;
+ *   2. it sleeps on all sockets and the bell at once (epoll);
+ *   3. it wakes (ev_check): the bell is disarmed, so that ringing costs nothing while we work;
+ *   4. sockets are served: libwebsockets calls on_lws(), which calls into the other files.
+ *
+ * libwebsockets runs on our libev loop through its plugin (LWS_SERVER_OPTION_LIBEV with a foreign
+ * loop): its own poll loop costs time in proportion to all connections, and with loops of its own
+ * it takes signals away. Its log is off but for errors, and those are mostly a peer's fault: they
+ * are shown at level debug.
+ *
+ * Every callback that is not handled goes to lws_callback_http_dummy(), which finishes what the
+ * library began: an HTTP request that is left unanswered would spin the loop.
+ */
+#include "edge_private.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define KEEPALIVE_S       20 /* an HTTP connection may idle so long */
+#define HEADER_BYTES_MAX  8192
+#define TX_PACKET_BYTES   (64 << 20) /* never cut a write of ours in pieces */
+#define TICK_S            1.
+#define DESCRIPTORS_EXTRA 1024    /* for all else in this process */
+#define DESCRIPTORS_MOST  1000000 /* libwebsockets keeps 16 bytes for each that is allowed */
+#define CURSORS_MAX       (4u << 20)
+
+/* ---- libwebsockets' callbacks ---------------------------------------------------------------- */
+
+static int on_upgraded(struct session *session, struct lws *wsi)
+{
+    if (!session->upgrade_checked) {
+        return -1;
+    }
+    const char *protocol = lws_get_protocol(wsi)->name;
+    session->encoding = strcmp(protocol, PROTOCOL_MSGPACK) == 0 ? ENCODING_MSGPACK : ENCODING_JSON;
+    session_open(session);
+    return 0;
+}
+
+static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                  size_t size)
+{
+    struct session *session = wsi == NULL ? NULL : lws_get_opaque_user_data(wsi);
+    if (session == NULL) {
+        return lws_callback_http_dummy(wsi, reason, user, in, size);
+    }
+    switch (reason) {
+    case LWS_CALLBACK_RECEIVE:
+        return receive(session, span_of(in, size));
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return push(session);
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+        session->wsi = wsi;
+        return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return upgrade_confirm(session, wsi);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return session->upgrade_checked ? 0 : -1;
+    case LWS_CALLBACK_ESTABLISHED:
+        return on_upgraded(session, wsi);
+    case LWS_CALLBACK_HTTP:
+        return http_serve(session, wsi);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return 0; /* answers are written at once */
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+    case LWS_CALLBACK_CLOSED:
+        session_shut(session);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        session_destroy(session);
+        return 0;
+    case LWS_CALLBACK_RAW_ADOPT: /* what CONNECT, or no HTTP at all, would become */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
+    default:
+        return lws_callback_http_dummy(wsi, reason, user, in, size);
+    }
+}
+
+/* The first is for HTTP, and for clients that offer no subprotocol. */
+static const struct lws_protocols protocols[] = {
+    {.name = PROTOCOL_JSON, .callback = on_lws, .tx_packet_size = TX_PACKET_BYTES},
+    {.name = PROTOCOL_MSGPACK, .callback = on_lws, .tx_packet_size = TX_PACKET_BYTES},
+    {0},
+};
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void work(struct edge *edge)
+{
+    receipts_take(edge);
+    publish_resume(edge);
+    window_reader_advance(edge->reader);
+    if (atomic_load(&edge->stop_asked) && !edge->draining) {
+        drain_begin(edge);
+    }
+}
+
+static void before_sleep(struct ev_loop *loop, struct ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct edge *edge = (struct edge *)watcher->data;
+    doorbell_arm(edge->options.bell);
+    work(edge);
+}
+
+static void after_sleep(struct ev_loop *loop, struct ev_check *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct edge *edge = (struct edge *)watcher->data;
+    doorbell_disarm(edge->options.bell);
+}
+
+static void on_bell(struct ev_loop *loop, struct ev_io *watcher, int events)
+{
+    (void)loop; /* after_sleep() has drained it, and before_sleep() does the work */
+    (void)watcher;
+    (void)events;
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    (void)events;
+    struct edge *edge = (struct edge *)watcher->data;
+    sessions_tick(edge, clock_monotonic_us());
+    /* The plugin looks at the library's timers only behind a socket's event: make one. */
+    lws_cancel_service(edge->context);
+    if (edge->draining) {
+        if (drain_advance(edge)) {
+            ev_break(loop, EVBREAK_ALL);
+        }
+        return;
+    }
+    edge->accept_failure_said = edge->accept_failure_said && edge->free_count > 0;
+    listen_start(edge);
+}
+
+static void watch(struct edge *edge)
+{
+    ev_prepare_init(&edge->before_sleep, before_sleep);
+    ev_check_init(&edge->after_sleep, after_sleep);
+    ev_io_init(&edge->bell_watcher, on_bell, edge->options.bell->fd, EV_READ);
+    ev_timer_init(&edge->tick, on_tick, TICK_S, TICK_S);
+    edge->before_sleep.data = edge->after_sleep.data = edge->tick.data = edge;
+    ev_set_priority(&edge->after_sleep, EV_MAXPRI);
+    ev_prepare_start(edge->loop, &edge->before_sleep);
+    ev_check_start(edge->loop, &edge->after_sleep);
+    ev_io_start(edge->loop, &edge->bell_watcher);
+    ev_timer_start(edge->loop, &edge->tick);
+}
+
+static void unwatch(struct edge *edge)
+{
+    ev_prepare_stop(edge->loop, &edge->before_sleep);
+    ev_check_stop(edge->loop, &edge->after_sleep);
+    ev_io_stop(edge->loop, &edge->bell_watcher);
+    ev_timer_stop(edge->loop, &edge->tick);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* The last error of the library, while a context is made; main's thread only. */
+static char opening_error[200];
+
+static void on_lws_log(int level, const char *line)
+{
+    (void)level;
+    size_t size = strcspn(line, "\n");
+    size = size < sizeof opening_error ? size : sizeof opening_error - 1;
+    log_debug("edge", "libwebsockets: %.*s", (int)size, line);
+}
+
+static void on_opening_log(int level, const char *line)
+{
+    on_lws_log(level, line);
+    size_t size = strcspn(line, "\n");
+    size = size < sizeof opening_error ? size : sizeof opening_error - 1;
+    memcpy(opening_error, line, size);
+    opening_error[size] = '\0';
+}
+
+/*
+ * The library makes its tables as large as the limit of open files, and above ten million it
+ * believes in 2560 (4.1.6, lib/core/context.c). A limit that fits what the edges may open serves
+ * both.
+ */
+static void fit_descriptor_limit(const struct edge *edge)
+{
+    struct rlimit limit;
+    uint64_t wanted =
+        edge_settings(edge)->connections * edge->options.node->edge_count + DESCRIPTORS_EXTRA;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        (limit.rlim_cur >= wanted && limit.rlim_cur <= DESCRIPTORS_MOST)) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log_warn("edge",
+                 "only %llu files may be open, %llu are wanted for `connections`: raise "
+                 "the limit (ulimit -n, LimitNOFILE=)",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    }
+}
+
+static enum status open_context(struct edge *edge, struct problem *problem)
+{
+    const struct settings *settings = edge_settings(edge);
+    void *loops[] = {edge->loop};
+    edge->heartbeat = (lws_retry_bo_t){
+        .secs_since_valid_ping = (uint16_t)settings->heartbeat_s,
+        .secs_since_valid_hangup = (uint16_t)(2 * settings->heartbeat_s),
+    };
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = protocols,
+        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .foreign_loops = loops,
+        .gid = (gid_t)-1,
+        .uid = (uid_t)-1,
+        .pt_serv_buf_size = SERVICE_BYTES,
+        .max_http_header_data = HEADER_BYTES_MAX,
+        .timeout_secs = (unsigned)settings->handshake_s,
+        .timeout_secs_ah_idle = (unsigned)settings->handshake_s,
+        .keepalive_timeout = KEEPALIVE_S,
+        .retry_and_idle_policy = &edge->heartbeat,
+        .vhost_name = "penstock",
+    };
+    lws_set_log_level(LLL_ERR, on_opening_log);
+    edge->context = lws_create_context(&info);
+    edge->vhost = edge->context == NULL ? NULL : lws_create_vhost(edge->context, &info);
+    lws_set_log_level(LLL_ERR, on_lws_log);
+    if (edge->vhost == NULL) {
+        return problem_set(problem, STATUS_INTERNAL,
+                           "libwebsockets does not start: %s; is the package "
+                           "libwebsockets-evlib-ev installed?",
+                           opening_error);
+    }
+    return STATUS_OK;
+}
+
+static enum status open_reader(struct edge *edge, struct problem *problem)
+{
+    const struct settings *settings = edge_settings(edge);
+    bool is_large = settings->channels > CURSORS_MAX / settings->connections;
+    struct window_reader_options options = {
+        .window = edge->options.window,
+        .index = edge->options.index,
+        .cursors_max = is_large ? CURSORS_MAX : settings->channels * settings->connections,
+        .on_ready = on_cursor_ready,
+        .owner = edge,
+    };
+    return window_reader_create(&options, &edge->reader, problem);
+}
+
+static enum status open_buffers(struct edge *edge, struct problem *problem)
+{
+    size_t message_bytes = edge_settings(edge)->message_bytes;
+    edge->write_buffer = malloc(LWS_PRE + WRITE_BYTES);
+    edge->answer_buffer = malloc(ANSWER_BYTES_MAX);
+    if (edge->write_buffer == NULL || edge->answer_buffer == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge's buffers");
+    }
+    enum status status = decoder_create(message_bytes, &edge->decoder, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return encode_context_create(message_bytes, &edge->encode_context, problem);
+}
+
+static enum status open_parts(struct edge *edge, struct problem *problem)
+{
+    edge->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (edge->loop == NULL) {
+        return problem_set(problem, STATUS_INTERNAL, "libev makes no epoll loop");
+    }
+    enum status status = sessions_init(edge, problem);
+    if (status == STATUS_OK) {
+        status = open_buffers(edge, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_reader(edge, problem);
+    }
+    if (status == STATUS_OK) {
+        fit_descriptor_limit(edge);
+        status = listen_open(edge, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_context(edge, problem);
+    }
+    return status;
+}
+
+enum status edge_open(const struct edge_options *options, struct edge **out,
+                      struct problem *problem)
+{
+    struct edge *edge = calloc(1, sizeof *edge);
+    if (edge == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge");
+    }
+    edge->options = *options;
+    edge->state = &options->node->edges[options->index];
+    enum status status = open_parts(edge, problem);
+    if (status != STATUS_OK) {
+        edge_close(edge);
+        return status;
+    }
+    watch(edge);
+    *out = edge;
+    return STATUS_OK;
+}
+
+void edge_run(struct edge *edge)
+{
+    listen_start(edge);
+    ev_run(edge->loop, 0);
+    unwatch(edge);
+}
+
+void edge_stop(struct edge *edge)
+{
+    atomic_store(&edge->stop_asked, true);
+    doorbell_ring(edge->options.bell);
+}
+
+void edge_close(struct edge *edge)
+{
+    if (edge == NULL) {
+        return;
+    }
+    if (edge->loop != NULL) {
+        listen_close(edge);
+    }
+    if (edge->context != NULL) {
+        lws_context_destroy(edge->context); /* destroys the sessions by LWS_CALLBACK_WSI_DESTROY */
+    }
+    sessions_fini(edge);
+    window_reader_destroy(edge->reader);
+    encode_context_destroy(edge->encode_context);
+    decoder_destroy(edge->decoder);
+    block_pool_fini(&edge->pool);
+    free(edge->write_buffer);
+    free(edge->answer_buffer);
+    if (edge->loop != NULL) {
+        unwatch(edge);
+        ev_loop_destroy(edge->loop);
+    }
+    free(edge);
+}

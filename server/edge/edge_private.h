@@ -1,0 +1,258 @@
+/*
+ * edge_private.h - what the files of the edge share: the edge, its sessions, and who does what.
+ *
+ *   edge.c       the loop: wakes, work, callbacks of libwebsockets
+ *   listen.c     addresses, sockets, accept            upgrade.c    from HTTP to WebSocket
+ *   session.c    slots, generations, pausing           receive.c    frames to messages
+ *   publish.c    message to record                     answer.c     messages into the queue
+ *   subscribe.c  channels to cursors                   push.c       queue and cursors to the socket
+ *   http.c, http_reply.c, metrics.c                    drain.c      saying goodbye
+ *
+ * Everything here is the edge thread's, but for edge_stop().
+ */
+#ifndef PENSTOCK_EDGE_PRIVATE_H
+#define PENSTOCK_EDGE_PRIVATE_H
+
+#include "queue.h"
+#include "upgrade_check.h"
+
+#include "penstock/edge.h"
+
+#include <libwebsockets.h>
+/* libev declares its functions without prototypes where they take none. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
+#include <ev.h>
+#pragma GCC diagnostic pop
+
+#define LISTEN_SOCKETS_MAX 4          /* addresses that one host name may stand for */
+#define SERVICE_BYTES      (64 << 10) /* libwebsockets reads up to this at once */
+#define WRITE_BYTES        (64 << 10) /* one write of ours, unless one event is larger */
+#define ANSWER_BYTES_MAX   (8 << 10)  /* any message but `events` */
+#define SESSION_ID_BYTES   16
+#define CLOSE_TEXT_BYTES   123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
+
+/* Close codes (RFC 6455 section 7.4.1, and IANA's registry for 1013). */
+enum close_code {
+    CLOSE_NONE = 0,
+    CLOSE_GOING_AWAY = 1001,
+    CLOSE_PROTOCOL = 1002,
+    CLOSE_UNACCEPTABLE = 1003,
+    CLOSE_INVALID_UTF8 = 1007,
+    CLOSE_POLICY = 1008,
+    CLOSE_TOO_BIG = 1009,
+    CLOSE_TRY_AGAIN_LATER = 1013,
+};
+
+/*
+ *   accept ─► SESSION_HTTP ──upgrade──► SESSION_OPEN ──► SESSION_CLOSING ─► released
+ *                   └───────────────────────────────────────────────────────────┘
+ */
+enum session_state {
+    SESSION_HTTP,    /* a descriptor that has not (yet) become a WebSocket */
+    SESSION_OPEN,    /* welcome is queued; messages go both ways */
+    SESSION_CLOSING, /* libwebsockets is closing it; nothing is read or written any more */
+};
+
+/* Why a session is not read from (bits); resumed when none is left. */
+enum pause {
+    PAUSE_RING = 1,     /* its lane's ring is full; in edge->waiting[lane] */
+    PAUSE_INFLIGHT = 2, /* too many publishes unanswered */
+    PAUSE_SEND = 4,     /* it does not read its answers */
+};
+
+struct subscription {
+    struct session *session;
+    struct cursor *cursor;           /* owns */
+    struct subscription *next;       /* in session->subscriptions */
+    struct subscription *ready_next; /* in session->ready */
+    bool is_ready;                   /* it is in that list */
+};
+
+/* The beginning of a message that comes in pieces. */
+struct gathering {
+    uint8_t *data; /* owns; counted in edge->gathered_bytes by `room` */
+    size_t size, room;
+    uint64_t frames;  /* ended, of this message */
+    int64_t since_us; /* when it began; 0: none is under way */
+};
+
+struct session {
+    struct edge *edge;
+    struct lws *wsi;
+    struct session *previous, *next;           /* in edge->sessions */
+    struct session *wait_previous, *wait_next; /* in edge->waiting[lane], while PAUSE_RING */
+    uint32_t slot, generation;
+    uint8_t state;    /* enum session_state */
+    uint8_t encoding; /* enum encoding */
+    uint8_t lane;
+    uint8_t paused; /* enum pause bits */
+    bool write_asked;
+    bool upgrade_checked;
+    uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
+    const char *close_text;
+    int64_t deadline_us; /* cut the connection then; 0: no limit */
+    uint64_t producer;   /* hash of its name */
+    uint64_t inflight;   /* publishes without a final answer */
+    uint8_t id[SESSION_ID_BYTES];
+    struct gathering gathering;
+    struct queue queue;
+    struct subscription *subscriptions; /* owns */
+    size_t subscription_count;
+    struct subscription *ready, *ready_last; /* to read from, in turn */
+};
+
+struct listener {
+    struct ev_io watcher;
+    struct edge *edge;
+    int fd; /* owns; -1: closed */
+};
+
+struct edge {
+    struct edge_options options;
+    struct edge_state *state; /* in the node */
+    struct ev_loop *loop;
+    struct ev_prepare before_sleep;
+    struct ev_check after_sleep;
+    struct ev_io bell_watcher;
+    struct ev_timer tick;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    lws_retry_bo_t heartbeat;
+
+    struct listener listeners[LISTEN_SOCKETS_MAX];
+    size_t listener_count;
+    bool accepting;
+    bool accept_failure_said;
+
+    struct session *sessions; /* all, newest first */
+    struct session **slots;   /* owns; [settings->connections] */
+    uint32_t *generations;    /* owns */
+    uint32_t *free_slots;     /* owns; a stack */
+    uint32_t free_count;
+    struct session *waiting[LANES_MAX];
+    uint64_t gathered_bytes;
+
+    struct window_reader *reader;
+    struct decoder *decoder;
+    struct encode_context *encode_context;
+    struct block_pool pool;
+    uint8_t *write_buffer;  /* owns; LWS_PRE + WRITE_BYTES */
+    uint8_t *answer_buffer; /* owns; ANSWER_BYTES_MAX */
+
+    _Atomic bool stop_asked; /* edge_stop() → the loop */
+    bool draining;
+    int64_t drain_began_us;
+    int64_t validity_said_us;
+};
+
+static inline const struct settings *edge_settings(const struct edge *edge)
+{
+    return edge->options.settings;
+}
+
+/* ---- listen.c -------------------------------------------------------------------------------- */
+
+enum status listen_open(struct edge *edge, struct problem *problem) must_use;
+void listen_start(struct edge *edge); /* accept from now on; harmless when it is so */
+void listen_pause(struct edge *edge);
+void listen_close(struct edge *edge);
+
+/* ---- session.c ------------------------------------------------------------------------------- */
+
+enum status sessions_init(struct edge *edge, struct problem *problem) must_use;
+void sessions_fini(struct edge *edge);
+/* A slot for a new descriptor; NULL: all are taken, or no memory. */
+struct session *session_create(struct edge *edge);
+void session_destroy(struct session *session); /* accepts NULL */
+/* The open session that a receipt is for, or NULL: it has gone. */
+struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generation);
+void session_open(struct session *session);
+/* Lets go of everything but the slot: it is being closed. */
+void session_shut(struct session *session);
+void session_pause(struct session *session, enum pause reason);
+void session_resume(struct session *session, enum pause reason);
+void session_ask_write(struct session *session);
+/* Says goodbye once what is queued has been written; cuts the connection when that takes too long.
+ * `text` must be constant. */
+void session_hang_up(struct session *session, enum close_code code, const char *text);
+/* Closes now: for `return session_refuse(…)` from a callback of libwebsockets. */
+int session_refuse(struct session *session, enum close_code code, const char *text);
+void session_cut(struct session *session);
+/* Once a second: what has taken too long. */
+void sessions_tick(struct edge *edge, int64_t now_us);
+
+/* ---- upgrade.c ------------------------------------------------------------------------------- */
+
+int upgrade_confirm(struct session *session, struct lws *wsi);
+
+/* ---- receive.c, publish.c, subscribe.c ------------------------------------------------------- */
+
+/* One piece of a frame. */
+int receive(struct session *session, struct span piece);
+void gathering_drop(struct session *session);
+/* These three answer, or say in `problem` why not (its status is OK before). */
+void publish(struct session *session, struct message *message, size_t message_bytes,
+             struct problem *problem);
+/* Resumes who waits for a ring that has room again. */
+void publish_resume(struct edge *edge);
+void receipts_take(struct edge *edge);
+void subscribe(struct session *session, const struct message *message, struct problem *problem);
+void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
+void subscriptions_drop(struct session *session);
+/* The line of those that have something to read; ready_take() needs one that is not empty. */
+void ready_put_first(struct subscription *subscription);
+void ready_put_last(struct subscription *subscription);
+struct subscription *ready_take(struct session *session);
+void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner);
+
+/* ---- answer.c, push.c ------------------------------------------------------------------------ */
+
+void answer_welcome(struct session *session);
+void answer_pong(struct session *session, struct span id);
+void answer_error(struct session *session, struct span id, const struct problem *problem);
+void answer_receipt(struct session *session, const struct receipt *receipt, struct span id,
+                    struct span text);
+void answer_subscribed(struct session *session, const struct subscribed *subscribed);
+void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to);
+void answer_unsubscribed(struct session *session, struct span id, struct span channel);
+int push(struct session *session);
+static inline enum frame_opcode session_opcode(const struct session *session)
+{
+    return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
+}
+
+/* ---- http.c, http_reply.c, metrics.c --------------------------------------------------------- */
+
+struct http_reply {
+    int status;
+    const char *type;    /* Content-Type */
+    const char *headers; /* more of them, each ending in CRLF; "" */
+    struct span body;    /* borrows for the call */
+    bool without_body;   /* HEAD: the headers only */
+    bool close;          /* the connection ends with it */
+};
+/* False: the socket failed. */
+bool http_reply(struct lws *wsi, const struct http_reply *reply);
+bool http_reply_problem(struct lws *wsi, int status, const struct problem *problem, bool close);
+int http_serve(struct session *session, struct lws *wsi);
+void metrics_write(const struct edge *edge, struct writer *out);
+/* Reads what is there of Content-Length and Transfer-Encoding. */
+enum http_body {
+    HTTP_BODY_NONE,
+    HTTP_BODY_SMALL,   /* read and thrown away, the connection goes on */
+    HTTP_BODY_LARGE,   /* thrown away for a moment, so that the answer is read; then closed */
+    HTTP_BODY_UNKNOWN, /* chunked, malformed, or of a length that is not said */
+};
+enum http_body http_body(struct lws *wsi);
+/* A header's copy in `room`; size 0 when it is absent, and `*too_long` set when it does not fit. */
+struct span http_header(struct lws *wsi, enum lws_token_indexes token, char *room, size_t size,
+                        bool *too_long);
+
+/* ---- drain.c --------------------------------------------------------------------------------- */
+
+void drain_begin(struct edge *edge);
+/* True when everything is over. */
+bool drain_advance(struct edge *edge);
+
+#endif

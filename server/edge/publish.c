@@ -1,0 +1,303 @@
+/*
+ * publish.c - a `publish` becomes a record in its lane's ring; a receipt becomes its answer.
+ *
+ *   1. the run of free bytes of the ring is reserved, nothing is promised yet;
+ *   2. a place for the header, the message's id, then each event is validated and encoded in place;
+ *   3. message_finish() rules on the rest of the message. Until here any failure forgets the bytes:
+ *      a message is stored whole or not at all;
+ *   4. padding, header, ring_commit(), and the lane's bell.
+ *
+ * When the ring has no room, the lane is behind (the disk, or PostgreSQL for longer than the
+ * journal lasts): the message is answered `overloaded`, and the session is not read from until half
+ * of the ring is free. Backpressure is thus TCP's, and nobody is refused more than one message for
+ * it.
+ */
+#include "edge_private.h"
+
+#include <assert.h>
+
+#define RETRY_AFTER_MS     250
+#define RECORD_BYTES_LEAST 4096 /* beyond the message's own bytes; less is not worth trying */
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+struct draft {
+    struct writer out;
+    const struct stream *stream;
+    struct stream_account *account;
+    uint32_t events;
+    int64_t arrival_us;
+};
+
+static enum status add_event(struct session *session, struct draft *draft, struct problem *problem)
+{
+    const struct edge *edge = session->edge;
+    uint64_t most = edge_settings(edge)->message_events;
+    if (draft->events >= most) {
+        return problem_set(problem, STATUS_TOO_MANY,
+                           "a message carries at most %llu events: send the rest in another",
+                           (unsigned long long)most);
+    }
+    enum status status = stream_encode_event(draft->stream, edge->decoder, edge->encode_context,
+                                             draft->arrival_us, &draft->out, problem);
+    if (status != STATUS_OK) {
+        problem->index = (int32_t)draft->events;
+    }
+    draft->events++;
+    return status;
+}
+
+static enum status add_events(struct session *session, struct draft *draft, struct problem *problem)
+{
+    while (!draft->out.full) {
+        switch (events_next(session->edge->decoder, problem)) {
+        case STEP_FAILED:
+            return problem->status;
+        case STEP_END:
+            return STATUS_OK;
+        case STEP_ITEM: {
+            enum status status = add_event(session, draft, problem);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+        }
+    }
+    return STATUS_OK; /* the caller asks for `full` */
+}
+
+/* The id stood behind the events, as no client library of ours sends it. */
+static void insert_id(struct writer *out, struct span id)
+{
+    uint8_t *events = out->start + sizeof(struct record_header);
+    size_t events_bytes = (size_t)(out->next - events);
+    if (id.size > 0 && writer_take(out, id.size) != NULL) {
+        memmove(events + id.size, events, events_bytes);
+        memcpy(events, id.data, id.size);
+    }
+}
+
+/* Nothing of the message is stored, but its answer must carry its id. */
+static void find_id(struct session *session, struct message *message)
+{
+    struct problem ignored; /* the first one is said */
+    if (message->id.size == 0) {
+        (void)!message_finish(session->edge->decoder, message, &ignored);
+    }
+}
+
+static enum status fill(struct session *session, struct message *message, struct draft *draft,
+                        struct problem *problem)
+{
+    struct decoder *decoder = session->edge->decoder;
+    bool has_id = message->id.size > 0;
+    (void)writer_take(&draft->out, sizeof(struct record_header));
+    writer_put(&draft->out, message->id);
+    enum status status = add_events(session, draft, problem);
+    if (status != STATUS_OK || draft->out.full) {
+        return status;
+    }
+    status = message_finish(decoder, message, problem);
+    if (status == STATUS_OK && draft->events == 0) {
+        return problem_set(problem, STATUS_MALFORMED, "`events` is empty");
+    }
+    if (!has_id) {
+        insert_id(&draft->out, message->id);
+    }
+    return status;
+}
+
+static void commit(struct session *session, const struct message *message, struct draft *draft)
+{
+    struct edge *edge = session->edge;
+    struct writer *out = &draft->out;
+    size_t padding = -writer_size(out) & (RECORD_ALIGN - 1);
+    memset(writer_take(out, padding), 0, padding);
+    struct record_header header = {
+        .bytes = (uint32_t)writer_size(out),
+        .kind = RECORD_EVENTS,
+        .ack = (uint8_t)message->ack,
+        .id_bytes = (uint16_t)message->id.size,
+        .schema_key = stream_schema_key(draft->stream),
+        .events = draft->events,
+        .from = {edge->options.index, session->slot, session->generation},
+        .arrival_us = draft->arrival_us,
+        .producer = session->producer,
+    };
+    memcpy(out->start, &header, sizeof header);
+    ring_commit(edge->options.to_lane[session->lane], header.bytes);
+    doorbell_ring(edge->options.lane_bells[session->lane]);
+    counter_add(&draft->account->received, draft->events);
+}
+
+/* ---- the message ----------------------------------------------------------------------------- */
+
+static size_t record_bytes_max(const struct ring *ring)
+{
+    return ring->size < RECORD_BYTES_MAX ? ring->size : RECORD_BYTES_MAX;
+}
+
+static void overloaded(struct session *session, struct problem *problem)
+{
+    (void)problem_set(problem, STATUS_OVERLOADED,
+                      "events come in faster than they can be stored: send the message again");
+    problem->retry_after_ms = RETRY_AFTER_MS;
+    session_pause(session, PAUSE_RING);
+}
+
+/* It may be that a smaller record, or a later one, fits. */
+static void did_not_fit(struct session *session, size_t room, struct problem *problem)
+{
+    struct ring *ring = session->edge->options.to_lane[session->lane];
+    if (room >= record_bytes_max(ring)) {
+        (void)problem_set(problem, STATUS_TOO_LARGE,
+                          "the message takes more than %zu bytes when stored: send fewer events",
+                          record_bytes_max(ring));
+        return;
+    }
+    /* Asking for all of it makes the ring look at how far its reader is. */
+    (void)ring_reserve(ring, ring->size, &room);
+    overloaded(session, problem);
+}
+
+static bool is_open_for(const struct edge *edge, struct problem *problem)
+{
+    const struct node *node = edge->options.node;
+    if (atomic_load(&node->journal_failed)) {
+        (void)problem_set(problem, STATUS_JOURNAL_FAILED,
+                          "the journal has failed: nothing is stored until an operator acts");
+        return false;
+    }
+    if (edge->draining || atomic_load(&node->draining)) {
+        (void)problem_set(problem, STATUS_UNAVAILABLE,
+                          "the server is shutting down: connect again");
+        problem->retry_after_ms = RETRY_AFTER_MS;
+        return false;
+    }
+    return true;
+}
+
+static void count_inflight(struct session *session, const struct message *message)
+{
+    if (message->ack == ACK_NONE) {
+        return;
+    }
+    session->inflight++;
+    if (session->inflight >= edge_settings(session->edge)->inflight) {
+        session_pause(session, PAUSE_INFLIGHT);
+    }
+}
+
+/* Record or refusal. The 8 bytes of padding are always in hand. */
+static void store(struct session *session, struct message *message, size_t message_bytes,
+                  struct draft *draft, struct problem *problem)
+{
+    struct ring *ring = session->edge->options.to_lane[session->lane];
+    size_t most = record_bytes_max(ring), room = 0;
+    size_t least = message_bytes + RECORD_BYTES_LEAST;
+    uint8_t *at = ring_reserve(ring, least < most ? least : most, &room);
+    if (at == NULL) {
+        overloaded(session, problem);
+        return;
+    }
+    room = room < most ? room : most;
+    draft->out = writer_of(at, room - RECORD_ALIGN);
+    if (fill(session, message, draft, problem) != STATUS_OK) {
+        return;
+    }
+    if (draft->out.full) {
+        did_not_fit(session, room, problem);
+        return;
+    }
+    draft->out.end += RECORD_ALIGN;
+    commit(session, message, draft);
+    count_inflight(session, message);
+}
+
+static void store_or_refuse(struct session *session, struct message *message, size_t message_bytes,
+                            struct problem *problem)
+{
+    const struct stream_set *streams = session->edge->options.streams;
+    int index = stream_find(streams, message->stream);
+    if (index < 0) {
+        (void)problem_set(problem, STATUS_UNKNOWN_STREAM, "there is no stream \"%.*s\"",
+                          SPAN_PRINT(message->stream));
+        return;
+    }
+    struct draft draft = {
+        .stream = streams->streams[index],
+        .account = &streams->accounts[index],
+        .arrival_us = clock_unix_us(),
+    };
+    store(session, message, message_bytes, &draft, problem);
+    if (problem->status != STATUS_OK) {
+        counter_add(&draft.account->refused, draft.events == 0 ? 1 : draft.events);
+    }
+}
+
+void publish(struct session *session, struct message *message, size_t message_bytes,
+             struct problem *problem)
+{
+    if (is_open_for(session->edge, problem)) {
+        store_or_refuse(session, message, message_bytes, problem);
+    }
+    if (problem->status != STATUS_OK) {
+        find_id(session, message);
+    }
+}
+
+void publish_resume(struct edge *edge)
+{
+    for (unsigned lane = 0; lane < edge->options.node->lane_count; lane++) {
+        if (edge->waiting[lane] == NULL) {
+            continue;
+        }
+        struct ring *ring = edge->options.to_lane[lane];
+        size_t room;
+        if (ring_reserve(ring, ring->size / 2, &room) == NULL) {
+            continue;
+        }
+        while (edge->waiting[lane] != NULL) {
+            session_resume(edge->waiting[lane], PAUSE_RING);
+        }
+    }
+}
+
+/* ---- receipts -------------------------------------------------------------------------------- */
+
+/* A lane says of a message: any number of rejections, then one final receipt. */
+static void take_receipt(struct edge *edge, struct span bytes)
+{
+    struct receipt receipt;
+    memcpy(&receipt, bytes.data, sizeof receipt);
+    assert(receipt.bytes <= bytes.size);
+    struct session *session = session_find(edge, receipt.slot, receipt.generation);
+    if (session == NULL) {
+        return;
+    }
+    struct span id = span_of(bytes.data + sizeof receipt, receipt.id_bytes);
+    struct span text = span_of(id.data + id.size, receipt.text_bytes);
+    if (receipt.status != STATUS_REJECTED_BY_DATABASE && session->inflight > 0) {
+        session->inflight--;
+        session_resume(session, PAUSE_INFLIGHT);
+    }
+    answer_receipt(session, &receipt, id, text);
+}
+
+void receipts_take(struct edge *edge)
+{
+    for (unsigned lane = 0; lane < edge->options.node->lane_count; lane++) {
+        struct ring *ring = edge->options.from_lane[lane];
+        struct span rest = ring_peek(ring);
+        size_t all = rest.size;
+        while (rest.size > 0) {
+            uint32_t bytes;
+            memcpy(&bytes, rest.data, sizeof bytes); /* receipt.bytes comes first */
+            take_receipt(edge, rest);
+            rest = span_of(rest.data + bytes, rest.size - bytes);
+        }
+        if (all > 0) {
+            ring_release(ring, all);
+        }
+    }
+}

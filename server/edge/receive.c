@@ -1,0 +1,196 @@
+/*
+ * receive.c - pieces of frames become messages, messages become calls.
+ *
+ * libwebsockets hands over what it has of a frame's payload, unmasked, as it arrives. A small
+ * message comes whole and is decoded where it lies. A larger one is gathered in a buffer that
+ * doubles as bytes really arrive; a length that is only claimed reserves nothing.
+ *
+ * What ends a connection here, because libwebsockets would go on for ever:
+ *   - a message whose held, present and announced bytes are above message_bytes (1009);
+ *   - more than message_frames frames in one message, empty ones among them (1008);
+ *   - the frame type of the other encoding (1003);
+ *   - text that is not UTF-8 as a whole (1007): the JSON decoder refuses it anywhere, so only a
+ *     message that was refused is looked through again;
+ *   - the edge's memory for messages in pieces is used up (1013).
+ */
+#include "edge_private.h"
+
+#include <stdlib.h>
+
+#define GATHERING_BYTES_LEAST 4096
+
+/* ---- a message as a whole -------------------------------------------------------------------- */
+
+static void unsupported(struct problem *problem, const char *op)
+{
+    (void)problem_set(problem, STATUS_UNSUPPORTED, "this server does not offer `%s` yet", op);
+}
+
+static void dispatch(struct session *session, struct message *message, size_t message_bytes,
+                     struct problem *problem)
+{
+    switch (message->op) {
+    case OP_PUBLISH:
+        publish(session, message, message_bytes, problem);
+        return;
+    case OP_SUBSCRIBE:
+        subscribe(session, message, problem);
+        return;
+    case OP_UNSUBSCRIBE:
+        unsubscribe(session, message, problem);
+        return;
+    case OP_PING:
+        answer_pong(session, message->id);
+        return;
+    case OP_AUTH:
+        unsupported(problem, "auth");
+        return;
+    case OP_BROADCAST:
+        unsupported(problem, "broadcast");
+        return;
+    case OP_PRESENCE:
+        unsupported(problem, "presence");
+        return;
+    }
+}
+
+/* `publish` is finished by publish(), when it has read the events. */
+static enum status decode(struct session *session, struct span bytes, struct message *message,
+                          struct problem *problem)
+{
+    struct decoder *decoder = session->edge->decoder;
+    enum status status =
+        message_decode(decoder, (enum encoding)session->encoding, bytes, message, problem);
+    if (status != STATUS_OK || message->op == OP_PUBLISH) {
+        return status;
+    }
+    return message_finish(decoder, message, problem);
+}
+
+static int take_message(struct session *session, struct span bytes)
+{
+    struct edge_state *state = session->edge->state;
+    counter_add(&state->messages_in, 1);
+    counter_add(&state->bytes_in, bytes.size);
+    struct message message = {0};
+    struct problem problem;
+    problem_clear(&problem);
+    if (decode(session, bytes, &message, &problem) == STATUS_OK) {
+        dispatch(session, &message, bytes.size, &problem);
+    }
+    if (problem.status == STATUS_OK) {
+        return 0;
+    }
+    if (session->encoding == ENCODING_JSON && !utf8_valid(bytes)) {
+        return session_refuse(session, CLOSE_INVALID_UTF8, "the text is not UTF-8");
+    }
+    answer_error(session, message.id, &problem);
+    return 0;
+}
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+void gathering_drop(struct session *session)
+{
+    struct gathering *gathering = &session->gathering;
+    session->edge->gathered_bytes -= gathering->room;
+    free(gathering->data);
+    *gathering = (struct gathering){0};
+}
+
+/* Room for `size` bytes in all; false: the edge's memory for that, or the machine's, is used up. */
+static bool gathering_grow(struct session *session, size_t size)
+{
+    struct gathering *gathering = &session->gathering;
+    struct edge *edge = session->edge;
+    if (size <= gathering->room) {
+        return true;
+    }
+    size_t room = gathering->room < GATHERING_BYTES_LEAST ? GATHERING_BYTES_LEAST : gathering->room;
+    while (room < size) {
+        room *= 2;
+    }
+    size_t most = edge_settings(edge)->message_bytes;
+    room = room > most ? most : room;
+    if (edge->gathered_bytes + (room - gathering->room) > edge_settings(edge)->receive_bytes) {
+        return false;
+    }
+    uint8_t *data = realloc(gathering->data, room);
+    if (data == NULL) {
+        return false;
+    }
+    edge->gathered_bytes += room - gathering->room;
+    gathering->data = data;
+    gathering->room = room;
+    return true;
+}
+
+static bool gather(struct session *session, struct span piece)
+{
+    struct gathering *gathering = &session->gathering;
+    if (gathering->since_us == 0) {
+        gathering->since_us = clock_monotonic_us();
+    }
+    if (piece.size == 0) {
+        return true;
+    }
+    if (!gathering_grow(session, gathering->size + piece.size)) {
+        return false;
+    }
+    memcpy(gathering->data + gathering->size, piece.data, piece.size);
+    gathering->size += piece.size;
+    return true;
+}
+
+/* The size is counted before anything is reserved; the sum cannot overflow this way. */
+static bool fits(const struct session *session, size_t piece_bytes, size_t announced_bytes)
+{
+    size_t most = edge_settings(session->edge)->message_bytes;
+    size_t held = session->gathering.size;
+    return piece_bytes <= most - held && announced_bytes <= most - held - piece_bytes;
+}
+
+static int take_gathered(struct session *session)
+{
+    struct gathering *gathering = &session->gathering;
+    int result = take_message(session, span_of(gathering->data, gathering->size));
+    gathering_drop(session);
+    return result;
+}
+
+int receive(struct session *session, struct span piece)
+{
+    struct lws *wsi = session->wsi;
+    struct gathering *gathering = &session->gathering;
+    size_t announced = lws_remaining_packet_payload(wsi);
+    if (session->state != SESSION_OPEN || session->close_code != CLOSE_NONE) {
+        return 0; /* we have said goodbye, or will, when what is queued is written */
+    }
+    if (lws_get_reserved_bits(wsi) != 0) {
+        /* Built without extensions, libwebsockets takes RSV1. */
+        return session_refuse(session, CLOSE_PROTOCOL, "no extension was agreed on");
+    }
+    if ((lws_frame_is_binary(wsi) != 0) != (session->encoding == ENCODING_MSGPACK)) {
+        return session_refuse(session, CLOSE_UNACCEPTABLE,
+                              session->encoding == ENCODING_JSON
+                                  ? "penstock.v1.json needs text frames"
+                                  : "penstock.v1.msgpack needs binary frames");
+    }
+    if (!fits(session, piece.size, announced)) {
+        return session_refuse(session, CLOSE_TOO_BIG, "the message is larger than message_bytes");
+    }
+    bool is_whole =
+        lws_is_final_fragment(wsi) != 0; /* its frame is the last one, and is all here */
+    if (is_whole && gathering->since_us == 0) {
+        return take_message(session, piece);
+    }
+    gathering->frames += announced == 0 ? 1 : 0;
+    if (gathering->frames > edge_settings(session->edge)->message_frames) {
+        return session_refuse(session, CLOSE_POLICY, "the message is cut into too many frames");
+    }
+    if (!gather(session, piece)) {
+        return session_refuse(session, CLOSE_TRY_AGAIN_LATER,
+                              "too many large messages are under way");
+    }
+    return is_whole ? take_gathered(session) : 0;
+}

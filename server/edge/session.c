@@ -1,0 +1,267 @@
+/*
+ * session.c - one object a descriptor: its slot, its state, and when it is read from.
+ *
+ * A slot is a number below settings->connections. It is reused, and its generation tells the lives
+ * apart: a lane's receipt carries both. Generations begin at a random number, because a record that
+ * is replayed after a restart still carries the ones of the process before, and must find nobody.
+ *
+ * Reading is paused for three reasons, each a bit; libwebsockets keeps what it had already read
+ * from the socket and goes on there. A session that we pause cannot answer pings, so it is vouched
+ * for (lws_validity_confirmed) as long as the fault is ours; one that does not read its answers is
+ * not.
+ */
+#include "edge_private.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define CLOSE_PATIENCE_US  (5 * 1000 * 1000)
+#define MESSAGE_HEARTBEATS 4 /* a message may take so long to arrive */
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static bool draw_generations(uint32_t *generations, size_t count)
+{
+    uint8_t *at = (uint8_t *)generations;
+    for (size_t left = count * sizeof *generations; left > 0;) {
+        ssize_t got = getrandom(at, left, 0);
+        if (got < 0) {
+            return false;
+        }
+        at += got;
+        left -= (size_t)got;
+    }
+    return true;
+}
+
+enum status sessions_init(struct edge *edge, struct problem *problem)
+{
+    size_t count = edge_settings(edge)->connections;
+    edge->slots = calloc(count, sizeof(struct session *));
+    edge->generations = calloc(count, sizeof *edge->generations);
+    edge->free_slots = calloc(count, sizeof *edge->free_slots);
+    if (edge->slots == NULL || edge->generations == NULL || edge->free_slots == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY,
+                           "no memory for %zu connections: lower `connections`", count);
+    }
+    if (!draw_generations(edge->generations, count)) {
+        return problem_set(problem, STATUS_INTERNAL, "the kernel gives no random bytes");
+    }
+    while (edge->free_count < count) {
+        edge->free_slots[edge->free_count] = (uint32_t)(count - 1 - edge->free_count);
+        edge->free_count++;
+    }
+    return STATUS_OK;
+}
+
+void sessions_fini(struct edge *edge)
+{
+    while (edge->sessions != NULL) {
+        session_destroy(edge->sessions);
+    }
+    free(edge->slots);
+    free(edge->generations);
+    free(edge->free_slots);
+}
+
+struct session *session_create(struct edge *edge)
+{
+    if (edge->free_count == 0) {
+        return NULL;
+    }
+    struct session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        return NULL;
+    }
+    session->edge = edge;
+    session->slot = edge->free_slots[--edge->free_count];
+    session->generation = edge->generations[session->slot];
+    session->next = edge->sessions;
+    if (session->next != NULL) {
+        session->next->previous = session;
+    }
+    edge->sessions = session;
+    edge->slots[session->slot] = session;
+    atomic_fetch_add_explicit(&edge->state->connections, 1, memory_order_relaxed);
+    return session;
+}
+
+void session_destroy(struct session *session)
+{
+    if (session == NULL) {
+        return;
+    }
+    struct edge *edge = session->edge;
+    session_shut(session);
+    if (session->previous != NULL) {
+        session->previous->next = session->next;
+    } else {
+        edge->sessions = session->next;
+    }
+    if (session->next != NULL) {
+        session->next->previous = session->previous;
+    }
+    edge->slots[session->slot] = NULL;
+    edge->generations[session->slot]++;
+    edge->free_slots[edge->free_count++] = session->slot;
+    atomic_fetch_sub_explicit(&edge->state->connections, 1, memory_order_relaxed);
+    free(session);
+    if (edge->accepting && !edge->draining) {
+        listen_start(edge);
+    }
+}
+
+struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generation)
+{
+    if (slot >= edge_settings(edge)->connections) {
+        return NULL;
+    }
+    struct session *session = edge->slots[slot];
+    if (session == NULL || session->generation != generation || session->state != SESSION_OPEN) {
+        return NULL;
+    }
+    return session;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void session_open(struct session *session)
+{
+    struct edge *edge = session->edge;
+    session->state = SESSION_OPEN;
+    session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
+    answer_welcome(session);
+    if (edge->draining) {
+        session_hang_up(session, CLOSE_GOING_AWAY, "the server is shutting down");
+    }
+}
+
+static void waiting_leave(struct session *session)
+{
+    if (session->wait_previous != NULL) {
+        session->wait_previous->wait_next = session->wait_next;
+    } else {
+        session->edge->waiting[session->lane] = session->wait_next;
+    }
+    if (session->wait_next != NULL) {
+        session->wait_next->wait_previous = session->wait_previous;
+    }
+    session->wait_previous = session->wait_next = NULL;
+}
+
+static void waiting_join(struct session *session)
+{
+    struct session **first = &session->edge->waiting[session->lane];
+    session->wait_next = *first;
+    if (*first != NULL) {
+        (*first)->wait_previous = session;
+    }
+    *first = session;
+}
+
+void session_shut(struct session *session)
+{
+    session->state = SESSION_CLOSING;
+    if ((session->paused & PAUSE_RING) != 0) {
+        waiting_leave(session);
+    }
+    session->paused = 0;
+    subscriptions_drop(session);
+    gathering_drop(session);
+    queue_clear(&session->queue, &session->edge->pool);
+}
+
+void session_pause(struct session *session, enum pause reason)
+{
+    if ((session->paused & reason) != 0) {
+        return;
+    }
+    if (reason == PAUSE_RING) {
+        waiting_join(session);
+    }
+    if (session->paused == 0) {
+        /* Cannot fail on a socket that is being read from (lib/core-net/wsi.c, 4.1.6). */
+        (void)lws_rx_flow_control(session->wsi, 0);
+    }
+    session->paused |= (uint8_t)reason;
+}
+
+void session_resume(struct session *session, enum pause reason)
+{
+    if ((session->paused & reason) == 0) {
+        return;
+    }
+    if (reason == PAUSE_RING) {
+        waiting_leave(session);
+    }
+    session->paused &= (uint8_t)~reason;
+    if (session->paused == 0) {
+        (void)lws_rx_flow_control(session->wsi, 1);
+    }
+}
+
+void session_ask_write(struct session *session)
+{
+    if (!session->write_asked && session->state == SESSION_OPEN) {
+        session->write_asked = true;
+        lws_callback_on_writable(session->wsi);
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+void session_hang_up(struct session *session, enum close_code code, const char *text)
+{
+    if (session->state != SESSION_OPEN || session->close_code != CLOSE_NONE) {
+        return;
+    }
+    session->close_code = (uint16_t)code;
+    session->close_text = text;
+    session->deadline_us = clock_monotonic_us() + CLOSE_PATIENCE_US;
+    session_ask_write(session);
+}
+
+int session_refuse(struct session *session, enum close_code code, const char *text)
+{
+    session->state = SESSION_CLOSING;
+    char room[CLOSE_TEXT_BYTES];
+    size_t size = strnlen(text, sizeof room);
+    memcpy(room, text, size);
+    lws_close_reason(session->wsi, (enum lws_close_status)code, (unsigned char *)room, size);
+    return -1;
+}
+
+void session_cut(struct session *session)
+{
+    session->deadline_us = 0;
+    lws_set_timeout(session->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+static void check_one(struct session *session, int64_t now_us, int64_t message_us)
+{
+    if (session->deadline_us != 0 && now_us > session->deadline_us) {
+        session_cut(session);
+        return;
+    }
+    int64_t since_us = session->gathering.since_us;
+    if (session->state == SESSION_OPEN && session->paused == 0 && since_us != 0 &&
+        now_us - since_us > message_us) {
+        session_hang_up(session, CLOSE_POLICY, "the message took too long to arrive");
+    }
+}
+
+void sessions_tick(struct edge *edge, int64_t now_us)
+{
+    int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
+    bool vouch = now_us - edge->validity_said_us > heartbeat_us / 2;
+    for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
+        next = session->next;
+        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
+        if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT)) != 0) {
+            lws_validity_confirmed(session->wsi);
+        }
+    }
+    if (vouch) {
+        edge->validity_said_us = now_us;
+    }
+}

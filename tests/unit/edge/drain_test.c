@@ -1,0 +1,160 @@
+/*
+ * drain_test.c - opening and closing an edge.
+ */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct harness harness;
+static struct client client, other;
+static struct frame frame;
+
+/* Every session gets 1001, and the edge ends well before drain_ms when all have gone. */
+static void sessions_are_closed_with_1001(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness.settings.drain_ms = 4000;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_MSGPACK, NULL);
+    edge_stop(harness.edge);
+    client_expect_close(&client, 1001);
+    client_expect_close(&other, 1001);
+    client_close(&client);
+    client_close(&other);
+    int64_t began = clock_monotonic_us();
+    harness_stop(&harness);
+    assert_true(clock_monotonic_us() - began < 2000000);
+}
+
+/* Who waits for a receipt gets it before the goodbye; what comes now is refused with a reason. */
+static void pending_receipts_are_waited_for(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness.settings.drain_ms = 4000;
+    harness_start(&harness);
+    atomic_store(&harness.lane_held, true);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_send(&client, "{\"op\":\"publish\",\"id\":\"a\",\"stream\":\"notes\","
+                         "\"events\":[{\"name\":\"x\"}]}");
+    usleep(100 * 1000);
+    edge_stop(harness.edge);
+    usleep(300 * 1000);
+    client_send(&client, "{\"op\":\"publish\",\"id\":\"b\",\"stream\":\"notes\","
+                         "\"events\":[{\"name\":\"x\"}]}");
+    client_expect(&client, &frame, "\"code\":\"unavailable\"");
+    assert_non_null(strstr(frame.payload, "\"id\":\"b\""));
+    atomic_store(&harness.lane_held, false);
+    client_expect(&client, &frame, "\"op\":\"ack\"");
+    client_expect_close(&client, 1001);
+    client_close(&client);
+    harness_stop(&harness);
+    assert_int_equal(atomic_load(&harness.lane_events), 1);
+}
+
+/* A client that never answers the close does not hold the edge longer than drain_ms. */
+static void stubborn_clients_do_not_hold_the_edge(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness_start(&harness);
+    atomic_store(&harness.lane_silent, true);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_send(&client, "{\"op\":\"publish\",\"id\":\"a\",\"stream\":\"notes\","
+                         "\"events\":[{\"name\":\"x\"}]}");
+    client_connect(&other, harness.port);
+    usleep(100 * 1000);
+    int64_t began = clock_monotonic_us();
+    harness_stop(&harness);
+    int64_t took_us = clock_monotonic_us() - began;
+    assert_true(took_us > 500000 && took_us < 2500000);
+    client_expect_close(&client, 1001);
+    client_close(&client);
+    client_close(&other);
+}
+
+/* A port that somebody listens on is refused in one sentence, although we would share it. */
+static void taken_port_is_said(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness_start(&harness);
+    char listen_on[64];
+    snprintf(listen_on, sizeof listen_on, "127.0.0.1:%u", harness.port);
+    struct settings settings = harness.settings;
+    settings.listen = listen_on;
+    struct node node = {.edge_count = 1, .lane_count = 1};
+    struct window *window;
+    struct doorbell bell;
+    struct problem problem;
+    assert_int_equal(window_create(1 << 20, 1, &window, &problem), STATUS_OK);
+    assert_int_equal(doorbell_init(&bell, &problem), STATUS_OK);
+    struct edge_options options = {
+        .settings = &settings, .node = &node, .window = window, .bell = &bell};
+    struct edge *edge = NULL;
+    assert_int_equal(edge_open(&options, &edge, &problem), STATUS_ADDRESS_IN_USE);
+    assert_non_null(strstr(problem.text, listen_on));
+    assert_null(edge);
+    window_destroy(window);
+    doorbell_fini(&bell);
+    harness_stop(&harness);
+}
+
+/* Addresses that make no sense, or that others could reach, are refused before anything runs. */
+static void wrong_addresses_are_said(void **state)
+{
+    (void)state;
+    static char addresses[][32] = {
+        "8080", "localhost:", "127.0.0.1:http-ish", "[nothing]:80", "0.0.0.0:0", "[::]:0", ":0"};
+    harness_prepare(&harness);
+    struct node node = {.edge_count = 1, .lane_count = 1};
+    struct window *window;
+    struct doorbell bell;
+    struct problem problem;
+    assert_int_equal(window_create(1 << 20, 1, &window, &problem), STATUS_OK);
+    assert_int_equal(doorbell_init(&bell, &problem), STATUS_OK);
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        harness.settings.listen = addresses[i];
+        struct edge_options options = {
+            .settings = &harness.settings, .node = &node, .window = window, .bell = &bell};
+        struct edge *edge = NULL;
+        assert_int_equal(edge_open(&options, &edge, &problem), STATUS_BAD_CONFIG);
+        assert_non_null(strstr(problem.text, addresses[i]));
+    }
+    window_destroy(window);
+    doorbell_fini(&bell);
+}
+
+/* `localhost` and IPv6 are listened on where the machine has them. */
+static void names_are_resolved(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    static char name[] = "localhost:0";
+    harness.settings.listen = name;
+    harness_start(&harness);
+    assert_true(harness.port > 0);
+    harness_stop(&harness);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sessions_are_closed_with_1001),
+        cmocka_unit_test(pending_receipts_are_waited_for),
+        cmocka_unit_test(stubborn_clients_do_not_hold_the_edge),
+        cmocka_unit_test(taken_port_is_said),
+        cmocka_unit_test(wrong_addresses_are_said),
+        cmocka_unit_test(names_are_resolved),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,237 @@
+/*
+ * harness.c - see harness.h.
+ */
+#include "harness.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* ---- the lane -------------------------------------------------------------------------------- */
+
+static void send_receipt(struct harness *harness, const struct record_cursor *record,
+                         struct receipt receipt, struct span text)
+{
+    size_t size = sizeof receipt + record->id.size + text.size;
+    size += -size & (RECORD_ALIGN - 1);
+    size_t room;
+    uint8_t *at;
+    while ((at = ring_reserve(&harness->from_lane, size, &room)) == NULL) {
+        doorbell_ring(&harness->edge_bell);
+    }
+    receipt.bytes = (uint32_t)size;
+    receipt.slot = record->header.from.slot;
+    receipt.generation = record->header.from.generation;
+    receipt.id_bytes = (uint16_t)record->id.size;
+    receipt.text_bytes = (uint32_t)text.size;
+    struct writer out = writer_of(at, size);
+    writer_bytes(&out, &receipt, sizeof receipt);
+    writer_put(&out, record->id);
+    writer_put(&out, text);
+    ring_commit(&harness->from_lane, size);
+    doorbell_ring(&harness->edge_bell);
+}
+
+static void answer(struct harness *harness, const struct record_cursor *record)
+{
+    int rejected = atomic_exchange(&harness->rejected_index, -1);
+    if (rejected >= 0) {
+        struct receipt receipt = {
+            .status = STATUS_REJECTED_BY_DATABASE, .index = rejected, .level = ACK_COMMITTED};
+        send_receipt(harness, record, receipt, span_string("no such user"));
+    }
+    struct receipt receipt = {
+        .level = record->header.ack, .count = record->header.events, .index = -1};
+    receipt.offset = record->header.ack == ACK_COMMITTED ? 77 : 0;
+    send_receipt(harness, record, receipt, span_of(NULL, 0));
+}
+
+static void take_records(struct harness *harness)
+{
+    struct span rest = ring_peek(&harness->to_lane);
+    size_t all = rest.size;
+    while (rest.size > 0) {
+        struct record_cursor record;
+        if (!record_open(rest, &record)) {
+            fprintf(stderr, "the edge wrote a broken record\n");
+            abort(); /* this is not the test's thread */
+        }
+        size_t kept = record.header.bytes;
+        kept = kept < sizeof harness->last_record ? kept : sizeof harness->last_record;
+        memcpy(harness->last_record, rest.data, kept);
+        atomic_store(&harness->last_record_bytes, kept);
+        if (record.header.ack != ACK_NONE && !atomic_load(&harness->lane_silent)) {
+            answer(harness, &record);
+        }
+        atomic_fetch_add(&harness->lane_events, record.header.events);
+        atomic_fetch_add(&harness->lane_records, 1);
+        rest = span_of(rest.data + record.header.bytes, rest.size - record.header.bytes);
+    }
+    if (all > 0) {
+        ring_release(&harness->to_lane, all);
+        doorbell_ring(&harness->edge_bell);
+    }
+}
+
+static void *lane_main(void *argument)
+{
+    struct harness *harness = argument;
+    while (!atomic_load(&harness->lane_stop)) {
+        struct pollfd poll_for = {.fd = harness->lane_bell.fd, .events = POLLIN};
+        doorbell_arm(&harness->lane_bell);
+        if (!atomic_load(&harness->lane_held)) {
+            take_records(harness);
+        }
+        (void)poll(&poll_for, 1, 5);
+        doorbell_disarm(&harness->lane_bell);
+    }
+    return NULL;
+}
+
+static void *edge_main(void *argument)
+{
+    edge_run(((struct harness *)argument)->edge);
+    return NULL;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void column(struct column_description *out, const char *name, const char *type, uint32_t oid)
+{
+    *out = (struct column_description){
+        .type_oid = oid, .base_oid = oid, .type_modifier = -1, .type_kind = 'b'};
+    snprintf(out->name, sizeof out->name, "%s", name);
+    snprintf(out->type_name, sizeof out->type_name, "%s", type);
+    snprintf(out->type_schema, sizeof out->type_schema, "pg_catalog");
+}
+
+static void make_stream(struct harness *harness)
+{
+    struct table_description table = {.schema = "public", .name = "notes", .relation_kind = 'r'};
+    struct column_description columns[4];
+    column(&columns[0], "id", "uuid", 2950);
+    columns[0].not_null = true;
+    columns[0].key_position = 1;
+    columns[0].default_expression = (char[]){"gen_random_uuid()"};
+    columns[0].default_volatility = 'v';
+    column(&columns[1], "name", "text", 25);
+    columns[1].not_null = true;
+    column(&columns[2], "level", "int4", 23);
+    column(&columns[3], "note", "text", 25);
+    table.columns = columns;
+    table.column_count = 4;
+    struct span channel = span_string("user:{name}");
+    struct stream_options options = {
+        .name = span_string("notes"), .channels = &channel, .channel_count = 1};
+    struct problem problem;
+    if (stream_create(&options, &table, &harness->stream, &problem) != STATUS_OK) {
+        fail_msg("%s", problem.text);
+    }
+    harness->streams =
+        (struct stream_set){.streams = &harness->stream, .accounts = &harness->account, .count = 1};
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void must(enum status status, const struct problem *problem)
+{
+    if (status != STATUS_OK) {
+        fail_msg("%s", problem->text);
+    }
+}
+
+void harness_prepare(struct harness *harness)
+{
+    memset(harness, 0, sizeof *harness);
+    log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
+    static char listen_on[] = "127.0.0.1:0";
+    harness->settings = (struct settings){
+        .listen = listen_on,
+        .message_bytes = 256 << 10,
+        .message_events = 200,
+        .message_frames = 16,
+        .channels = 8,
+        .connections = 64,
+        .inflight = 32,
+        .receive_bytes = 1 << 20,
+        .send_bytes = 64 << 10,
+        .heartbeat_s = 30,
+        .handshake_s = 2,
+        .drain_ms = 1000,
+        .ring_bytes = 64 << 10,
+        .window_bytes = 1 << 20,
+    };
+    atomic_store(&harness->rejected_index, -1);
+}
+
+void harness_start(struct harness *harness)
+{
+    struct problem problem;
+    struct node *node = &harness->node;
+    snprintf(node->name, sizeof node->name, "test");
+    snprintf(node->epoch, sizeof node->epoch, "%s", HARNESS_EPOCH);
+    node->edge_count = node->lane_count = 1;
+    make_stream(harness);
+    must(ring_init(&harness->to_lane, harness->settings.ring_bytes, &problem), &problem);
+    must(ring_init(&harness->from_lane, 64 << 10, &problem), &problem);
+    must(doorbell_init(&harness->edge_bell, &problem), &problem);
+    must(doorbell_init(&harness->lane_bell, &problem), &problem);
+    must(window_create(harness->settings.window_bytes, 1, &harness->window, &problem), &problem);
+    static struct ring *to_lane[1], *from_lane[1];
+    static struct doorbell *lane_bells[1];
+    to_lane[0] = &harness->to_lane;
+    from_lane[0] = &harness->from_lane;
+    lane_bells[0] = &harness->lane_bell;
+    struct edge_options options = {
+        .settings = &harness->settings,
+        .streams = &harness->streams,
+        .node = node,
+        .window = harness->window,
+        .bell = &harness->edge_bell,
+        .to_lane = to_lane,
+        .from_lane = from_lane,
+        .lane_bells = lane_bells,
+    };
+    must(edge_open(&options, &harness->edge, &problem), &problem);
+    harness->port = edge_port(harness->edge);
+    assert_int_equal(pthread_create(&harness->lane_thread, NULL, lane_main, harness), 0);
+    assert_int_equal(pthread_create(&harness->edge_thread, NULL, edge_main, harness), 0);
+}
+
+void harness_stop(struct harness *harness)
+{
+    edge_stop(harness->edge);
+    pthread_join(harness->edge_thread, NULL);
+    edge_close(harness->edge);
+    atomic_store(&harness->lane_stop, true);
+    pthread_join(harness->lane_thread, NULL);
+    window_destroy(harness->window);
+    doorbell_fini(&harness->edge_bell);
+    doorbell_fini(&harness->lane_bell);
+    ring_fini(&harness->to_lane);
+    ring_fini(&harness->from_lane);
+    stream_destroy(harness->stream);
+}
+
+/* ---- the feed -------------------------------------------------------------------------------- */
+
+uint64_t harness_push(struct harness *harness, const char *channel, const char *data)
+{
+    struct push_view push = {.channel_count = 1, .data = span_string(data)};
+    push.channels[0] = span_string(channel);
+    struct span stream = span_string("notes");
+    uint64_t offset = ++harness->head;
+    struct window_batch *batch =
+        window_batch_create(offset, offset, window_entry_bytes(stream, &push));
+    assert_non_null(batch);
+    batch->committed_us = clock_unix_us();
+    window_batch_add(batch, offset, stream, &push);
+    window_append(harness->window, batch);
+    doorbell_ring(&harness->edge_bell);
+    return offset;
+}

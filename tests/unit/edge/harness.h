@@ -1,0 +1,53 @@
+/*
+ * harness.h - a real edge on a port of its own, between a lane and a feed that the test plays.
+ *
+ * The edge runs on a thread of its own. A second thread plays the lane: it takes records, counts
+ * their events, keeps the last one, and answers with receipts; it can be held, so that the ring
+ * fills. The window's feed side belongs to the test.
+ */
+#ifndef EDGE_HARNESS_H
+#define EDGE_HARNESS_H
+
+#include "client.h"
+
+#include "penstock/edge.h"
+
+#include <pthread.h>
+
+#define HARNESS_EPOCH "0190b3b8-6f3c-7abc-8def-001122334455"
+
+struct harness {
+    struct settings settings; /* set between harness_prepare() and harness_start() */
+    struct node node;
+    struct stream *stream;
+    struct stream_account account;
+    struct stream_set streams;
+    struct window *window;
+    struct ring to_lane, from_lane;
+    struct doorbell edge_bell, lane_bell;
+    struct edge *edge;
+    pthread_t edge_thread, lane_thread;
+    uint16_t port;
+    uint64_t head; /* of the window */
+
+    _Atomic bool lane_held;     /* it takes nothing */
+    _Atomic bool lane_silent;   /* it takes, and answers nothing */
+    _Atomic int rejected_index; /* of the next message; -1: none */
+    _Atomic bool lane_stop;
+    _Atomic uint64_t lane_events, lane_records;
+    uint8_t last_record[64 << 10]; /* stable while lane_held, or nothing is under way */
+    _Atomic size_t last_record_bytes;
+};
+
+/* Fills in settings that suit tests: small limits, long heartbeat. */
+void harness_prepare(struct harness *harness);
+void harness_start(struct harness *harness);
+void harness_stop(struct harness *harness); /* edge_stop(), and waits */
+
+/* One stream is there, `notes`: id uuid, name text not null, level int4, note text; channel
+ * "user:{name}". */
+
+/* The feed appends one event to this channel. Returns its offset. */
+uint64_t harness_push(struct harness *harness, const char *channel, const char *data);
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * subscribe_test.c - channels, history, and what is pushed.
+ */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct harness harness;
+static struct client client, other;
+static struct frame frame;
+
+static int start(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness_start(&harness);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    harness_stop(&harness);
+    return 0;
+}
+
+static void subscribe(struct client *to, const char *channel, const char *more)
+{
+    char message[512];
+    snprintf(message, sizeof message, "{\"op\":\"subscribe\",\"id\":1,\"channel\":\"%s\"%s}",
+             channel, more);
+    client_send(to, message);
+}
+
+/* An edge takes in what the feed appended on its own thread: a ping behind it is answered later. */
+static void settle(void)
+{
+    struct client probe;
+    client_upgrade(&probe, harness.port, CLIENT_JSON, NULL);
+    client_close(&probe);
+}
+
+/* A subscriber gets what comes after, in order, and nothing of other channels. */
+static void events_follow_a_subscription(void **state)
+{
+    (void)state;
+    harness_push(&harness, "user:a", "{\"n\":0}");
+    settle();
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "user:a", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    assert_non_null(strstr(frame.payload, "\"recovered\":true"));
+    assert_non_null(strstr(frame.payload, "\"offset\":1,"));
+    assert_non_null(strstr(frame.payload, "\"epoch\":\"" HARNESS_EPOCH "\""));
+    harness_push(&harness, "user:b", "{\"n\":1}");
+    harness_push(&harness, "user:a", "{\"n\":2}");
+    client_expect(&client, &frame, "\"op\":\"events\"");
+    assert_non_null(strstr(frame.payload, "\"channel\":\"user:a\""));
+    assert_non_null(strstr(frame.payload, "\"offset\":3"));
+    assert_non_null(strstr(frame.payload, "\"data\":{\"n\":2}"));
+    assert_null(strstr(frame.payload, "\"n\":1"));
+    client_expect_silence(&client);
+    client_close(&client);
+}
+
+/* Events come in MessagePack to who speaks it. */
+static void events_are_converted_to_msgpack(void **state)
+{
+    (void)state;
+    static const char message[] = "\x82\xa2op\xa9subscribe\xa7"
+                                  "channel\xa1"
+                                  "c";
+    client_upgrade(&client, harness.port, CLIENT_MSGPACK, NULL);
+    client_frame(&client, true, OPCODE_BINARY, message, sizeof message - 1);
+    client_receive(&client, &frame);
+    harness_push(&harness, "c", "{\"n\":5}");
+    client_receive(&client, &frame);
+    assert_int_equal(frame.opcode, OPCODE_BINARY);
+    assert_non_null(memmem(frame.payload, frame.size, "\x81\xa1n\x05", 4));
+    client_close(&client);
+}
+
+/* After `unsubscribed` nothing comes; unsubscribing twice is an error. */
+static void unsubscribe_ends_it(void **state)
+{
+    (void)state;
+    static const char message[] = "{\"op\":\"unsubscribe\",\"id\":2,\"channel\":\"c\"}";
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    client_send(&client, message);
+    client_expect(&client, &frame, "\"op\":\"unsubscribed\"");
+    harness_push(&harness, "c", "{}");
+    client_expect_silence(&client);
+    client_send(&client, message);
+    client_expect(&client, &frame, "\"code\":\"not_subscribed\"");
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
+    client_close(&client);
+}
+
+/* `since` in the window: everything after it, once, history and live alike. */
+static void since_resumes_without_loss(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 5; i++) {
+        harness_push(&harness, "c", "{\"history\":1}");
+    }
+    settle();
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", ",\"since\":3,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_expect(&client, &frame, "\"recovered\":true");
+    assert_non_null(strstr(frame.payload, "\"offset\":3,"));
+    client_expect(&client, &frame, "\"offset\":4");
+    assert_non_null(strstr(frame.payload, "\"offset\":5"));
+    assert_null(strstr(frame.payload, "\"offset\":3"));
+    harness_push(&harness, "c", "{}");
+    client_expect(&client, &frame, "\"offset\":6");
+    assert_null(strstr(frame.payload, "\"offset\":5"));
+    client_close(&client);
+}
+
+/* An offset of another epoch means nothing here: live from now on, and said so. */
+static void other_epoch_is_not_recovered(void **state)
+{
+    (void)state;
+    harness_push(&harness, "c", "{}");
+    settle();
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", ",\"since\":0,\"epoch\":\"11111111-1111-1111-1111-111111111111\"");
+    client_expect(&client, &frame, "\"recovered\":false");
+    assert_non_null(strstr(frame.payload, "\"reason\":\"the epoch is another"));
+    client_expect_silence(&client);
+    client_close(&client);
+}
+
+/* What the window has let go of is a gap, and what is left of it follows. */
+static void offset_below_the_window_is_a_gap(void **state)
+{
+    (void)state;
+    char data[9000];
+    snprintf(data, sizeof data, "{\"x\":\"%8900s\"}", "");
+    for (int i = 0; i < 300; i++) {
+        harness_push(&harness, "c", data);
+        if (i % 20 == 0) {
+            settle();
+        }
+    }
+    settle();
+    assert_true(window_floor(harness.window) > 0);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", ",\"since\":1,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_expect(&client, &frame, "\"recovered\":false");
+    assert_non_null(strstr(frame.payload, "\"reason\":\"the offset is older"));
+    client_expect(&client, &frame, "\"op\":\"gap\"");
+    assert_non_null(strstr(frame.payload, "\"from\":2"));
+    client_expect(&client, &frame, "\"op\":\"events\"");
+    while (strstr(frame.payload, "\"offset\":300") == NULL) {
+        client_expect(&client, &frame, "\"op\":\"events\"");
+    }
+    client_close(&client);
+}
+
+/* `last: n` brings the channel's newest events first. */
+static void last_brings_history(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        harness_push(&harness, i == 3 ? "other" : "c", "{}");
+    }
+    settle();
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", ",\"last\":2");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    client_expect(&client, &frame, "\"offset\":3");
+    assert_non_null(strstr(frame.payload, "\"offset\":5"));
+    assert_null(strstr(frame.payload, "\"offset\":2"));
+    client_close(&client);
+}
+
+/* Subscribing again replaces: one cursor, from where it was asked. */
+static void subscribing_again_replaces(void **state)
+{
+    (void)state;
+    harness_push(&harness, "c", "{}");
+    settle();
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    subscribe(&client, "c", ",\"last\":1");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    client_expect(&client, &frame, "\"offset\":1");
+    harness_push(&harness, "c", "{}");
+    client_expect(&client, &frame, "\"offset\":2");
+    client_expect_silence(&client);
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 1);
+    client_close(&client);
+}
+
+/* Names, options and numbers that make no sense are told apart. */
+static void wrong_requests_are_refused(void **state)
+{
+    (void)state;
+    char longest[CHANNEL_BYTES_MAX + 2];
+    memset(longest, 'c', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "", "");
+    client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
+    subscribe(&client, longest, "");
+    client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
+    subscribe(&client, "a\\nb", "");
+    client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
+    subscribe(&client, "c", ",\"since\":1");
+    client_expect(&client, &frame, "\"op\":\"error\"");
+    subscribe(&client, "c", ",\"since\":1,\"last\":1,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_expect(&client, &frame, "\"op\":\"error\"");
+    for (unsigned i = 0; i < harness.settings.channels; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%u", i);
+        subscribe(&client, name, "");
+        client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    }
+    subscribe(&client, "one too many", "");
+    client_expect(&client, &frame, "\"code\":\"too_many\"");
+    client_close(&client);
+}
+
+/* Many events in one moment come in few messages, each of them once and in order. */
+static void burst_is_coalesced(void **state)
+{
+    (void)state;
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    for (int i = 0; i < 1000; i++) {
+        harness_push(&harness, "c", "{\"some\":\"data\"}");
+    }
+    uint64_t next = 1;
+    int messages = 0;
+    while (next <= 1000) {
+        client_expect(&client, &frame, "\"op\":\"events\"");
+        messages++;
+        for (char *at = frame.payload; (at = strstr(at, "\"offset\":")) != NULL; at++) {
+            assert_int_equal(strtoull(at + 9, NULL, 10), next++);
+        }
+    }
+    assert_true(messages < 900);
+    client_close(&client);
+}
+
+/* A slow subscriber catches up without loss, and another one is not held up by it. */
+static void slow_subscriber_harms_only_itself(void **state)
+{
+    (void)state;
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    subscribe(&other, "c", "");
+    client_expect(&other, &frame, "\"op\":\"subscribed\"");
+    char data[2100];
+    snprintf(data, sizeof data, "{\"x\":\"%2000s\"}", "");
+    uint64_t seen = 0;
+    for (int i = 0; i < 400; i++) { /* 800 KB, within the window */
+        harness_push(&harness, "c", data);
+    }
+    while (seen < 400) {
+        client_expect(&other, &frame, "\"op\":\"events\"");
+        for (char *at = frame.payload; (at = strstr(at, "\"offset\":")) != NULL; at++) {
+            seen++;
+        }
+    }
+    uint64_t next = 1;
+    while (next <= 400) {
+        client_expect(&client, &frame, "\"op\":\"events\"");
+        for (char *at = frame.payload; (at = strstr(at, "\"offset\":")) != NULL; at++) {
+            assert_int_equal(strtoull(at + 9, NULL, 10), next++);
+        }
+    }
+    client_close(&client);
+    client_close(&other);
+}
+
+/* An event larger than a write arrives whole, between its neighbours. */
+static void large_event_arrives_whole(void **state)
+{
+    (void)state;
+    size_t size = 200000;
+    char *data = malloc(size + 32);
+    snprintf(data, size + 32, "{\"x\":\"%*s\"}", (int)size, "");
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    harness_push(&harness, "c", "{\"before\":1}");
+    harness_push(&harness, "c", data);
+    harness_push(&harness, "c", "{\"after\":1}");
+    bool found[3] = {false};
+    while (!found[2]) {
+        client_expect(&client, &frame, "\"op\":\"events\"");
+        found[0] |= strstr(frame.payload, "before") != NULL;
+        found[1] |= frame.size > size && strstr(frame.payload, "\"offset\":2") != NULL;
+        found[2] |= strstr(frame.payload, "after") != NULL;
+    }
+    assert_true(found[0] && found[1]);
+    client_close(&client);
+    free(data);
+}
+
+/* Several channels of one connection share its socket in turn. */
+static void channels_take_turns(void **state)
+{
+    (void)state;
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    for (int i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i);
+        subscribe(&client, name, "");
+        client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    }
+    int counts[4] = {0};
+    for (int i = 0; i < 400; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i % 4);
+        harness_push(&harness, name, "{}");
+    }
+    for (int all = 0; all < 400;) {
+        client_expect(&client, &frame, "\"op\":\"events\"");
+        int which = strstr(frame.payload, "\"channel\":\"c")[12] - '0';
+        for (char *at = frame.payload; (at = strstr(at, "\"offset\":")) != NULL; at++) {
+            counts[which]++;
+            all++;
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(counts[i], 100);
+    }
+    client_close(&client);
+}
+
+/* Connections that vanish while they have something to read leave nothing behind (under ASan). */
+static void vanishing_subscribers_leave_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+        subscribe(&client, "c", ",\"last\":100");
+        harness_push(&harness, "c", "{}");
+        client_close(&client);
+        harness_push(&harness, "c", "{}");
+    }
+    for (int i = 0; i < 50 && atomic_load(&harness.node.edges[0].connections) > 0; i++) {
+        usleep(20 * 1000);
+    }
+    assert_int_equal(atomic_load(&harness.node.edges[0].connections), 0);
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(events_follow_a_subscription),
+        TEST(events_are_converted_to_msgpack),
+        TEST(unsubscribe_ends_it),
+        TEST(since_resumes_without_loss),
+        TEST(other_epoch_is_not_recovered),
+        TEST(offset_below_the_window_is_a_gap),
+        TEST(last_brings_history),
+        TEST(subscribing_again_replaces),
+        TEST(wrong_requests_are_refused),
+        TEST(burst_is_coalesced),
+        TEST(slow_subscriber_harms_only_itself),
+        TEST(large_event_arrives_whole),
+        TEST(channels_take_turns),
+        TEST(vanishing_subscribers_leave_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
