@@ -1,0 +1,192 @@
+/*
+ * answer.c - what a lane tells others: receipts to the edges, pushable events to the feed, counts.
+ *
+ * A receipt must not be lost, so a full ring makes the lane wait. The wait is short: an edge takes
+ * receipts whatever else it does, and never waits for a lane. An edge that has not moved for five
+ * seconds is stuck or gone, and its clients with it; the receipt is then dropped and said so.
+ */
+#include "lane_private.h"
+
+#include <unistd.h>
+
+#define RECEIPT_PATIENCE_US (5 * 1000 * 1000)
+#define RECEIPT_PAUSE_US    100
+
+static size_t padded(size_t size)
+{
+    return (size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
+}
+
+static uint8_t *wait_for_room(struct lane *lane, unsigned edge, size_t size)
+{
+    struct ring *ring = lane->options.to_edge[edge];
+    int64_t until = clock_monotonic_us() + RECEIPT_PATIENCE_US;
+    size_t room;
+    for (;;) {
+        uint8_t *at = ring_reserve(ring, size, &room);
+        if (at != NULL) {
+            return at;
+        }
+        if (clock_monotonic_us() > until) {
+            log_error("lane", "edge %u has taken no receipt for %d s: one is dropped", edge,
+                      RECEIPT_PATIENCE_US / 1000000);
+            return NULL;
+        }
+        doorbell_ring(lane->options.edge_bells[edge]);
+        usleep(RECEIPT_PAUSE_US);
+    }
+}
+
+static void send_receipt(struct lane *lane, const struct record_header *header, struct span id,
+                         struct receipt receipt, struct span text)
+{
+    if (header->from.edge >= lane->options.node->edge_count) {
+        return; /* of a former life with more edges */
+    }
+    size_t size = padded(sizeof receipt + id.size + text.size);
+    uint8_t *at = wait_for_room(lane, header->from.edge, size);
+    if (at == NULL) {
+        return;
+    }
+    receipt.bytes = (uint32_t)size;
+    receipt.slot = header->from.slot;
+    receipt.generation = header->from.generation;
+    receipt.id_bytes = (uint16_t)id.size;
+    receipt.text_bytes = (uint32_t)text.size;
+    struct writer out = writer_of(at, size);
+    writer_bytes(&out, &receipt, sizeof receipt);
+    writer_put(&out, id);
+    writer_put(&out, text);
+    ring_commit(lane->options.to_edge[header->from.edge], size);
+}
+
+static void ring_edges(struct lane *lane)
+{
+    for (unsigned i = 0; i < lane->options.node->edge_count; i++) {
+        doorbell_ring(lane->options.edge_bells[i]);
+    }
+}
+
+void lane_answer_durable(struct lane *lane, const struct frame *frame)
+{
+    struct span rest = frame->body;
+    struct record_cursor cursor;
+    bool answered = false;
+    while (rest.size > 0 && record_open(rest, &cursor)) {
+        const struct record_header *header = &cursor.header;
+        if (header->kind == RECORD_EVENTS && header->ack == ACK_DURABLE) {
+            struct receipt receipt = {.level = ACK_DURABLE, .count = header->events, .index = -1};
+            send_receipt(lane, header, cursor.id, receipt, span_of(NULL, 0));
+            answered = true;
+        }
+        rest = span_of(rest.data + header->bytes, rest.size - header->bytes);
+    }
+    if (answered) {
+        ring_edges(lane);
+    }
+}
+
+/* The answer to one message whose sender waits for the commit. */
+static void answer_committed(struct lane *lane, const struct batch *batch,
+                             const struct batch_record *record)
+{
+    struct receipt receipt = {.level = ACK_COMMITTED, .count = record->event_count, .index = -1};
+    for (uint32_t i = 0; i < record->event_count; i++) {
+        const struct batch_event *event = &batch->events[record->first_event + i];
+        if (event->outcome == EVENT_DUPLICATE) {
+            receipt.duplicates++;
+        } else if (event->outcome == EVENT_STORED && receipt.offset == 0) {
+            receipt.offset = batch->first + event->rank;
+        } else if (event->outcome == EVENT_REJECTED) {
+            receipt.count--; /* said by a receipt of its own */
+        }
+    }
+    send_receipt(lane, &record->header, record->id, receipt, span_of(NULL, 0));
+}
+
+static void answer_rejection(struct lane *lane, const struct batch *batch,
+                             const struct batch_rejection *rejection)
+{
+    const struct batch_event *event = &batch->events[rejection->event];
+    const struct batch_record *record = &batch->records[event->record];
+    if (record->header.ack == ACK_NONE) {
+        return;
+    }
+    struct receipt receipt = {
+        .level = record->header.ack,
+        .status = STATUS_REJECTED_BY_DATABASE,
+        .index = (int32_t)event->index,
+    };
+    send_receipt(lane, &record->header, record->id, receipt, span_string(rejection->text));
+}
+
+void lane_answer_batch(struct lane *lane, const struct batch *batch)
+{
+    /* Rejections first: the ack of a message is the last that is said of it. */
+    for (size_t i = 0; i < batch->rejection_count; i++) {
+        answer_rejection(lane, batch, &batch->rejections[i]);
+    }
+    bool answered = batch->rejection_count > 0;
+    for (size_t i = 0; i < batch->record_count; i++) {
+        if (batch->records[i].header.ack == ACK_COMMITTED) {
+            answer_committed(lane, batch, &batch->records[i]);
+            answered = true;
+        }
+    }
+    if (answered) {
+        ring_edges(lane);
+    }
+}
+
+static bool is_pushed(const struct batch_event *event)
+{
+    return event->outcome == EVENT_STORED && event->event.push.size > 0;
+}
+
+void lane_push_batch(struct lane *lane, const struct batch *batch)
+{
+    if (batch->stored == 0) {
+        return;
+    }
+    size_t size = 0;
+    struct push_view push;
+    for (size_t i = 0; i < batch->event_count; i++) {
+        const struct batch_event *event = &batch->events[i];
+        if (is_pushed(event) && push_open(event->event.push, &push)) {
+            size += window_entry_bytes(span_string(event->schema->stream), &push);
+        }
+    }
+    struct window_batch *out =
+        window_batch_create(batch->first, batch->first + batch->stored - 1, size);
+    if (out == NULL) {
+        log_warn("lane", "no memory to hand %zu bytes to the feed: it will read them from the log",
+                 size);
+        return;
+    }
+    out->committed_us = batch->committed_us;
+    for (size_t i = 0; i < batch->event_count; i++) {
+        const struct batch_event *event = &batch->events[i];
+        if (is_pushed(event) && push_open(event->event.push, &push)) {
+            window_batch_add(out, batch->first + event->rank, span_string(event->schema->stream),
+                             &push);
+        }
+    }
+    lane->options.on_committed(lane->options.owner, lane->options.index, out);
+}
+
+void lane_account_batch(struct lane *lane, const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->event_count;) {
+        const struct schema *schema = batch->events[i].schema;
+        uint64_t counts[3] = {0};
+        for (; i < batch->event_count && batch->events[i].schema == schema; i++) {
+            counts[batch->events[i].outcome]++;
+        }
+        struct stream_account *account = registry_find(&lane->registry, schema->key)->account;
+        if (account != NULL) {
+            counter_add(&account->committed, counts[EVENT_STORED]);
+            counter_add(&account->duplicates, counts[EVENT_DUPLICATE]);
+            counter_add(&account->dead_lettered, counts[EVENT_REJECTED]);
+        }
+    }
+}

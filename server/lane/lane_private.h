@@ -1,0 +1,44 @@
+/* lane_private.h - what the files of this folder share. */
+#ifndef LANE_PRIVATE_H
+#define LANE_PRIVATE_H
+
+#include "penstock/journal.h"
+#include "penstock/lane.h"
+#include "penstock/loop.h"
+#include "penstock/store.h"
+#include "registry.h"
+
+struct lane {
+    struct lane_options options;
+    struct lane_state *state;
+    struct loop *loop;
+    struct loop_watch bell_watch;
+    struct journal *journal;
+    struct committer *committer;
+    struct registry registry;
+
+    struct batch batch;     /* the one that is filled or under way */
+    bool committer_ready;   /* on_ready() was called: the checkpoint is known */
+    bool batch_under_way;   /* submitted, on_done() not yet called */
+    uint64_t sequence_next; /* first frame that no batch has taken */
+    unsigned edge_next;     /* whose ring is looked at first; moves on, so that no edge starves */
+
+    _Atomic bool stopping;
+    int64_t stop_by_us; /* monotonic; 0: not stopping */
+    bool failed;        /* durability is in doubt: nothing is acknowledged any more */
+};
+
+/* batch.c: the next batch, from frames of the journal. False when there is nothing to commit. */
+bool lane_batch_fill(struct lane *lane);
+void lane_batch_fini(struct lane *lane);
+
+/* answer.c */
+void lane_answer_durable(struct lane *lane, const struct frame *frame);
+void lane_answer_batch(struct lane *lane, const struct batch *batch);
+void lane_push_batch(struct lane *lane, const struct batch *batch);
+void lane_account_batch(struct lane *lane, const struct batch *batch);
+
+/* lane.c: stops acknowledging for good; main sees node->journal_failed and exits. */
+void lane_fail(struct lane *lane, const struct problem *problem);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * main.c - the commands, and what they share: settings and exit codes.
+ */
+#include "commands.h"
+
+#include "penstock/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static int version_command(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    printf("penstock %s\n", PENSTOCK_VERSION);
+    return 0;
+}
+
+static const struct command commands[] = {
+    {"serve", serve_command, "run the server"},
+    {"dev", dev_command, "run the server with a private PostgreSQL and example tables"},
+    {"check", check_command, "compare configuration, catalog and privileges"},
+    {"migrate", migrate_command, "make or upgrade the schema penstock (nothing else)"},
+    {"send", client_send_command, "publish events from a file or standard input"},
+    {"tail", client_tail_command, "print the events of a channel as they commit"},
+    {"version", version_command, "print the version"},
+};
+
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static void print_usage(FILE *out)
+{
+    fprintf(out,
+            "penstock - live events over WebSocket into PostgreSQL, and back when committed\n\n"
+            "usage: penstock COMMAND [--help] [OPTION…]\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
+    }
+}
+
+int command_fail(const struct problem *problem)
+{
+    fprintf(stderr, "penstock: %s\n", problem->text);
+    return problem->status == STATUS_BAD_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* Takes "--config FILE" or "--config=FILE" out of the arguments; false when FILE is missing. */
+static bool take_config_flag(int *argc, char **argv, const char **out_file)
+{
+    int kept = 0;
+    for (int i = 0; i < *argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0) {
+            *out_file = argv[i] + 9;
+        } else if (strcmp(argv[i], "--config") == 0) {
+            if (++i == *argc) {
+                return false;
+            }
+            *out_file = argv[i];
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    *argc = kept;
+    return true;
+}
+
+static void print_command_help(const char *usage)
+{
+    printf("usage: %s [--config FILE] [--key VALUE…]\n\n"
+           "Every key can stand in the file, in the environment as PENSTOCK_KEY, or be a flag.\n\n",
+           usage);
+    settings_print_help(stdout);
+}
+
+bool command_settings(int argc, char **argv, const char *usage, struct settings *out, int *out_exit)
+{
+    struct problem problem;
+    const char *file = getenv("PENSTOCK_CONFIG");
+    problem_clear(&problem);
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_command_help(usage);
+            *out_exit = 0;
+            return false;
+        }
+    }
+    if (!take_config_flag(&argc, argv, &file)) {
+        fprintf(stderr, "penstock: --config: the file's name is missing\n");
+        *out_exit = EXIT_USAGE;
+        return false;
+    }
+    if (settings_load(out, file, argc, argv, 0, &problem) != STATUS_OK) {
+        *out_exit = command_fail(&problem);
+        return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0) {
+        name = "version";
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return commands[i].run(argc - 2, argv + 2);
+        }
+    }
+    fprintf(stderr, "penstock: there is no command \"%s\"; `penstock --help` lists them\n", name);
+    return EXIT_USAGE;
+}

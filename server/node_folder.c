@@ -1,0 +1,167 @@
+#include "node_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+
+static enum status make_folder(const char *path, struct problem *problem)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST) {
+        return STATUS_OK;
+    }
+    return problem_set(problem, errno == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
+                       "cannot make the data folder %s: %s (data_dir names it)", path,
+                       strerror(errno));
+}
+
+static enum status lock_folder(struct node_folder *folder, const char *path,
+                               struct problem *problem)
+{
+    char file[PATH_BYTES];
+    snprintf(file, sizeof file, "%s/lock", path);
+    folder->lock_fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (folder->lock_fd < 0) {
+        return problem_set(problem, STATUS_IO, "cannot open %s: %s", file, strerror(errno));
+    }
+    if (flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "another penstock runs in the data folder %s: stop it, or give this one "
+                           "a data_dir of its own",
+                           path);
+    }
+    return STATUS_OK;
+}
+
+static bool name_is_valid(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 0 && size <= NODE_NAME_BYTES_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+               size;
+}
+
+/* False when there is none. */
+static bool read_name(const char *file, char out[NODE_NAME_BYTES_MAX + 1])
+{
+    FILE *in = fopen(file, "re");
+    if (in == NULL) {
+        return false;
+    }
+    char line[NODE_NAME_BYTES_MAX + 3] = "";
+    bool found = fgets(line, sizeof line, in) != NULL;
+    fclose(in);
+    line[strcspn(line, "\n")] = '\0';
+    if (!found || !name_is_valid(line)) {
+        return false;
+    }
+    memcpy(out, line, strlen(line) + 1);
+    return true;
+}
+
+/* Written beside and renamed, so that a crash leaves the old file or the new one. */
+static enum status write_name(const char *path, const char *file, const char *name,
+                              struct problem *problem)
+{
+    char draft[PATH_BYTES + 8];
+    snprintf(draft, sizeof draft, "%s.new", file);
+    int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool written = fd >= 0 && dprintf(fd, "%s\n", name) > 0 && fsync(fd) == 0;
+    int error = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!written || rename(draft, file) != 0) {
+        error = written ? errno : error;
+        return problem_set(problem, error == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
+                           "cannot write %s: %s", file, strerror(error));
+    }
+    int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd >= 0) {
+        fsync(folder_fd);
+        close(folder_fd);
+    }
+    return STATUS_OK;
+}
+
+static enum status draw_name(char out[NODE_NAME_BYTES_MAX + 1], struct problem *problem)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != sizeof random) {
+        return problem_set(problem, STATUS_INTERNAL, "getrandom: %s", strerror(errno));
+    }
+    snprintf(out, NODE_NAME_BYTES_MAX + 1, "n-%012" PRIx64, random >> 16);
+    return STATUS_OK;
+}
+
+static enum status settle_name(const char *path, const char *wanted,
+                               char out_name[NODE_NAME_BYTES_MAX + 1], struct problem *problem)
+{
+    char file[PATH_BYTES];
+    snprintf(file, sizeof file, "%s/node", path);
+    if (*wanted != '\0' && !name_is_valid(wanted)) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "node = \"%s\": a name is 1 to %d letters, digits, '-', '_' or '.'",
+                           wanted, NODE_NAME_BYTES_MAX);
+    }
+    if (read_name(file, out_name)) {
+        if (*wanted != '\0' && strcmp(wanted, out_name) != 0) {
+            return problem_set(problem, STATUS_BAD_CONFIG,
+                               "node = \"%s\", but the journal in %s belongs to node \"%s\": use "
+                               "that name, or another data_dir",
+                               wanted, path, out_name);
+        }
+        return STATUS_OK;
+    }
+    enum status status = STATUS_OK;
+    if (*wanted != '\0') {
+        snprintf(out_name, NODE_NAME_BYTES_MAX + 1, "%s", wanted);
+    } else {
+        status = draw_name(out_name, problem);
+    }
+    return status == STATUS_OK ? write_name(path, file, out_name, problem) : status;
+}
+
+enum status node_folder_open(struct node_folder *folder, const char *path, const char *wanted,
+                             char out_name[NODE_NAME_BYTES_MAX + 1], struct problem *problem)
+{
+    folder->lock_fd = -1;
+    enum status status = make_folder(path, problem);
+    if (status == STATUS_OK) {
+        status = lock_folder(folder, path, problem);
+    }
+    if (status == STATUS_OK) {
+        status = settle_name(path, wanted, out_name, problem);
+    }
+    if (status != STATUS_OK) {
+        node_folder_close(folder);
+    }
+    return status;
+}
+
+void node_folder_close(struct node_folder *folder)
+{
+    if (folder->lock_fd >= 0) {
+        close(folder->lock_fd);
+        folder->lock_fd = -1;
+    }
+}
+
+unsigned node_folder_lanes(const char *path)
+{
+    for (unsigned lane = LANES_MAX; lane > 0; lane--) {
+        char folder[PATH_BYTES];
+        snprintf(folder, sizeof folder, "%s/journal/lane-%u", path, lane - 1);
+        if (access(folder, F_OK) == 0) {
+            return lane;
+        }
+    }
+    return 0;
+}

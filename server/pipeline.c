@@ -1,0 +1,312 @@
+#include "pipeline.h"
+
+#include "penstock/edge.h"
+#include "penstock/feed.h"
+#include "penstock/lane.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Receipts are small and taken at once; a ring of this size holds those of some 10,000 messages. */
+#define RECEIPT_RING_BYTES (1u << 20)
+
+struct stage_thread {
+    pthread_t thread;
+    bool started;
+};
+
+/* What lies between one edge and one lane. */
+struct link {
+    struct ring records;  /* edge → lane */
+    struct ring receipts; /* lane → edge */
+};
+
+struct pipeline {
+    struct pipeline_options options;
+    struct window *window;
+    struct feed *feed;
+    struct lane *lanes[LANES_MAX];
+    struct edge *edges[EDGES_MAX];
+    struct stage_thread feed_thread, lane_threads[LANES_MAX], edge_threads[EDGES_MAX];
+
+    struct link *links; /* [edge * lane_count + lane] */
+    size_t links_made;
+    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX];
+    unsigned lane_bells_made, edge_bells_made;
+
+    /* The same, as each stage wants to see it. */
+    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX];
+    struct ring *records_by_edge[EDGES_MAX][LANES_MAX], *receipts_by_edge[EDGES_MAX][LANES_MAX];
+    struct ring *records_by_lane[LANES_MAX][EDGES_MAX], *receipts_by_lane[LANES_MAX][EDGES_MAX];
+};
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static enum status make_bells(struct doorbell *bells, struct doorbell **list, unsigned count,
+                              unsigned *made, struct problem *problem)
+{
+    for (; *made < count; (*made)++) {
+        enum status status = doorbell_init(&bells[*made], problem);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        list[*made] = &bells[*made];
+    }
+    return STATUS_OK;
+}
+
+static enum status make_link(struct pipeline *p, unsigned edge, unsigned lane,
+                             struct problem *problem)
+{
+    struct link *link = &p->links[p->links_made];
+    enum status status = ring_init(&link->records, p->options.settings->ring_bytes, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = ring_init(&link->receipts, RECEIPT_RING_BYTES, problem);
+    if (status != STATUS_OK) {
+        ring_fini(&link->records);
+        return status;
+    }
+    p->links_made++;
+    p->records_by_edge[edge][lane] = p->records_by_lane[lane][edge] = &link->records;
+    p->receipts_by_edge[edge][lane] = p->receipts_by_lane[lane][edge] = &link->receipts;
+    return STATUS_OK;
+}
+
+static enum status make_links(struct pipeline *p, struct problem *problem)
+{
+    const struct node *node = p->options.node;
+    p->links =
+        aligned_alloc(CACHE_LINE_BYTES, sizeof *p->links * node->edge_count * node->lane_count);
+    if (p->links == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings");
+    }
+    enum status status = STATUS_OK;
+    for (unsigned edge = 0; edge < node->edge_count && status == STATUS_OK; edge++) {
+        for (unsigned lane = 0; lane < node->lane_count && status == STATUS_OK; lane++) {
+            status = make_link(p, edge, lane, problem);
+        }
+    }
+    return status;
+}
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+static void on_committed(void *owner, unsigned lane, struct window_batch *batch)
+{
+    struct pipeline *p = owner;
+    feed_offer(p->feed, lane, batch);
+}
+
+static enum status open_feed(struct pipeline *p, struct problem *problem)
+{
+    struct feed_options options = {
+        .settings = p->options.settings,
+        .node = p->options.node,
+        .window = p->window,
+        .edge_bells = p->edge_bell_list,
+    };
+    return feed_open(&options, &p->feed, problem);
+}
+
+static enum status open_lanes(struct pipeline *p, struct problem *problem)
+{
+    enum status status = STATUS_OK;
+    for (unsigned i = 0; i < p->options.node->lane_count && status == STATUS_OK; i++) {
+        struct lane_options options = {
+            .index = i,
+            .settings = p->options.settings,
+            .streams = p->options.streams,
+            .node = p->options.node,
+            .bell = &p->lane_bells[i],
+            .from_edge = p->records_by_lane[i],
+            .to_edge = p->receipts_by_lane[i],
+            .edge_bells = p->edge_bell_list,
+            .on_committed = on_committed,
+            .owner = p,
+        };
+        status = lane_open(&options, &p->lanes[i], problem);
+    }
+    return status;
+}
+
+static enum status open_edges(struct pipeline *p, struct problem *problem)
+{
+    enum status status = STATUS_OK;
+    for (unsigned i = 0; i < p->options.node->edge_count && status == STATUS_OK; i++) {
+        struct edge_options options = {
+            .index = i,
+            .settings = p->options.settings,
+            .streams = p->options.streams,
+            .node = p->options.node,
+            .window = p->window,
+            .bell = &p->edge_bells[i],
+            .to_lane = p->records_by_edge[i],
+            .from_lane = p->receipts_by_edge[i],
+            .lane_bells = p->lane_bell_list,
+            .is_development = p->options.is_development,
+        };
+        status = edge_open(&options, &p->edges[i], problem);
+    }
+    return status;
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void *feed_main(void *feed)
+{
+    feed_run(feed);
+    return NULL;
+}
+
+static void *lane_main(void *lane)
+{
+    lane_run(lane);
+    return NULL;
+}
+
+static void *edge_main(void *edge)
+{
+    edge_run(edge);
+    return NULL;
+}
+
+static enum status start_thread(struct stage_thread *thread, void *(*run)(void *), void *stage,
+                                const char *name, unsigned index, struct problem *problem)
+{
+    int error = pthread_create(&thread->thread, NULL, run, stage);
+    if (error != 0) {
+        return problem_set(problem, STATUS_NO_MEMORY, "cannot start a thread: %s", strerror(error));
+    }
+    thread->started = true;
+    char label[16]; /* pthread_setname_np(3): 16 bytes, the zero included */
+    snprintf(label, sizeof label, "%s %u", name, index);
+    pthread_setname_np(thread->thread, label);
+    return STATUS_OK;
+}
+
+static enum status start_threads(struct pipeline *p, struct problem *problem)
+{
+    const struct node *node = p->options.node;
+    enum status status = start_thread(&p->feed_thread, feed_main, p->feed, "feed", 0, problem);
+    for (unsigned i = 0; i < node->lane_count && status == STATUS_OK; i++) {
+        status = start_thread(&p->lane_threads[i], lane_main, p->lanes[i], "lane", i, problem);
+    }
+    for (unsigned i = 0; i < node->edge_count && status == STATUS_OK; i++) {
+        status = start_thread(&p->edge_threads[i], edge_main, p->edges[i], "edge", i, problem);
+    }
+    return status;
+}
+
+static void join(struct stage_thread *thread)
+{
+    if (thread->started) {
+        pthread_join(thread->thread, NULL);
+        thread->started = false;
+    }
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static enum status build(struct pipeline *p, struct problem *problem)
+{
+    const struct node *node = p->options.node;
+    enum status status = make_bells(p->lane_bells, p->lane_bell_list, node->lane_count,
+                                    &p->lane_bells_made, problem);
+    if (status == STATUS_OK) {
+        status = make_bells(p->edge_bells, p->edge_bell_list, node->edge_count, &p->edge_bells_made,
+                            problem);
+    }
+    if (status == STATUS_OK) {
+        status = make_links(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status =
+            window_create(p->options.settings->window_bytes, node->edge_count, &p->window, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_feed(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_lanes(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_edges(p, problem);
+    }
+    return status == STATUS_OK ? start_threads(p, problem) : status;
+}
+
+enum status pipeline_start(const struct pipeline_options *options, struct pipeline **out,
+                           struct problem *problem)
+{
+    struct pipeline *p = aligned_alloc(CACHE_LINE_BYTES, (sizeof *p + CACHE_LINE_BYTES - 1) /
+                                                             CACHE_LINE_BYTES * CACHE_LINE_BYTES);
+    if (p == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the pipeline");
+    }
+    memset(p, 0, sizeof *p);
+    p->options = *options;
+    enum status status = build(p, problem);
+    if (status != STATUS_OK) {
+        pipeline_stop(p);
+        pipeline_destroy(p);
+        return status;
+    }
+    *out = p;
+    return STATUS_OK;
+}
+
+void pipeline_stop(struct pipeline *p)
+{
+    const struct node *node = p->options.node;
+    for (unsigned i = 0; i < node->edge_count; i++) {
+        if (p->edge_threads[i].started) {
+            edge_stop(p->edges[i]);
+        }
+    }
+    for (unsigned i = 0; i < node->edge_count; i++) {
+        join(&p->edge_threads[i]);
+    }
+    for (unsigned i = 0; i < node->lane_count; i++) {
+        if (p->lane_threads[i].started) {
+            lane_stop(p->lanes[i]);
+        }
+    }
+    for (unsigned i = 0; i < node->lane_count; i++) {
+        join(&p->lane_threads[i]);
+    }
+    if (p->feed_thread.started) {
+        feed_stop(p->feed);
+    }
+    join(&p->feed_thread);
+}
+
+void pipeline_destroy(struct pipeline *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < p->options.node->edge_count; i++) {
+        edge_close(p->edges[i]);
+    }
+    for (unsigned i = 0; i < p->options.node->lane_count; i++) {
+        lane_close(p->lanes[i]);
+    }
+    feed_close(p->feed);
+    window_destroy(p->window);
+    while (p->links_made > 0) {
+        p->links_made--;
+        ring_fini(&p->links[p->links_made].records);
+        ring_fini(&p->links[p->links_made].receipts);
+    }
+    free(p->links);
+    while (p->edge_bells_made > 0) {
+        doorbell_fini(&p->edge_bells[--p->edge_bells_made]);
+    }
+    while (p->lane_bells_made > 0) {
+        doorbell_fini(&p->lane_bells[--p->lane_bells_made]);
+    }
+    free(p);
+}

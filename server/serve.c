@@ -1,0 +1,239 @@
+/*
+ * serve.c - `penstock serve`: from settings to a running pipeline, and back.
+ *
+ *   1. PostgreSQL is waited for; its schema `penstock` must be there (`penstock migrate`);
+ *   2. the catalog says what the streams' tables are;
+ *   3. the data folder is locked, and says which node this is;
+ *   4. the pipeline starts; journals are recovered, ports bound;
+ *   5. a signal drains it (a second one exits at once; the next start then replays the journal).
+ */
+#include "commands.h"
+#include "node_folder.h"
+#include "pipeline.h"
+#include "streams.h"
+
+#include "penstock/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DATABASE_RETRY_MS 1000
+#define WATCH_MS          200
+
+static sigset_t ending_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+void serve_block_signals(void)
+{
+    sigset_t set = ending_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a client that went away is an error code, not a death */
+}
+
+/* True when a signal asks us to end. */
+static bool wait_for_signal(int timeout_ms)
+{
+    sigset_t set = ending_signals();
+    struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+    int number = sigtimedwait(&set, NULL, &timeout);
+    if (number == SIGHUP) {
+        log_warn("main", "SIGHUP: this version does not reload its configuration; restart it");
+        return false;
+    }
+    return number > 0;
+}
+
+static enum status open_store(const struct settings *settings, struct store **out,
+                              struct problem *problem)
+{
+    struct store_options options = {
+        .url = settings->database_url,
+        .role = "main",
+        .connect_timeout_ms = settings->connect_timeout_ms,
+        .statement_timeout_ms = settings->statement_timeout_ms,
+    };
+    return store_open(&options, out, problem);
+}
+
+/* Waits while PostgreSQL is away; what waiting cannot mend fails at once. */
+static enum status wait_for_store(const struct settings *settings, struct store **out,
+                                  struct problem *problem)
+{
+    for (bool said = false;; said = true) {
+        enum status status = open_store(settings, out, problem);
+        if (status == STATUS_OK || status_class(status) != CLASS_WAIT) {
+            return status;
+        }
+        if (!said) {
+            log_warn("main", "waiting for PostgreSQL: %s", problem->text);
+        }
+        if (wait_for_signal(DATABASE_RETRY_MS)) {
+            return status;
+        }
+    }
+}
+
+static enum status read_database(const struct settings *settings, struct stream_set *out_streams,
+                                 char out_epoch[UUID_TEXT_BYTES + 1], struct problem *problem)
+{
+    struct store *store = NULL;
+    enum status status = wait_for_store(settings, &store, problem);
+    if (status == STATUS_OK) {
+        status = store_check_schema(store, problem);
+    }
+    if (status == STATUS_OK) {
+        status = store_read_epoch(store, out_epoch, problem);
+    }
+    if (status == STATUS_OK) {
+        status = streams_load(store, settings, out_streams, problem);
+    }
+    store_close(store);
+    return status;
+}
+
+static unsigned default_edges(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned edges = cores <= 2 ? 1 : (unsigned)cores / 2;
+    return edges < EDGES_MAX ? edges : EDGES_MAX;
+}
+
+static void count_stages(struct node *node, const struct settings *settings)
+{
+    unsigned kept = node_folder_lanes(settings->data_dir);
+    node->edge_count =
+        settings->edge_threads == 0 ? default_edges() : (unsigned)settings->edge_threads;
+    node->lane_count = (unsigned)settings->lanes;
+    if (kept > node->lane_count) {
+        log_warn("main",
+                 "lanes = %u, but %s/journal has %u: all of them run, so that nothing is left "
+                 "behind; after a clean stop the surplus folders may be removed",
+                 node->lane_count, settings->data_dir, kept);
+        node->lane_count = kept;
+    }
+}
+
+static void announce(const struct node *node, const struct settings *settings, size_t streams)
+{
+    log_info("main", "ready on http://%s/ node=%s version=%s lanes=%u edges=%u loop=%s streams=%zu",
+             settings->listen, node->name, PENSTOCK_VERSION, node->lane_count, node->edge_count,
+             node->loop_engine, streams);
+}
+
+static void exit_on_second_signal(int number)
+{
+    (void)number;
+    static const char message[] =
+        "penstock: second signal: exits at once, the next start replays\n";
+    ssize_t ignored = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)ignored;
+    _exit(EXIT_FAILED);
+}
+
+static void unblock_second_signal(void)
+{
+    sigset_t set = ending_signals();
+    struct sigaction action = {.sa_handler = exit_on_second_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* Returns the exit code: 0 after a signal. */
+static int watch(struct node *node, bool (*is_alive)(void *, struct problem *), void *owner)
+{
+    struct problem problem;
+    while (!wait_for_signal(WATCH_MS)) {
+        if (atomic_load(&node->journal_failed)) {
+            return EXIT_FAILED; /* the lane has said why */
+        }
+        if (is_alive != NULL && !is_alive(owner, &problem)) {
+            return command_fail(&problem);
+        }
+    }
+    return 0;
+}
+
+static int run_pipeline(const struct settings *settings, const struct stream_set *streams,
+                        struct node *node, bool is_development,
+                        bool (*is_alive)(void *, struct problem *), void *owner)
+{
+    struct problem problem;
+    struct pipeline *pipeline = NULL;
+    struct pipeline_options options = {
+        .settings = settings, .streams = streams, .node = node, .is_development = is_development};
+    problem_clear(&problem);
+    if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
+        return command_fail(&problem);
+    }
+    announce(node, settings, streams->count);
+    int exit_code = watch(node, is_alive, owner);
+    unblock_second_signal();
+    atomic_store(&node->draining, true);
+    log_info("main", "draining");
+    pipeline_stop(pipeline);
+    pipeline_destroy(pipeline);
+    bool failed = atomic_load(&node->journal_failed);
+    log_info("main", "stopped");
+    return failed ? EXIT_FAILED : exit_code;
+}
+
+int serve_run(const struct settings *settings, bool is_development,
+              bool (*is_alive)(void *owner, struct problem *problem), void *owner)
+{
+    struct problem problem;
+    struct node_folder folder;
+    struct stream_set streams = {0};
+    int exit_code;
+    problem_clear(&problem);
+    log_open((enum log_format)settings->log_format, (enum log_level)settings->log_level);
+
+    struct node *node = calloc(1, sizeof *node);
+    if (node == NULL) {
+        problem_set(&problem, STATUS_NO_MEMORY, "no memory to start");
+        return command_fail(&problem);
+    }
+    if (node_folder_open(&folder, settings->data_dir, settings->node, node->name, &problem) !=
+        STATUS_OK) {
+        exit_code = command_fail(&problem);
+        goto free_node;
+    }
+    if (read_database(settings, &streams, node->epoch, &problem) != STATUS_OK) {
+        exit_code = command_fail(&problem);
+        goto close_folder;
+    }
+    count_stages(node, settings);
+    exit_code = run_pipeline(settings, &streams, node, is_development, is_alive, owner);
+    streams_fini(&streams);
+
+close_folder:
+    node_folder_close(&folder);
+free_node:
+    free(node);
+    return exit_code;
+}
+
+int serve_command(int argc, char **argv)
+{
+    struct settings settings;
+    int exit_code;
+    if (!command_settings(argc, argv, "penstock serve", &settings, &exit_code)) {
+        return exit_code;
+    }
+    serve_block_signals();
+    exit_code = serve_run(&settings, false, NULL, NULL);
+    settings_fini(&settings);
+    return exit_code;
+}
