@@ -1,0 +1,123 @@
+"""Fixtures of the flow tests: the real binary against a real PostgreSQL.
+
+ctest runs every file once per loop engine (PENSTOCK_LOOP=uring, then epoll). One cluster serves a
+whole file; each test has a database of its own in it, copied from one with the example tables.
+"""
+
+import ctypes
+import errno
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+
+from penstock import STREAMS, Postgres, Server, binary, loop_engine, run, source_dir  # noqa: E402
+
+EXAMPLES = "examples"  # the template database
+
+
+SKIPPED = 77  # ctest's SKIP_RETURN_CODE
+IO_URING_SETUP = 425  # the same on every architecture (Linux, include/uapi/asm-generic/unistd.h)
+
+
+def pytest_sessionstart():
+    """A kernel or container that forbids io_uring cannot run that half of the suite: skip it aloud."""
+    if loop_engine() != "uring":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    # A null parameter block: EFAULT where the call is allowed, ENOSYS or EPERM where it is not.
+    if libc.syscall(IO_URING_SETUP, 1, None) == -1 and ctypes.get_errno() != errno.EFAULT:
+        reason = os.strerror(ctypes.get_errno())
+        pytest.exit(f"skipped: this machine refuses io_uring ({reason})", returncode=SKIPPED)
+
+
+def pytest_report_header():
+    return f"penstock: {binary()}, loop {loop_engine()}"
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Fixtures see how their test ended, as `request.node.failed`."""
+    outcome = yield
+    if outcome.get_result().failed:
+        item.failed = True
+
+
+@pytest.fixture(scope="session")
+def postgres_of_file():
+    postgres = Postgres()
+    try:
+        postgres.start()
+        postgres.database("postgres").execute(f"CREATE DATABASE {EXAMPLES}")
+        with open(os.path.join(source_dir(), "deploy", "examples.sql"), encoding="utf-8") as sql:
+            postgres.database(EXAMPLES).execute(sql.read())
+        yield postgres
+    finally:
+        postgres.close()
+
+
+@pytest.fixture
+def postgres(postgres_of_file):
+    """The cluster, running, whatever the test before did to it."""
+    return postgres_of_file.start()
+
+
+@pytest.fixture
+def database(postgres):
+    """A fresh database with the example tables and their demonstration rows."""
+    database = postgres.create_database(EXAMPLES)
+    yield database
+    postgres.start()
+    postgres.drop_database(database)
+
+
+@pytest.fixture
+def empty_database(postgres):
+    """A fresh database with nothing in it."""
+    database = postgres.create_database()
+    yield database
+    postgres.start()
+    postgres.drop_database(database)
+
+
+@pytest.fixture
+def make_server(request, database):
+    """Makes servers (not started) that are stopped, and checked, when the test ends.
+
+        server = make_server(settings={"lanes": 1}).start()
+    """
+    made = []
+
+    def make(on=None, streams=STREAMS, **options):
+        used = on or database
+        code, _, err = run("migrate", env={"DATABASE_URL": used.url})
+        assert code == 0, err
+        server = Server(used, streams=streams, **options)
+        made.append(server)
+        return server
+
+    yield make
+    trouble = []
+    for server in reversed(made):
+        if getattr(request.node, "failed", False):
+            print(f"---- log of the server on port {server.port}\n{server.log()[-8000:]}")
+        try:
+            server.close()
+        except Exception as error:  # every server must be stopped, whatever the others did
+            trouble.append(error)
+    if trouble:
+        raise trouble[0]
+
+
+@pytest.fixture
+def server(make_server):
+    """One server on the example streams, ready."""
+    return make_server().start()
+
+
+@pytest.fixture(params=["json", "msgpack"])
+def encoding(request):
+    """Runs the test once per encoding."""
+    return request.param

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# run.sh [ctest OPTION…]: installs what tests need, builds with sanitizers, runs every test, and ends
+# with ctest's summary line and exit code. Examples: tests/run.sh -R wire; tests/run.sh -L flow
+#
+# build/asan has everything, with address and undefined behaviour sanitizers; build/tsan has the
+# tests of threads (tests/race) with the thread sanitizer. One ctest runs both.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib/packages.sh
+
+browser=
+case " $(system_id) " in *" debian "*) browser=$BROWSER_PACKAGES ;; esac
+install_packages $BUILD_PACKAGES $TEST_PACKAGES $browser
+check_build_folder build
+
+say "building with sanitizers into build/asan and build/tsan"
+for preset in asan tsan; do
+    check_build_folder build/$preset
+    quietly build/$preset.log "configuring $preset" cmake --preset $preset
+done
+quietly build/asan.log "building asan" cmake --build build/asan
+quietly build/tsan.log "building tsan" cmake --build build/tsan --target tests/race/all
+
+mkdir -p build/tests
+printf 'subdirs("%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests/race" >build/tests/CTestTestfile.cmake
+
+# The thread sanitizer of gcc 12 does not know the address layout of newer kernels; without
+# randomisation it does. A container may forbid that.
+fixed_layout=()
+setarch "$(uname -m)" -R true 2>/dev/null && fixed_layout=(setarch "$(uname -m)" -R)
+
+jobs=$(nproc)
+[ "$jobs" -le 4 ] || jobs=4
+exec "${fixed_layout[@]}" ctest --test-dir build/tests --output-on-failure --no-tests=error -j "$jobs" "$@" </dev/null
