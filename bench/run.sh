@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# bench/run.sh [ingest] [--quick]
+# Builds a release binary, starts a PostgreSQL of its own, measures, prints a table, and writes
+# bench/results/. Every figure is a ratio against a floor measured in the same run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+what=ingest
+if [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; then
+    what=$1
+    shift
+fi
+if [ ! -f "bench/flow/$what.py" ]; then
+    echo "bench/run.sh: there is no benchmark \"$what\"; there are: $(cd bench/flow && ls ./*.py | sed 's/^..//; s/\.py$//' | xargs)" >&2
+    exit 2
+fi
+
+. tests/lib/packages.sh
+install_packages $BUILD_PACKAGES
+cmake --preset release >/dev/null
+cmake --build --preset release --target penstock penstock_load copy_floor
+export PENSTOCK_BUILD=$PWD/build/release
+exec tests/lib/with_postgres.sh python3 "bench/flow/$what.py" "$@"
