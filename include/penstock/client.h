@@ -1,7 +1,8 @@
 /*
  * client.h - the command line's two clients of a server: `penstock send` and `penstock tail`.
  *
- * They are a client like any other: WebSocket, protocol penstock.v1, nothing from the server's side.
+ * They are a client like any other: WebSocket, protocol penstock.v1, nothing from the server's
+ * side.
  *
  * Thread: main. Each call runs its own loop until it is done.
  */
@@ -10,9 +11,9 @@
 
 /* What both return, as the process's exit code. */
 enum client_exit {
-    CLIENT_DONE = 0,         /* everything acknowledged; --count events printed */
-    CLIENT_FAILED = 1,       /* an event was refused, the server stayed away, a file could not be read */
-    CLIENT_USAGE = 2,        /* wrong arguments, or a state file of another run */
+    CLIENT_DONE = 0,   /* everything acknowledged; --count events printed */
+    CLIENT_FAILED = 1, /* an event was refused, the server stayed away, a file could not be read */
+    CLIENT_USAGE = 2,  /* wrong arguments, or a state file of another run */
     CLIENT_INTERRUPTED = 130 /* SIGINT or SIGTERM; `send` has saved where it was */
 };
 

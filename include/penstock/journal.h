@@ -47,11 +47,12 @@ struct journal_options {
     const char *folder; /* "<data_dir>/journal/lane-0"; made when missing */
     const char *node;   /* a segment of another node or lane is refused */
     uint32_t lane;
-    size_t segment_bytes; /* a multiple of 4096; two of FRAME_BYTES_MAX and more, outside of tests */
-    uint64_t bytes_max;   /* disk quota of this lane; at least two segments */
-    size_t arena_bytes;   /* memory for frames that wait for PostgreSQL; raised to four frames */
-    size_t read_bytes;    /* memory for frames read back from disk; raised to one frame and 1 MiB */
-    bool salvage;         /* keep what is whole of a damaged journal, and log what is not */
+    size_t
+        segment_bytes;  /* a multiple of 4096; two of FRAME_BYTES_MAX and more, outside of tests */
+    uint64_t bytes_max; /* disk quota of this lane; at least two segments */
+    size_t arena_bytes; /* memory for frames that wait for PostgreSQL; raised to four frames */
+    size_t read_bytes;  /* memory for frames read back from disk; raised to one frame and 1 MiB */
+    bool salvage;       /* keep what is whole of a damaged journal, and log what is not */
     struct loop *loop;
     void (*on_durable)(void *owner, const struct frame *frame); /* lends the frame for the call */
     /* Also when a record breaks the contract (sizes contradict, its schema is unknown): dropping it
@@ -75,15 +76,16 @@ enum status journal_open(const struct journal_options *options, struct journal *
 void journal_close(struct journal *journal);
 
 /* PostgreSQL's checkpoint, once known, before the first append: frames up to it are released, and
- * numbering goes on behind both. */
+ * numbering goes on behind both. BAD_JOURNAL when frames behind it were recycled: PostgreSQL had
+ * them once, so it is an older backup or another database (`salvage` goes on without them). */
 enum status journal_start(struct journal *journal, uint64_t checkpoint,
                           struct problem *problem) must_use;
 
 enum journal_answer { JOURNAL_TAKEN, JOURNAL_FULL };
 /* Copies one whole record (record.h) into the open group. FULL: quota, disk or arena are full for
- * now, or too much waits to be written; nothing was taken. It may fit after the next on_durable() or
- * journal_release(), or once an operator has made room on the disk. A group that is full is sealed,
- * and begun if it can be, without a flush. */
+ * now, or too much waits to be written; nothing was taken. It may fit after the next on_durable()
+ * or journal_release(), or once an operator has made room on the disk. A group that is full is
+ * sealed, and begun if it can be, without a flush. */
 enum journal_answer journal_append(struct journal *journal, struct span record);
 /* Seals and writes what was appended. While a write is under way, it is remembered and done right
  * after it, together with what has arrived by then. */
@@ -115,8 +117,8 @@ struct journal_figures {
     uint64_t bytes_on_disk;         /* size of all segment files */
     uint64_t frames, bytes;         /* written since the start */
     bool direct;                    /* O_DIRECT was granted */
-    bool writing;                   /* a write is under way, or something taken is not durable yet */
-    bool full;                      /* no segment can be made or recycled: quota or disk */
+    bool writing; /* a write is under way, or something taken is not durable yet */
+    bool full;    /* no segment can be made or recycled: quota or disk */
 };
 void journal_figures(const struct journal *journal, struct journal_figures *out);
 

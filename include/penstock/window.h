@@ -83,7 +83,8 @@ void window_destroy(struct window *window); /* accepts NULL; no reader may be le
  * any offset above the head. Raises the floor and frees what all readers have left. */
 void window_append(struct window *window, struct window_batch *batch);
 /* The log does not continue (start-up, another database): the next batch may begin anywhere after
- * `head`; every cursor has a gap up to there. NO_MEMORY: nothing has changed. */
+ * `head`; every cursor that has not read so far has a gap up to there. NO_MEMORY: nothing has
+ * changed. */
 enum status window_reset(struct window *window, uint64_t head, struct problem *problem) must_use;
 /* Frees what readers have let go; call it now and then when nothing is appended. */
 void window_trim(struct window *window);

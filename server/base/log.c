@@ -6,11 +6,10 @@
  *
  * 1. The message is formatted into a buffer on the stack.
  * 2. It is copied as a JSON string (logfmt readers take the same escapes): quotes, backslashes and
- *    control characters are escaped, bytes that are not UTF-8 become U+FFFD. So no message,
- * whatever a peer put into it, can end its line, forge another, or drive the terminal of who reads
- * it.
- * 3. The line goes out in one write(2). It is shorter than PIPE_BUF (4096), so that lines of
- * several threads do not mix on a pipe either (pipe(7)).
+ *    control characters are escaped, bytes that are not UTF-8 become U+FFFD. So no message can end
+ *    its line, forge another, or drive a terminal, whatever a peer put into it.
+ * 3. The line goes out in one write(2). It is shorter than PIPE_BUF (4096), so that on a pipe the
+ *    lines of several threads do not mix either (pipe(7)).
  *
  * A log that cannot be written (a closed or full pipe) is dropped: logging must not stop the
  * server.

@@ -3,10 +3,9 @@
  *
  *     ack                        the message is done
  *     error, "later"             it is sent again after retry_after_ms
- *     error with an index        one event was refused: with --skip-invalid the message is sent again
- *                                without it, else the run stops
- *     rejected_by_database       one event was refused by the table: the others go on, their ack comes
- *     any other error            the run stops
+ *     error with an index        one event was refused: with --skip-invalid the message is sent
+ * again without it, else the run stops rejected_by_database       one event was refused by the
+ * table: the others go on, their ack comes any other error            the run stops
  */
 #include "send.h"
 
@@ -116,6 +115,9 @@ static void refuse_event(struct send *send, struct flight *flight, const struct 
     uint64_t line = flight_line(flight, (uint64_t)reply->index);
     if (!send_refuse(send, line, reply->field, reply->message)) {
         flight->state = FLIGHT_REFUSED;
+        progress_say(&send->progress, "nothing of its message, lines %llu to %llu, is stored",
+                     (unsigned long long)flight_line(flight, 0),
+                     (unsigned long long)flight_line(flight, flight->count - 1));
         return;
     }
     flight_drop(flight, (uint32_t)reply->index);
@@ -126,7 +128,8 @@ static void refuse_event(struct send *send, struct flight *flight, const struct 
     link_wake(send->link);
 }
 
-/* The table refused an event; it is in penstock.dead_letter, and the rest of its message is stored. */
+/* The table refused an event; it is in penstock.dead_letter, and the rest of its message is stored.
+ */
 static void note_rejection(struct send *send, const struct flight *flight,
                            const struct reply *reply)
 {

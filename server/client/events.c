@@ -55,7 +55,7 @@ enum status event_make(struct event_maker *maker, struct span text, uint64_t lin
         return problem->status;
     }
     if (map.kind != VALUE_MAP) {
-        return problem_set(problem, STATUS_MALFORMED, "an event is a JSON object, this is a %s",
+        return problem_set(problem, STATUS_MALFORMED, "an event is a JSON object, this is %s",
                            value_kind_name(&map));
     }
     if (maker->encoding == ENCODING_JSON) {

@@ -16,8 +16,8 @@ struct event_maker {
 #define ID_FIELD_BYTES_MAX 63 /* a column's name */
 #define EVENT_ID_BYTES_MAX (ID_FIELD_BYTES_MAX * 2 + UUID_TEXT_BYTES + 8)
 
-/* Writes the event of line `line`, with an id. MALFORMED: the line is no JSON object. When it does not
- * fit, `out->full` says so. */
+/* Writes the event of line `line`, with an id. MALFORMED: the line is no JSON object. When it does
+ * not fit, `out->full` says so. */
 enum status event_make(struct event_maker *maker, struct span text, uint64_t line,
                        struct writer *out, struct problem *problem) must_use;
 

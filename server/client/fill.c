@@ -1,8 +1,8 @@
 /*
  * fill.c - lines become messages.
  *
- * A message is closed when it has --batch events, when the next would not fit, when a pipe has nothing
- * more for now, and before a line that stops the run: so all before that line is stored.
+ * A message is closed when it has --batch events, when the next would not fit, when a pipe has
+ * nothing more for now, and before a line that stops the run: so all before that line is stored.
  */
 #include "send.h"
 
@@ -31,14 +31,16 @@ static enum lines_answer next_line(struct send *send, struct span *out, uint64_t
 static bool refuse_size(struct send *send, uint64_t line)
 {
     char reason[120];
-    snprintf(reason, sizeof reason, "is larger than the %zu bytes that the server takes in a message",
+    snprintf(reason, sizeof reason,
+             "is larger than the %zu bytes that the server takes in a message",
              send->message_bytes);
     return send_refuse(send, line, "", reason);
 }
 
 enum added { ADDED, SKIPPED, NO_ROOM, STOPPED };
 
-static enum added add_line(struct send *send, struct flight *flight, struct span text, uint64_t line)
+static enum added add_line(struct send *send, struct flight *flight, struct span text,
+                           uint64_t line)
 {
     struct problem problem;
     struct writer out = flight_room(flight);
@@ -94,8 +96,8 @@ static struct flight *begin_flight(struct send *send)
     struct flight *flight = send_flight(send, send->next);
     /* A comma behind each event. */
     size_t room = send->message_bytes - flight_header_bytes(&send->header) - send->events_max;
-    struct place begin = send->next > send->first ? send_flight(send, send->next - 1)->end
-                                                  : send->run.done;
+    struct place begin =
+        send->next > send->first ? send_flight(send, send->next - 1)->end : send->run.done;
     if (flight_begin(flight, send->next, room, &problem) != STATUS_OK) {
         progress_say(&send->progress, "%s", problem.text);
         send_stop(send, CLIENT_FAILED);

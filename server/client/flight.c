@@ -28,7 +28,8 @@ enum status flight_begin(struct flight *flight, uint64_t id, size_t bytes, struc
 {
     flight->bytes = malloc(bytes);
     if (flight->bytes == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a message of %zu bytes", bytes);
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a message of %zu bytes",
+                           bytes);
     }
     flight->id = id;
     flight->state = FLIGHT_READY;
@@ -119,8 +120,8 @@ static void write_json(const struct flight *flight, const struct flight_header *
     writer_string(out, "]}");
 }
 
-/* The header with an empty array is converted as a whole; its last byte, that array, is then replaced
- * by the real one: MessagePack has no closing marks. */
+/* The header with an empty array is converted as a whole; its last byte, that array, is then
+ * replaced by the real one: MessagePack has no closing marks. */
 static void write_msgpack(const struct flight *flight, const struct flight_header *header,
                           struct writer *out)
 {

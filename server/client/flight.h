@@ -1,8 +1,8 @@
 /*
  * flight.h - one `publish` message from the first line read for it until the server has answered.
  *
- * Its events are kept as they are sent, so that it can be sent again, whole or without those that were
- * refused.
+ * Its events are kept as they are sent, so that it can be sent again, whole or without those that
+ * were refused.
  */
 #ifndef PENSTOCK_CLIENT_FLIGHT_H
 #define PENSTOCK_CLIENT_FLIGHT_H
@@ -12,9 +12,9 @@
 #include "penstock/wire.h"
 
 enum flight_state {
-    FLIGHT_DONE,  /* answered, or never used; kept only to name lines of late errors */
-    FLIGHT_READY, /* to be sent, or sent again */
-    FLIGHT_SENT,  /* waits for its answer; a lost connection makes it ready again */
+    FLIGHT_DONE,    /* answered, or never used; kept only to name lines of late errors */
+    FLIGHT_READY,   /* to be sent, or sent again */
+    FLIGHT_SENT,    /* waits for its answer; a lost connection makes it ready again */
     FLIGHT_REFUSED, /* never stored: the run stops, and the next one goes on before it */
 };
 
@@ -40,7 +40,8 @@ struct flight_header {
 };
 
 /* Room for `events_max` events; NO_MEMORY. */
-enum status flight_init(struct flight *flight, uint32_t events_max, struct problem *problem) must_use;
+enum status flight_init(struct flight *flight, uint32_t events_max,
+                        struct problem *problem) must_use;
 void flight_fini(struct flight *flight);
 /* A new message in this place, with room for `bytes` of events. */
 enum status flight_begin(struct flight *flight, uint64_t id, size_t bytes,

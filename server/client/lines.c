@@ -53,7 +53,8 @@ static enum lines_answer read_more(struct lines *lines, bool waits, struct probl
     }
     make_room(lines);
     size_t room = lines->room - lines->end;
-    ssize_t size = read(lines->fd, lines->buffer + lines->end, room < BLOCK_BYTES ? room : BLOCK_BYTES);
+    ssize_t size =
+        read(lines->fd, lines->buffer + lines->end, room < BLOCK_BYTES ? room : BLOCK_BYTES);
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) {
         return LINES_NOT_YET;
     }

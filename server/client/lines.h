@@ -28,10 +28,12 @@ enum lines_answer {
 enum status lines_init(struct lines *lines, int fd, size_t line_bytes_max,
                        struct problem *problem) must_use;
 void lines_fini(struct lines *lines);
-/* The next line without its end ("\n" or "\r\n"; the last may have none), valid until the next call.
- * lines->place is then behind it. */
-enum lines_answer lines_next(struct lines *lines, struct span *out, struct problem *problem) must_use;
-/* Reads on to where an earlier run got to; waits for a pipe. BAD_CONFIG: the input is another one. */
+/* The next line without its end ("\n" or "\r\n"; the last may have none), valid until the next
+ * call. lines->place is then behind it. */
+enum lines_answer lines_next(struct lines *lines, struct span *out,
+                             struct problem *problem) must_use;
+/* Reads on to where an earlier run got to; waits for a pipe. BAD_CONFIG: the input is another one.
+ */
 enum status lines_pass(struct lines *lines, const struct place *place,
                        struct problem *problem) must_use;
 

@@ -4,7 +4,8 @@
  *       connect() ──► CONNECTING ──established──► UP ──broken──► DOWN ──pause over──► connect()
  *                         └────────────refused────────────────────┘
  *
- * One timer (a tick) does all that has to do with time: reconnecting, giving up, and the owner's own.
+ * One timer (a tick) does all that has to do with time: reconnecting, giving up, and the owner's
+ * own.
  */
 #include "link.h"
 
@@ -21,7 +22,8 @@
 #define RECEIVE_FIRST     ((size_t)64 << 10)
 #define CLOSE_PATIENCE_US 1000000
 #define CONNECT_SECONDS   10
-#define JSON_BYTES_FACTOR 3 /* text of a reply against its MessagePack form, at most: see receive() */
+#define JSON_BYTES_FACTOR \
+    3 /* text of a reply against its MessagePack form, at most: see receive() */
 
 enum link_state {
     LINK_DOWN,       /* waits until due_us */
@@ -50,6 +52,15 @@ struct link {
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
+/* Doubles with each loss; a random half of it, so that clients do not come back all at once. */
+static int64_t pause_us(unsigned losses, int64_t now_us)
+{
+    int64_t pause_ms = (int64_t)PAUSE_FIRST_MS << (losses < 7 ? losses - 1 : 6);
+    pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
+    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
+    return pause_ms * 500 + (int64_t)(random % (uint64_t)(pause_ms * 500));
+}
+
 static void go_down(struct link *link, const char *reason)
 {
     bool was_up = link->state == LINK_UP;
@@ -57,20 +68,18 @@ static void go_down(struct link *link, const char *reason)
         return;
     }
     int64_t now_us = clock_monotonic_us();
-    unsigned doublings = link->losses < 6 ? link->losses : 6;
-    int64_t pause_ms = (int64_t)PAUSE_FIRST_MS << doublings;
     link->state = link->is_stopping ? LINK_ENDED : LINK_DOWN;
     link->wsi = NULL;
     link->received_size = 0;
     link->losses++;
-    link->due_us = now_us + (pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS) * 1000;
+    link->due_us = now_us + pause_us(link->losses, now_us);
     if (was_up) {
         link->down_since_us = now_us;
     }
     if (link->reason[0] == '\0') {
         snprintf(link->reason, sizeof link->reason, "%s", reason);
     }
-    if (!link->is_stopping) {
+    if (!link->is_stopping && !link->is_refused) {
         link->options.on_down(link->options.owner, link->reason);
     }
 }
@@ -140,9 +149,9 @@ static bool grow(uint8_t **buffer, size_t *room, size_t least)
     return true;
 }
 
-/* Hands over one whole message. An integer of one byte can become three digits ("127"), and no value
- * grows more; quotes, commas and escapes of a server's texts stay below that. When they do not, the
- * room is doubled. */
+/* Hands over one whole message. An integer of one byte can become three digits ("127"), and no
+ * value grows more; quotes, commas and escapes of a server's texts stay below that. When they do
+ * not, the room is doubled. */
 static bool receive(struct link *link)
 {
     struct span message = span_of(link->received, link->received_size);
@@ -171,8 +180,7 @@ static bool receive(struct link *link)
 static int on_bytes(struct link *link, struct lws *wsi, const void *in, size_t size)
 {
     size_t needed = link->received_size + size;
-    if (needed > RECEIVE_BYTES_MAX ||
-        !grow(&link->received, &link->received_room, needed + 1)) {
+    if (needed > RECEIVE_BYTES_MAX || !grow(&link->received, &link->received_room, needed + 1)) {
         snprintf(link->reason, sizeof link->reason, "the server sent a message that is too large");
         return -1;
     }

@@ -1,10 +1,10 @@
 /*
- * link.h - a WebSocket to the server that is opened again when it breaks. The only file of the client
- * that knows libwebsockets is link.c.
+ * link.h - a WebSocket to the server that is opened again when it breaks. The only file of the
+ * client that knows libwebsockets is link.c.
  *
  * Life of a link: link_run() connects; on_up(); then on_message() and on_write() as bytes come and
- * may go; when the connection breaks, on_down(), a pause that doubles up to 5 s, and the same again.
- * It ends by link_stop(), or when there was no connection for `wait_s`.
+ * may go; when the connection breaks, on_down(), a pause that doubles up to 5 s, and the same
+ * again. It ends by link_stop(), or when there was no connection for `wait_s`.
  */
 #ifndef PENSTOCK_CLIENT_LINK_H
 #define PENSTOCK_CLIENT_LINK_H
@@ -35,7 +35,8 @@ enum status link_open(const struct link_options *options, struct link **out,
                       struct problem *problem) must_use;
 void link_close(struct link *link); /* accepts NULL */
 /* Messages that on_write() writes may be this large from now on (at first 4 KB). */
-enum status link_set_room(struct link *link, size_t message_bytes, struct problem *problem) must_use;
+enum status link_set_room(struct link *link, size_t message_bytes,
+                          struct problem *problem) must_use;
 void link_wake(struct link *link);
 bool link_is_up(const struct link *link);
 /* OK: stopped by link_stop(). UNAVAILABLE: no connection for too long, or the server wants none of

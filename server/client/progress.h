@@ -15,8 +15,8 @@ struct progress {
 };
 
 struct progress_figures {
-    uint64_t lines;       /* done, earlier runs included */
-    uint64_t lines_total; /* 0: not known yet */
+    uint64_t lines;              /* done, earlier runs included */
+    uint64_t lines_total;        /* 0: not known yet */
     uint64_t bytes, bytes_total; /* of the input; 0: not known */
     uint64_t duplicates;
 };

@@ -3,12 +3,13 @@
  *
  * Life of a line:
  *   1. it is read when there is room for a message under way (fill.c), gets its id (run.c);
- *   2. its message is sent, and sent again after a lost connection or when the server asked for time;
- *   3. the server answers (answer.c); when all messages before are answered too, the line is done, and
- *      within a second the state file says so (state.c).
+ *   2. its message is sent, and sent again after a lost connection or when the server asked for
+ * time;
+ *   3. the server answers (answer.c); when all messages before are answered too, the line is done,
+ * and within a second the state file says so (state.c).
  *
- * Killed at any point, the next run passes what is done and sends the rest, with the same ids: what the
- * server had stored meanwhile is a duplicate and comes back as such.
+ * Killed at any point, the next run passes what is done and sends the rest, with the same ids: what
+ * the server had stored meanwhile is a duplicate and comes back as such.
  */
 #include "send.h"
 
@@ -37,8 +38,9 @@ void send_stop(struct send *send, int exit_code)
 
 bool send_refuse(struct send *send, uint64_t line, const char *field, const char *reason)
 {
-    progress_say(&send->progress, "line %llu: %s%s%s", (unsigned long long)line, field,
-                 field[0] != '\0' ? ": " : "", reason);
+    bool is_named = field[0] == '\0' || strstr(reason, field) != NULL;
+    progress_say(&send->progress, "line %llu: %s%s%s", (unsigned long long)line,
+                 is_named ? "" : field, is_named ? "" : ": ", reason);
     if (send->options.skips_invalid) {
         send->skipped++;
         return true;
@@ -246,8 +248,8 @@ static enum status open_messages(struct send *send, struct problem *problem)
         }
     }
     send->first = send->next = 1;
-    send->header = (struct flight_header){send->options.stream, send->options.ack,
-                                          send->options.encoding};
+    send->header =
+        (struct flight_header){send->options.stream, send->options.ack, send->options.encoding};
     send->maker = (struct event_maker){.run = &send->run,
                                        .id_field = send->options.id_field,
                                        .encoding = send->options.encoding,
@@ -307,13 +309,14 @@ static void close_send(struct send *send)
 static void sum_up(struct send *send)
 {
     double seconds = (double)(clock_monotonic_us() - send->progress.begun_us) / 1e6;
-    progress_say(&send->progress,
-                 "%llu events acknowledged (%s) in %.1f s, %.0f/s; %llu of them were stored before, "
-                 "%llu skipped, %llu rejected by the database; %llu lines done",
-                 (unsigned long long)send->acknowledged, send->options.ack, seconds,
-                 seconds > 0 ? (double)send->acknowledged / seconds : 0.0,
-                 (unsigned long long)send->duplicates, (unsigned long long)send->skipped,
-                 (unsigned long long)send->rejected, (unsigned long long)send->run.done.line);
+    progress_say(
+        &send->progress,
+        "%llu events acknowledged (%s) in %.1f s, %.0f/s; %llu of them were stored before, "
+        "%llu skipped, %llu rejected by the database; %llu lines done",
+        (unsigned long long)send->acknowledged, send->options.ack, seconds,
+        seconds > 0 ? (double)send->acknowledged / seconds : 0.0,
+        (unsigned long long)send->duplicates, (unsigned long long)send->skipped,
+        (unsigned long long)send->rejected, (unsigned long long)send->run.done.line);
     if (send->exit_code != CLIENT_DONE && send->options.state_file != NULL) {
         progress_say(&send->progress, "give the same command again to go on behind line %llu",
                      (unsigned long long)send->run.done.line);
@@ -331,7 +334,9 @@ static int run_send(struct send *send)
         progress_say(&send->progress, "%s", problem.text);
         send_stop(send, CLIENT_FAILED);
     }
-    sum_up(send);
+    if (send->run.epoch[0] != '\0') { /* we have met the server at least once */
+        sum_up(send);
+    }
     return send->exit_code;
 }
 

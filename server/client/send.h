@@ -43,12 +43,13 @@ struct send {
     int64_t answered_us;     /* the last answer, or when there was nothing to answer */
     bool input_ended;
     bool is_down_said; /* once an outage */
-    bool is_stopping; /* reads no more lines; what is under way is finished */
+    bool is_stopping;  /* reads no more lines; what is under way is finished */
     int exit_code;
     uint64_t acknowledged, duplicates, skipped, rejected; /* events of this process */
 };
 
-/* fill.c: the next message that is to be sent, read from the input if need be; NULL: none for now. */
+/* fill.c: the next message that is to be sent, read from the input if need be; NULL: none for now.
+ */
 struct flight *send_next_flight(struct send *send);
 /* An event cannot go in. True: it is skipped; false: the run stops. */
 bool send_refuse(struct send *send, uint64_t line, const char *field, const char *reason);

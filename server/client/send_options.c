@@ -20,17 +20,23 @@ static const char HELP[] =
     "Publishes NDJSON, one event a line, from FILE or standard input.\n"
     "\n"
     "  --url URL             the server (default " DEFAULT_URL "; wss:// with TLS)\n"
-    "  --batch N             events a message at most (default 100; less where the server says so)\n"
-    "  --inflight N          messages that wait for their answer at a time (default 16)\n"
+    "  --batch N             events a message at most (default 100; less where the server says "
+    "so)\n"
+    "  --inflight N          messages that wait for their answer at a time (default 16; 1 keeps "
+    "the\n"
+    "                        lines' order even when the server asks to send one again)\n"
     "  --ack LEVEL           durable (default): in the server's journal; committed: in the table\n"
     "  --encoding ENCODING   json (default) or msgpack (numbers beyond 64 bits and floats become\n"
     "                        64-bit floats)\n"
-    "  --id-field NAME       gets an id where an event has none (default id); \"\": no ids, and what\n"
+    "  --id-field NAME       gets an id where an event has none (default id); \"\": no ids, and "
+    "what\n"
     "                        is sent again after an interruption may then be stored twice\n"
-    "  --state FILE          remembers what was acknowledged (default FILE.penstock; standard input:\n"
+    "  --state FILE          remembers what was acknowledged (default FILE.penstock; standard "
+    "input:\n"
     "                        only when given)\n"
     "  --skip-invalid        goes on without events that are refused, and says how many\n"
-    "  --wait SECONDS        gives up when there was no connection or answer for so long (default 60;\n"
+    "  --wait SECONDS        gives up when there was no connection or answer for so long (default "
+    "60;\n"
     "                        0: never)\n"
     "\n"
     "An interrupted run goes on where it was when the same command is given again: acknowledged\n"
@@ -59,8 +65,8 @@ bool argument_number(const char *flag, const char *text, uint64_t least, uint64_
     unsigned long long number = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < least ||
         number > most) {
-        fprintf(stderr, "penstock: --%s \"%s\": give a whole number from %llu to %llu\n", flag, text,
-                (unsigned long long)least, (unsigned long long)most);
+        fprintf(stderr, "penstock: --%s \"%s\": give a whole number from %llu to %llu\n", flag,
+                text, (unsigned long long)least, (unsigned long long)most);
         return false;
     }
     *out = number;
@@ -153,11 +159,16 @@ static bool read_names(int count, char **names, struct send_options *out)
 static bool read_arguments(int argc, char **argv, struct send_options *out, int *out_exit)
 {
     static const struct option known[] = {
-        {"url", required_argument, NULL, 'u'},      {"batch", required_argument, NULL, 'b'},
-        {"inflight", required_argument, NULL, 'n'}, {"ack", required_argument, NULL, 'a'},
-        {"encoding", required_argument, NULL, 'e'}, {"id-field", required_argument, NULL, 'i'},
-        {"state", required_argument, NULL, 's'},    {"skip-invalid", no_argument, NULL, 'k'},
-        {"wait", required_argument, NULL, 'w'},     {"help", no_argument, NULL, 'h'},
+        {"url", required_argument, NULL, 'u'},
+        {"batch", required_argument, NULL, 'b'},
+        {"inflight", required_argument, NULL, 'n'},
+        {"ack", required_argument, NULL, 'a'},
+        {"encoding", required_argument, NULL, 'e'},
+        {"id-field", required_argument, NULL, 'i'},
+        {"state", required_argument, NULL, 's'},
+        {"skip-invalid", no_argument, NULL, 'k'},
+        {"wait", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     int option;

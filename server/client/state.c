@@ -105,10 +105,11 @@ enum status state_save(const char *file, const struct state_subject *subject, co
 
 static enum status damaged(struct problem *problem, const char *file)
 {
-    return problem_set(problem, STATUS_BAD_CONFIG,
-                       "the state file \"%s\" is damaged: remove it to send everything anew, with new "
-                       "ids (what was stored before would then be stored twice)",
-                       file);
+    return problem_set(
+        problem, STATUS_BAD_CONFIG,
+        "the state file \"%s\" is damaged: remove it to send everything anew, with new "
+        "ids (what was stored before would then be stored twice)",
+        file);
 }
 
 static enum status read_file(const char *file, struct writer *out, bool *out_found,
@@ -174,9 +175,12 @@ static bool read_field(struct state_fields *f, struct span name, const struct va
     struct {
         const char *name;
         uint64_t *out;
-    } numbers[] = {{"penstock_send", &f->version}, {"started_ms", &f->started_ms},
-                   {"seed", &f->seed},             {"line", &f->line},
-                   {"bytes", &f->bytes},           {"crc", &f->crc}};
+    } numbers[] = {{"penstock_send", &f->version},
+                   {"started_ms", &f->started_ms},
+                   {"seed", &f->seed},
+                   {"line", &f->line},
+                   {"bytes", &f->bytes},
+                   {"crc", &f->crc}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (span_is(name, numbers[i].name)) {
             return read_number(value, numbers[i].out);

@@ -119,10 +119,14 @@ static bool agree(const struct tail *tail, int names)
 static bool read_arguments(int argc, char **argv, struct tail *out, int *out_exit)
 {
     static const struct option known[] = {
-        {"url", required_argument, NULL, 'u'},   {"since", required_argument, NULL, 's'},
-        {"epoch", required_argument, NULL, 'e'}, {"last", required_argument, NULL, 'l'},
-        {"count", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
-        {"wait", required_argument, NULL, 'w'},  {"help", no_argument, NULL, 'h'},
+        {"url", required_argument, NULL, 'u'},
+        {"since", required_argument, NULL, 's'},
+        {"epoch", required_argument, NULL, 'e'},
+        {"last", required_argument, NULL, 'l'},
+        {"count", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},
+        {"wait", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     int option;
@@ -218,8 +222,8 @@ static void take_subscribed(struct tail *tail, const struct reply *reply)
 
 static void take_gap(struct tail *tail, const struct reply *reply)
 {
-    progress_say(&tail->progress, "gap: events %llu to %llu are past", (unsigned long long)reply->from,
-                 (unsigned long long)reply->to);
+    progress_say(&tail->progress, "gap: events %llu to %llu are past",
+                 (unsigned long long)reply->from, (unsigned long long)reply->to);
     tail->since = reply->to > tail->since ? reply->to : tail->since;
 }
 

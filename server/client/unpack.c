@@ -107,7 +107,8 @@ static bool unpack_sized_string(struct unpacker *u, size_t size_bytes)
 
 static bool is_string(const struct unpacker *u)
 {
-    return u->next < u->end && ((*u->next & 0xe0) == 0xa0 || (*u->next >= 0xd9 && *u->next <= 0xdb));
+    return u->next < u->end &&
+           ((*u->next & 0xe0) == 0xa0 || (*u->next >= 0xd9 && *u->next <= 0xdb));
 }
 
 static bool unpack_items(struct unpacker *u, uint64_t count, bool is_map)

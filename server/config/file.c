@@ -4,11 +4,11 @@
  *   1. The file is read into memory: libconfuse's scanner would end the process when a read fails.
  *   2. Every key is given to libconfuse as a string option; a number with a unit is a string to it.
  *   3. After each value libconfuse calls on_value() or on_stream(), which read it by the rules of
- *      keys.c. There the line is still known.
+ *      value.c. There the line is still known.
  *   4. libconfuse takes the end of the file for a missing '}'. So a line of ours stands behind the
- * last one; whatever goes wrong there means that the file ended too early.
- *   5. What libconfuse itself has to say (syntax, unknown keys) arrives in on_confuse_error(). Near
- * a database URL it is not repeated, because it could quote a piece of a password.
+ *      last one; whatever goes wrong there means that the file ended too early.
+ *   5. What libconfuse itself has to say (syntax, unknown keys) arrives in on_confuse_error().
+ *      Near a database URL it is not repeated, because it could quote a piece of a password.
  *
  * libconfuse's callbacks carry no pointer of ours, so the load under way is a static variable; main
  * is the only thread then.

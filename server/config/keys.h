@@ -10,6 +10,11 @@
 
 #include "penstock/config.h"
 
+#define KB (UINT64_C(1) << 10)
+#define MB (UINT64_C(1) << 20)
+#define GB (UINT64_C(1) << 30)
+#define TB (UINT64_C(1) << 40)
+
 enum key_type {
     KEY_TEXT,   /* char *, owned by the settings */
     KEY_SWITCH, /* bool: true, false, on, off, yes, no */

@@ -24,7 +24,8 @@
 
 #define KEEPALIVE_S       20 /* an HTTP connection may idle so long */
 #define HEADER_BYTES_MAX  8192
-#define TX_PACKET_BYTES   (64 << 20) /* never cut a write of ours in pieces */
+#define TX_PACKET_BYTES   (64 << 20)       /* never cut a write of ours in pieces */
+#define HEARTBEAT_S_MAX   (UINT16_MAX / 2) /* libwebsockets counts in 16 bits */
 #define TICK_S            1.
 #define DESCRIPTORS_EXTRA 1024    /* for all else in this process */
 #define DESCRIPTORS_MOST  1000000 /* libwebsockets keeps 16 bytes for each that is allowed */
@@ -214,9 +215,11 @@ static enum status open_context(struct edge *edge, struct problem *problem)
 {
     const struct settings *settings = edge_settings(edge);
     void *loops[] = {edge->loop};
+    uint64_t heartbeat_s =
+        settings->heartbeat_s < HEARTBEAT_S_MAX ? settings->heartbeat_s : HEARTBEAT_S_MAX;
     edge->heartbeat = (lws_retry_bo_t){
-        .secs_since_valid_ping = (uint16_t)settings->heartbeat_s,
-        .secs_since_valid_hangup = (uint16_t)(2 * settings->heartbeat_s),
+        .secs_since_valid_ping = (uint16_t)heartbeat_s,
+        .secs_since_valid_hangup = (uint16_t)(2 * heartbeat_s),
     };
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,

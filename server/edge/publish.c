@@ -254,8 +254,9 @@ void publish_resume(struct edge *edge)
         }
         struct ring *ring = edge->options.to_lane[lane];
         size_t room;
+        ring_starve(ring); /* before looking: else the lane's next release may go unheard */
         if (ring_reserve(ring, ring->size / 2, &room) == NULL) {
-            continue;
+            continue; /* the lane rings our bell when it has released more */
         }
         while (edge->waiting[lane] != NULL) {
             session_resume(edge->waiting[lane], PAUSE_RING);

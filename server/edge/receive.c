@@ -158,14 +158,10 @@ static int take_gathered(struct session *session)
     return result;
 }
 
-int receive(struct session *session, struct span piece)
+/* What no frame may be, whatever it carries. 0, or the result of the refusal. */
+static int check_frame(struct session *session, size_t piece_bytes, size_t announced_bytes)
 {
     struct lws *wsi = session->wsi;
-    struct gathering *gathering = &session->gathering;
-    size_t announced = lws_remaining_packet_payload(wsi);
-    if (session->state != SESSION_OPEN || session->close_code != CLOSE_NONE) {
-        return 0; /* we have said goodbye, or will, when what is queued is written */
-    }
     if (lws_get_reserved_bits(wsi) != 0) {
         /* Built without extensions, libwebsockets takes RSV1. */
         return session_refuse(session, CLOSE_PROTOCOL, "no extension was agreed on");
@@ -176,12 +172,24 @@ int receive(struct session *session, struct span piece)
                                   ? "penstock.v1.json needs text frames"
                                   : "penstock.v1.msgpack needs binary frames");
     }
-    if (!fits(session, piece.size, announced)) {
+    if (!fits(session, piece_bytes, announced_bytes)) {
         return session_refuse(session, CLOSE_TOO_BIG, "the message is larger than message_bytes");
     }
-    bool is_whole =
-        lws_is_final_fragment(wsi) != 0; /* its frame is the last one, and is all here */
-    if (is_whole && gathering->since_us == 0) {
+    return 0;
+}
+
+int receive(struct session *session, struct span piece)
+{
+    struct gathering *gathering = &session->gathering;
+    size_t announced = lws_remaining_packet_payload(session->wsi); /* of this frame, to come */
+    if (session->state != SESSION_OPEN || session->close_code != CLOSE_NONE) {
+        return 0; /* we have said goodbye, or will, when what is queued is written */
+    }
+    if (check_frame(session, piece.size, announced) != 0) {
+        return -1;
+    }
+    bool is_last = lws_is_final_fragment(session->wsi) != 0; /* of the message, and all here */
+    if (is_last && gathering->since_us == 0) {
         return take_message(session, piece);
     }
     gathering->frames += announced == 0 ? 1 : 0;
@@ -192,5 +200,5 @@ int receive(struct session *session, struct span piece)
         return session_refuse(session, CLOSE_TRY_AGAIN_LATER,
                               "too many large messages are under way");
     }
-    return is_whole ? take_gathered(session) : 0;
+    return is_last ? take_gathered(session) : 0;
 }

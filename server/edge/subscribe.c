@@ -205,7 +205,7 @@ void subscribe(struct session *session, const struct message *message, struct pr
     if (*former != NULL) {
         drop(session, former);
     }
-    struct subscription *subscription;
+    struct subscription *subscription = NULL;
     bool is_ours = message->has_since && span_is(message->epoch, edge->options.node->epoch);
     uint64_t since = is_ours ? message->since : CURSOR_LIVE;
     if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {

@@ -14,10 +14,11 @@
 #include "penstock/status.h"
 #include "penstock/wire.h"
 
-#define UPGRADE_PATH         "/v1/ws"
-#define PRODUCER_BYTES_MAX   100
-#define UPGRADE_HEADER_BYTES 120 /* libwebsockets copies some into 128 bytes and fails on longer \
-                                  */
+#define UPGRADE_PATH       "/v1/ws"
+#define PRODUCER_BYTES_MAX 100
+#define UPGRADE_HEADER_BYTES                                            \
+    120 /* libwebsockets copies some into 128 bytes and fails on longer \
+         */
 
 #define PROTOCOL_JSON    "penstock.v1.json"
 #define PROTOCOL_MSGPACK "penstock.v1.msgpack"

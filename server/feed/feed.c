@@ -7,21 +7,21 @@
  *
  * Life of a batch of this node:
  *   1. the lane offers it right after its commit; it waits in the lane's ring;
- *   2. the feed takes it into the order; when its offset is next, it goes into the window and the edges'
- *      bells are rung;
+ *   2. the feed takes it into the order; when its offset is next, it goes into the window and the
+ * edges' bells are rung;
  *   3. its NOTIFY arrives and says what is known already.
  *
- * Life of another node's batch: its NOTIFY carries it, when it is small; else the feed reads the log
- * from head + 1 on. It also does that when something later is there, and what must come next has not
- * come within WAIT_US: a lane had to drop its offer, say.
+ * Life of another node's batch: its NOTIFY carries it, when it is small; else the feed reads the
+ * log from head + 1 on. It also does that when something later is there, and what must come next
+ * has not come within WAIT_US: a lane had to drop its offer, say.
  *
  * How it fails:
- *   - the connection is lost: own batches go on as long as nothing else lies between them; after the
- *     reconnect the log is read from head + 1 on;
- *   - the log does not have head + 1 any more (retention): the window begins anew behind the hole, and
- *     subscribers have a gap;
- *   - an edge does not advance and the window is full: nothing is appended until it does. What is held
- *     stays bounded, the rest is in the log.
+ *   - the connection is lost: own batches go on as long as nothing else lies between them; after
+ * the reconnect the log is read from head + 1 on;
+ *   - the log does not have head + 1 any more (retention): the window begins anew behind the hole,
+ * and subscribers have a gap;
+ *   - an edge does not advance and the window is full: nothing is appended until it does. What is
+ * held stays bounded, the rest is in the log.
  */
 #include "penstock/feed.h"
 
@@ -32,15 +32,15 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define OFFERS_BYTES   4096                 /* a lane's ring: 512 batches */
-#define WAIT_US        20000                /* how long an own batch may be behind its NOTIFY */
-#define FULL_WAIT_US   5000                 /* how long to wait for edges before looking again */
-#define REST_US        1000000              /* the longest sleep */
-#define PROBE_US       INT64_C(10000000)    /* a silent connection is asked whether it lives */
-#define FULL_WARN_US   INT64_C(5000000)     /* an edge that is stuck so long is worth a line */
-#define READ_BYTES     ((size_t)4 << 20)    /* of the log at once */
-#define HISTORY_EVENTS 20000                /* read at the start, for who resumes after a restart */
-#define HEAR_MAX       1000                 /* notifications before batches are given out */
+#define OFFERS_BYTES   4096              /* a lane's ring: 512 batches */
+#define WAIT_US        20000             /* how long an own batch may be behind its NOTIFY */
+#define FULL_WAIT_US   5000              /* how long to wait for edges before looking again */
+#define REST_US        1000000           /* the longest sleep */
+#define PROBE_US       INT64_C(10000000) /* a silent connection is asked whether it lives */
+#define FULL_WARN_US   INT64_C(5000000)  /* an edge that is stuck so long is worth a line */
+#define READ_BYTES     ((size_t)4 << 20) /* of the log at once */
+#define HISTORY_EVENTS 100000            /* read at the start, for who resumes after a restart */
+#define HEAR_MAX       1000              /* notifications before batches are given out */
 #define BYTES_LEAST    ((size_t)1 << 20)
 
 struct feed {
@@ -217,10 +217,11 @@ static void hear_head(struct feed *feed, uint64_t head)
         feed->is_started = true;
         begin_anew(feed, head > HISTORY_EVENTS ? head - HISTORY_EVENTS : 0);
     } else if (head < feed->order.head) {
-        log_warn("feed",
-                 "the log ends at offset %llu and we were at %llu: was the database restored from a "
-                 "backup? subscribers are told of a gap",
-                 (unsigned long long)head, (unsigned long long)feed->order.head);
+        log_warn(
+            "feed",
+            "the log ends at offset %llu and we were at %llu: was the database restored from a "
+            "backup? subscribers are told of a gap",
+            (unsigned long long)head, (unsigned long long)feed->order.head);
         begin_anew(feed, head);
     }
     order_hear(&feed->order, head);
@@ -256,7 +257,8 @@ static void probe(struct feed *feed)
     hear_head(feed, head);
 }
 
-/* ---- what NOTIFY tells ------------------------------------------------------------------------ */
+/* ---- what NOTIFY tells ------------------------------------------------------------------------
+ */
 
 static void take_notification(struct feed *feed, const struct notification *told)
 {
@@ -313,8 +315,8 @@ static void on_read(void *owner, struct window_batch *batch)
     order_take(&reading->feed->order, batch);
 }
 
-/* What must come next is not in the log, though something later was committed: commits become visible in
- * offset order, so it was there and is past retention. */
+/* What must come next is not in the log, though something later was committed: commits become
+ * visible in offset order, so it was there and is past retention. */
 static void pass_hole(struct feed *feed, const struct reading *reading)
 {
     uint64_t behind = reading->lowest, head = feed->order.head;
@@ -447,7 +449,8 @@ static void sleep_until_something(struct feed *feed)
             {.fd = feed->bell.fd, .events = POLLIN},
             {.fd = is_connected(feed) ? listener_fd(feed->source.listener) : -1, .events = POLLIN},
         };
-        (void)poll(fds, 2, (int)((wait_us + 999) / 1000)); /* EINTR: looking once more is harmless */
+        (void)poll(fds, 2,
+                   (int)((wait_us + 999) / 1000)); /* EINTR: looking once more is harmless */
     }
     doorbell_disarm(&feed->bell);
 }

@@ -5,8 +5,8 @@
  *     |.... given out ....|  missing  |batch|  missing  |batch|batch|  |
  *                          ▲ must come next
  *
- * What is held is bounded: when it is full, the batch with the highest offset is dropped, whichever it
- * is. Nothing is lost by that: `told` still says that it exists, and the log has it.
+ * What is held is bounded: when it is full, the batch with the highest offset is dropped, whichever
+ * it is. Nothing is lost by that: `told` still says that it exists, and the log has it.
  */
 #ifndef PENSTOCK_FEED_ORDER_H
 #define PENSTOCK_FEED_ORDER_H

@@ -60,6 +60,7 @@ void source_lost(struct source *source, int64_t now_us, const struct problem *pr
     source->listener = NULL;
     source->losses++;
     source->due_us = now_us + pause_us(source->losses, now_us);
-    log_warn("feed", "%s; subscribers hear nothing of other nodes until the next attempt in %lld ms",
+    log_warn("feed",
+             "%s; subscribers hear nothing of other nodes until the next attempt in %lld ms",
              problem->text, (long long)(source->due_us - now_us) / 1000);
 }

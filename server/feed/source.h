@@ -1,6 +1,6 @@
 /*
- * source.h - the feed's connection to the log, kept up: it is opened when due, and after a loss opened
- * again with growing, jittered pauses.
+ * source.h - the feed's connection to the log, kept up: it is opened when due, and after a loss
+ * opened again with growing, jittered pauses.
  */
 #ifndef PENSTOCK_FEED_SOURCE_H
 #define PENSTOCK_FEED_SOURCE_H

@@ -91,8 +91,8 @@ static void group_put(struct group *group, struct span record, uint32_t events)
 static bool group_has_room(const struct group *group, struct span record,
                            const struct known_schema *schema)
 {
-    return group->at != NULL && group->body_bytes + bytes_needed(record, schema, group->segment) <=
-                                    group->body_room;
+    return group->at != NULL &&
+           group->body_bytes + bytes_needed(record, schema, group->segment) <= group->body_room;
 }
 
 static void keep_frame(struct journal *journal, const struct group *group, uint64_t bytes)
@@ -130,7 +130,7 @@ void group_seal(struct journal *journal)
         .segment = group.segment,
         .sequence = journal->sealed,
         .previous = journal->previous,
-        .kept_from = kept_from(journal),
+        .kept_from = segment_kept_from(&journal->segments),
         .records = group.records,
         .events = group.events,
     };
@@ -144,8 +144,7 @@ void group_seal(struct journal *journal)
 }
 
 /* The record by its header, as the contract has it. */
-static bool record_is_sound(struct journal *journal, struct span record,
-                            struct record_cursor *out)
+static bool record_is_sound(struct journal *journal, struct span record, struct record_cursor *out)
 {
     if (!record_open(record, out) || out->header.bytes != record.size ||
         out->header.kind != RECORD_EVENTS) {

@@ -35,13 +35,15 @@ enum status arena_init(struct arena *arena, size_t bytes, size_t frame_bytes_max
         arena->slab_count = SLABS_MAX;
     }
     arena->bytes = arena->slab_count * arena->slab_bytes;
-    void *memory = mmap(NULL, arena->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                        0);
+    void *memory =
+        mmap(NULL, arena->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for %zu bytes of journal frames",
                            arena->bytes);
     }
     arena->memory = memory;
+    /* Direct writes pin the pages they read: in huge pages there are far fewer. A wish only. */
+    (void)madvise(memory, arena->bytes, MADV_HUGEPAGE);
     size_t frames = arena->slab_bytes / PAGE_BYTES;
     arena->frames = calloc(arena->slab_count * frames, sizeof *arena->frames);
     if (arena->frames == NULL) {
@@ -76,8 +78,7 @@ static bool slab_meets(const struct slab *slab, uint64_t first, uint64_t last)
 
 static bool slab_is_lent(const struct journal *journal, const struct slab *slab)
 {
-    return (journal->lent_last != 0 &&
-            slab_meets(slab, journal->lent_first, journal->lent_last)) ||
+    return (journal->lent_last != 0 && slab_meets(slab, journal->lent_first, journal->lent_last)) ||
            (journal->shown != 0 && slab_meets(slab, journal->shown, journal->shown));
 }
 

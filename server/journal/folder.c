@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME "lock"
+#define LOCK_NAME      "lock"
 #define SEGMENT_SUFFIX ".segment"
 #define SEGMENT_DIGITS 16
 

@@ -32,7 +32,8 @@ enum header_verdict segment_header_check(const uint8_t page[PAGE_BYTES], struct 
         return HEADER_OTHER_VERSION;
     }
     if (out->magic != SEGMENT_MAGIC || out->byte_order != SEGMENT_BYTE_ORDER ||
-        out->node_bytes > SEGMENT_NODE_BYTES || out->crc != segment_header_crc(*out)) {
+        out->node_bytes > SEGMENT_NODE_BYTES || out->first_sequence > SEQUENCE_MAX ||
+        out->previous_sequence > SEQUENCE_MAX || out->crc != segment_header_crc(*out)) {
         return HEADER_BROKEN;
     }
     return HEADER_WHOLE;
@@ -55,8 +56,8 @@ bool frame_header_check(const uint8_t *at, uint64_t journal_id, uint64_t segment
                         struct frame_header *out)
 {
     memcpy(out, at, sizeof *out);
-    if (out->magic != FRAME_MAGIC || out->segment != segment || out->journal_id != journal_id ||
-        out->crc != frame_header_crc(*out)) {
+    if (out->magic != FRAME_MAGIC || out->sequence > SEQUENCE_MAX || out->segment != segment ||
+        out->journal_id != journal_id || out->crc != frame_header_crc(*out)) {
         return false;
     }
     if (out->kind == FRAME_MARK) {

@@ -7,8 +7,8 @@
  *
  * A frame begins at a multiple of 4096. Its header names the journal, the segment and the sequence
  * number it was written for, under a checksum of its own that also covers the checksum of the body.
- * So a frame of a recycled segment's former life is recognised as stale, never as damage, and what a
- * client publishes cannot pose as a frame: the journal's id is drawn at random and never shown.
+ * So a frame of a recycled segment's former life is recognised as stale, never as damage, and what
+ * a client publishes cannot pose as a frame: the journal's id is drawn at random and never shown.
  *
  * A mark is written behind the last frame when nothing follows for a second, and at the close: it
  * says that the frame before it was durable, so that damage to the last frame is told from a write
@@ -23,8 +23,8 @@
 
 #define PAGE_BYTES 4096u
 
-#define SEGMENT_MAGIC 0x746d6753656e6550u /* "PeneSgmt" as bytes on a little-endian machine */
-#define SEGMENT_VERSION 1u
+#define SEGMENT_MAGIC      0x746d6753656e6550u /* "PeneSgmt" as bytes on a little-endian machine */
+#define SEGMENT_VERSION    1u
 #define SEGMENT_BYTE_ORDER 0x01020304u
 #define SEGMENT_NODE_BYTES 64
 
@@ -45,6 +45,9 @@ struct segment_header {
     uint32_t crc; /* CRC-32C of this struct with crc = 0 */
 };
 _Static_assert(sizeof(struct segment_header) == 144, "the layout on disk");
+
+/* No journal gets there; beyond it is nothing that we wrote, whatever the checksums say. */
+#define SEQUENCE_MAX (UINT64_MAX / 4)
 
 #define FRAME_MAGIC 0x6d724650u /* "PFrm" */
 
@@ -94,7 +97,7 @@ bool frame_header_check(const uint8_t *at, uint64_t journal_id, uint64_t segment
  * Stale frames share only magic and journal. */
 bool frame_header_resembles(const uint8_t *at, uint64_t journal_id, uint64_t segment,
                             uint64_t sequence);
-/* The body fits its checksum, and its records fill it exactly. */
+/* The body fits its checksum. */
 bool frame_body_check(const struct frame_header *header, struct span body);
 /* Records walk from end to end, and their number and events are what the header says. */
 bool frame_records_check(const struct frame_header *header, struct span body);

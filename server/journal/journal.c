@@ -95,7 +95,8 @@ static void journal_free(struct journal *journal)
     free(journal);
 }
 
-/* A new journal; an id that nobody can guess keeps frames from being forged by what clients send. */
+/* A new journal; an id that nobody can guess keeps frames from being forged by what clients send.
+ */
 static enum status draw_id(struct journal *journal, struct problem *problem)
 {
     while (journal->id == 0) {
@@ -147,6 +148,14 @@ enum status journal_start(struct journal *journal, uint64_t checkpoint, struct p
         return problem_set(problem, STATUS_INTERNAL, "the journal %s was started twice",
                            journal->folder);
     }
+    if (checkpoint < journal->released && !journal->options.salvage) {
+        return problem_set(problem, STATUS_BAD_JOURNAL,
+                           "PostgreSQL has frames up to %" PRIu64 ", but %s no longer has those up "
+                           "to %" PRIu64
+                           ": was an older backup restored, or is it another database? "
+                           "Start with --salvage to go on without them",
+                           checkpoint, journal->folder, journal->released);
+    }
     if (checkpoint > journal->durable) {
         log_warn("journal",
                  "PostgreSQL has frames up to %" PRIu64 ", %s only up to %" PRIu64
@@ -157,6 +166,7 @@ enum status journal_start(struct journal *journal, uint64_t checkpoint, struct p
     if (checkpoint > journal->released || journal->options.salvage) {
         journal->released = checkpoint;
     }
+    segment_release(&journal->segments, journal->released);
     struct segment *current = segment_current(&journal->segments);
     if (current != NULL) {
         journal->place.segment = current->number;
@@ -203,7 +213,7 @@ static uint64_t first_unreleased(const struct journal *journal)
     if (journal->options.salvage && journal->released < journal->durable) {
         return journal->released + 1; /* lost ones read as empty */
     }
-    for (size_t i = 0; i < journal->segments.count; i++) {
+    for (size_t i = journal->segments.released; i < journal->segments.count; i++) {
         const struct segment *segment = &journal->segments.items[i];
         if (segment->frames > 0 && segment->last_sequence > journal->released) {
             return segment->first_sequence > journal->released ? segment->first_sequence
@@ -213,29 +223,32 @@ static uint64_t first_unreleased(const struct journal *journal)
     return 0;
 }
 
+/* Whether anything taken is not durable yet; of a failed journal, never more than what the kernel
+ * still holds. */
+static bool is_writing(const struct journal *journal)
+{
+    return journal->writing != WRITING_NOTHING ||
+           (!journal->failed && (journal->group.at != NULL || journal->sealed > journal->durable));
+}
+
 void journal_figures(const struct journal *journal, struct journal_figures *out)
 {
+    const struct segment_table *segments = &journal->segments;
     *out = (struct journal_figures){
         .first_sequence = first_unreleased(journal),
         .durable_sequence = journal->durable,
+        .bytes_used = segments->bytes - segments->released_bytes,
         .bytes_max = journal->options.bytes_max,
+        .bytes_on_disk = segments->bytes + (journal->spare.fd >= 0 ? journal->spare.bytes : 0),
         .frames = journal->frames_written,
         .bytes = journal->bytes_written,
         .direct = journal->direct,
-        .writing = journal->writing != WRITING_NOTHING || journal->group.at != NULL ||
-                   journal->sealed > journal->durable,
+        .writing = is_writing(journal),
         .full = journal->spare.state == SPARE_STALLED,
     };
-    for (size_t i = 0; i < journal->segments.count; i++) {
-        const struct segment *segment = &journal->segments.items[i];
-        out->bytes_on_disk += segment->bytes;
-        if (i + 1 == journal->segments.count) {
-            out->bytes_used += segment->last_sequence > journal->released ? segment->end : 0;
-        } else if (segment->last_sequence > journal->released) {
-            out->bytes_used += segment->bytes;
-        }
-    }
-    if (journal->spare.fd >= 0) {
-        out->bytes_on_disk += journal->spare.bytes;
+    if (segments->count > 0) { /* of the current segment, what is written */
+        const struct segment *current = &segments->items[segments->count - 1];
+        out->bytes_used -= current->bytes;
+        out->bytes_used += current->last_sequence > journal->released ? current->end : 0;
     }
 }

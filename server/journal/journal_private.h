@@ -50,15 +50,23 @@ struct segment {
 /* Notes a durable frame at the end of its segment. */
 void segment_add_frame(struct segment *segment, uint64_t sequence, uint64_t bytes);
 
-/* The segments of a journal, by ascending number, without gaps. */
+/* The segments of a journal, by ascending number: first those that are wholly released and wait to
+ * be recycled, then those that are needed. */
 struct segment_table {
     struct segment *items; /* owns */
     size_t count, room;
+    size_t released; /* how many of the first are not needed; never the last */
+    uint64_t bytes, released_bytes;
 };
 
-struct segment *segment_push(struct segment_table *table); /* NULL: no memory */
-void segment_drop_first(struct segment_table *table, size_t count);
-struct segment *segment_current(struct segment_table *table);  /* the last; NULL: none */
+bool segment_push(struct segment_table *table,
+                  const struct segment *segment); /* false: no memory */
+void segment_drop_first(struct segment_table *table);
+struct segment *segment_current(struct segment_table *table); /* the last; NULL: none */
+/* Counts what is not needed once PostgreSQL has all frames up to this one. */
+void segment_release(struct segment_table *table, uint64_t through_sequence);
+/* Lowest segment that is not wholly released. */
+uint64_t segment_kept_from(const struct segment_table *table);
 /* The segment that holds this frame; NULL: none does. */
 struct segment *segment_of_frame(struct segment_table *table, uint64_t sequence);
 
@@ -160,8 +168,8 @@ struct group {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* A run of a segment's bytes in memory: memory[start, end) is file[from, from + end - start). What is
- * below `start` may be lent. */
+/* A run of a segment's bytes in memory: memory[start, end) is file[from, from + end - start). What
+ * is below `start` may be lent. */
 struct window {
     uint8_t *memory; /* owns; room bytes, aligned */
     size_t room, start, end;
@@ -216,7 +224,7 @@ struct journal {
     enum writing writing;
     bool flush_wanted; /* flushed while a write was under way */
     struct loop_write write;
-    uint8_t *page; /* owns; one aligned page, for headers and marks */
+    uint8_t *page;  /* owns; one aligned page, for headers and marks */
     uint8_t *zeros; /* owns; ZERO_PIECE_BYTES_MAX, never touched: one shared page of the kernel's */
     uint64_t writing_kept_from;
     uint64_t noted_kept_from; /* the newest that is durable: what is below may go */
@@ -260,7 +268,7 @@ enum status journal_recover(struct journal *journal, struct problem *problem) mu
 #define ZERO_PIECE_BYTES_MAX (4u << 20)
 void prepare_advance(struct journal *journal);
 void prepare_reconsider(struct journal *journal); /* a durable page has news of released segments */
-void prepare_step(struct journal *journal); /* the next piece of zeros, when one is due */
+void prepare_step(struct journal *journal);       /* the next piece of zeros, when one is due */
 /* Whether segment `number` is there to be written, or will be without anybody's help. */
 bool prepare_promises(const struct journal *journal, uint64_t number);
 
@@ -274,8 +282,5 @@ void mark_if_useful(struct journal *journal);
 void mark_now(struct journal *journal);
 void journal_fail(struct journal *journal, enum status status, const char *format, ...)
     printf_like(3, 4);
-
-/* release.c */
-uint64_t kept_from(struct journal *journal); /* lowest segment that is not wholly released */
 
 #endif

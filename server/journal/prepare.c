@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define ZERO_PIECE_BYTES_MIN (256u << 10)
-#define RETRY_US (1000 * 1000)
+#define RETRY_US             (1000 * 1000)
 
 static void on_retry(struct loop_timer *timer)
 {
@@ -86,29 +86,19 @@ static bool rename_to_number(struct journal *journal, const char *name, struct p
 
 /* ---- recycling ------------------------------------------------------------------------------- */
 
-static uint64_t bytes_on_disk(const struct journal *journal)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < journal->segments.count; i++) {
-        bytes += journal->segments.items[i].bytes;
-    }
-    return bytes;
-}
-
 /* The oldest segment, if nothing of it is needed after any crash. */
 static struct segment *find_disposable(struct journal *journal)
 {
-    struct segment *oldest = journal->segments.count < 2 ? NULL : &journal->segments.items[0];
-    if (oldest == NULL || oldest->number >= kept_from(journal) ||
-        oldest->number >= journal->noted_kept_from) {
+    if (journal->segments.released == 0) {
         return NULL;
     }
-    return oldest;
+    struct segment *oldest = &journal->segments.items[0];
+    return oldest->number < journal->noted_kept_from ? oldest : NULL;
 }
 
 static void forget_oldest(struct journal *journal)
 {
-    segment_drop_first(&journal->segments, 1);
+    segment_drop_first(&journal->segments);
     schemas_forget_before(&journal->schemas, journal->segments.items[0].number);
 }
 
@@ -121,7 +111,7 @@ static bool recycle(struct journal *journal)
         char name[SEGMENT_NAME_BYTES];
         segment_name(oldest->number, name);
         if (oldest->bytes != journal->options.segment_bytes ||
-            bytes_on_disk(journal) > journal->options.bytes_max) {
+            journal->segments.bytes > journal->options.bytes_max) {
             (void)unlinkat(journal->folder_fd, name, 0); /* of no use under these settings */
             forget_oldest(journal);
             continue;
@@ -227,18 +217,11 @@ static void zero_begin(struct journal *journal)
 
 /* ---- the life of a spare --------------------------------------------------------------------- */
 
-/* The oldest segment is wholly released, whether or not a durable page says so. */
-static bool oldest_is_released(struct journal *journal)
-{
-    return journal->segments.count >= 2 &&
-           journal->segments.items[0].number < kept_from(journal);
-}
-
 void prepare_advance(struct journal *journal)
 {
     struct spare *spare = &journal->spare;
-    if (!journal->started || journal->failed || journal->closing ||
-        spare->state == SPARE_ZEROING || spare->state == SPARE_READY) {
+    if (!journal->started || journal->failed || journal->closing || spare->state == SPARE_ZEROING ||
+        spare->state == SPARE_READY) {
         return;
     }
     struct segment *current = segment_current(&journal->segments);
@@ -246,8 +229,8 @@ void prepare_advance(struct journal *journal)
     if (recycle(journal)) {
         return;
     }
-    uint64_t bytes = bytes_on_disk(journal) + journal->options.segment_bytes;
-    if (oldest_is_released(journal) || bytes > journal->options.bytes_max) {
+    uint64_t bytes = journal->segments.bytes + journal->options.segment_bytes;
+    if (journal->segments.released > 0 || bytes > journal->options.bytes_max) {
         stall(journal, NULL); /* until a page says so, or until something is released */
         mark_if_useful(journal);
         return;
@@ -257,7 +240,7 @@ void prepare_advance(struct journal *journal)
 
 void prepare_reconsider(struct journal *journal)
 {
-    if (journal->spare.state == SPARE_STALLED && oldest_is_released(journal)) {
+    if (journal->spare.state == SPARE_STALLED && journal->segments.released > 0) {
         prepare_advance(journal);
     }
 }

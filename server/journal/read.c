@@ -5,8 +5,8 @@
  *   2. it is not: the segment that holds it is known, and a place in it not far before the frame;
  *      from there, or from behind the frame read last, the window walks to it;
  *   3. its checksum is compared again, and it is lent where it lies in the window;
- *   4. journal_read_done(), or the release of all that was lent, lets the window turn to other places;
- *      what it has read ahead serves the next batch.
+ *   4. journal_read_done(), or the release of all that was lent, lets the window turn to other
+ * places; what it has read ahead serves the next batch.
  *
  * Memory for lent frames is bounded: when the window is full, or when lending another slab would
  * leave too little of the arena for writing, the answer is EMPTY, and the batch is as large as it
@@ -120,7 +120,7 @@ static enum journal_read_answer read_frame(struct journal *journal, const struct
     }
     *out = (struct frame){header->sequence, header->records, header->events,
                           span_of(at + sizeof *header, header->body_bytes)};
-    if (!frame_body_check(header, out->body)) {
+    if (!frame_body_check(header, out->body) || !frame_records_check(header, out->body)) {
         return journal->options.salvage ? read_lost(journal, header->sequence, out, problem)
                                         : read_damaged(journal, segment, offset, problem);
     }
@@ -161,8 +161,8 @@ static enum journal_read_answer read_from_disk(struct journal *journal, uint64_t
     return read_lost(journal, sequence, out, problem);
 }
 
-enum journal_read_answer journal_read(struct journal *journal, uint64_t sequence,
-                                      struct frame *out, struct problem *problem)
+enum journal_read_answer journal_read(struct journal *journal, uint64_t sequence, struct frame *out,
+                                      struct problem *problem)
 {
     if (sequence > journal->durable || sequence <= journal->released) {
         return JOURNAL_EMPTY;

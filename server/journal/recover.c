@@ -59,8 +59,7 @@ static enum status read_header(struct recovery *recovery, struct file *file,
         return STATUS_OK;
     }
     window_empty(recovery->window);
-    enum status status =
-        window_turn(recovery->window, recovery->journal, file->number, 0, problem);
+    enum status status = window_turn(recovery->window, recovery->journal, file->number, 0, problem);
     if (status == STATUS_OK &&
         window_get(recovery->window, 0, PAGE_BYTES, PAGE_BYTES, &page, problem) != WINDOW_OK) {
         problem_context(problem, "%s", recovery->journal->folder);
@@ -112,10 +111,11 @@ static enum status check_owner(struct recovery *recovery, const struct file *fil
     if (header->node_bytes != strlen(journal->node) ||
         memcmp(header->node, journal->node, header->node_bytes) != 0 ||
         header->lane != journal->options.lane) {
-        snprintf(text, sizeof text,
-                 "belongs to node \"%.*s\", lane %u, and this is node \"%s\", lane %u: move it back",
-                 (int)header->node_bytes, header->node, header->lane, journal->node,
-                 journal->options.lane);
+        snprintf(
+            text, sizeof text,
+            "belongs to node \"%.*s\", lane %u, and this is node \"%s\", lane %u: move it back",
+            (int)header->node_bytes, header->node, header->lane, journal->node,
+            journal->options.lane);
         return refuse_file(recovery, file, problem, text);
     }
     if (header->journal_id != journal->id) {
@@ -332,11 +332,7 @@ static enum status take_segments(struct recovery *recovery, size_t live, struct 
     uint64_t last = 0;
     bool any = false;
     for (size_t i = 0; i < live; i++) {
-        struct segment *segment = segment_push(&journal->segments);
-        if (segment == NULL) {
-            return problem_set(problem, STATUS_NO_MEMORY, "no memory for the journal's segments");
-        }
-        *segment = recovery->files[i].segment;
+        struct segment *segment = &recovery->files[i].segment;
         if (segment->last_sequence < last) { /* salvage: its header and all frames are lost */
             segment->last_sequence = last;
         }
@@ -345,11 +341,15 @@ static enum status take_segments(struct recovery *recovery, size_t live, struct 
             any = true;
             journal->released = segment->first_sequence - 1;
         }
+        if (!segment_push(&journal->segments, segment)) {
+            return problem_set(problem, STATUS_NO_MEMORY, "no memory for the journal's segments");
+        }
     }
     if (!any) {
         journal->released = last;
     }
     journal->durable = journal->sealed = journal->previous = last;
+    segment_release(&journal->segments, journal->released);
     journal->marked = recovery->marked;
     journal->noted_kept_from = recovery->kept_from;
     schemas_forget_before(&journal->schemas, journal->segments.items[0].number);

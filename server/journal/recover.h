@@ -22,8 +22,8 @@ struct recovery {
     struct window *window; /* the journal's own, before anybody reads */
     struct file *files;    /* owns; ascending */
     size_t count;
-    uint64_t kept_from; /* from the newest page: what is below is not needed */
-    uint64_t marked;    /* the frame that a mark vouches for */
+    uint64_t kept_from;                     /* from the newest page: what is below is not needed */
+    uint64_t marked;                        /* the frame that a mark vouches for */
     uint64_t newest_kept_from, newest_mark; /* of the segment being walked */
 };
 

@@ -83,16 +83,14 @@ enum at_offset {
 
 /* What stands at `offset`. `*out_body` lies in the window. */
 static enum status look(struct walk *walk, uint64_t offset, enum at_offset *out_what,
-                        struct frame_header *header, struct span *out_body,
-                        struct problem *problem)
+                        struct frame_header *header, struct span *out_body, struct problem *problem)
 {
     struct recovery *recovery = walk->recovery;
     uint64_t number = walk->file->number;
     const uint8_t *at;
     *out_what = AT_OTHER;
     enum status status = get(recovery, number, offset, PAGE_BYTES, walk->limit, &at, problem);
-    if (status != STATUS_OK ||
-        !frame_header_check(at, recovery->journal->id, number, header)) {
+    if (status != STATUS_OK || !frame_header_check(at, recovery->journal->id, number, header)) {
         return status;
     }
     if (header->kind == FRAME_MARK) {
@@ -185,15 +183,16 @@ static bool is_evidence(const struct walk *walk, uint64_t offset, const struct f
     return header->kind == FRAME_MARK || offset > segment->end || !follows(walk, header);
 }
 
-/* The first evidence at `from` or behind; 0: none. With `whole`, the first frame that can be kept. */
+/* The first evidence at `from` or behind; 0: none. With `whole`, the first frame that can be kept.
+ */
 static enum status find_later(struct walk *walk, uint64_t from, bool whole, uint64_t *out,
                               struct problem *problem)
 {
     *out = 0;
     for (uint64_t offset = from; offset < walk->limit; offset += PAGE_BYTES) {
         const uint8_t *at;
-        enum status status = get(walk->recovery, walk->file->number, offset, PAGE_BYTES,
-                                 walk->limit, &at, problem);
+        enum status status =
+            get(walk->recovery, walk->file->number, offset, PAGE_BYTES, walk->limit, &at, problem);
         struct frame_header header;
         if (status != STATUS_OK) {
             return status;
@@ -268,12 +267,11 @@ static enum status cut_tail(struct walk *walk, enum at_offset what, struct probl
         return STATUS_OK;
     }
     const uint8_t *at;
-    enum status status = get(recovery, segment->number, segment->end, PAGE_BYTES, walk->limit, &at,
-                             problem);
+    enum status status =
+        get(recovery, segment->number, segment->end, PAGE_BYTES, walk->limit, &at, problem);
     if (status != STATUS_OK || what == AT_MARK ||
-        (what == AT_OTHER &&
-         !frame_header_resembles(at, recovery->journal->id, segment->number,
-                                 segment->last_sequence + 1))) {
+        (what == AT_OTHER && !frame_header_resembles(at, recovery->journal->id, segment->number,
+                                                     segment->last_sequence + 1))) {
         return status;
     }
     char name[SEGMENT_NAME_BYTES];

@@ -19,26 +19,43 @@ void segment_add_frame(struct segment *segment, uint64_t sequence, uint64_t byte
     segment->end += bytes;
 }
 
-struct segment *segment_push(struct segment_table *table)
+bool segment_push(struct segment_table *table, const struct segment *segment)
 {
     if (table->count == table->room) {
         size_t room = table->room == 0 ? 16 : table->room * 2;
         struct segment *larger = realloc(table->items, room * sizeof *larger);
         if (larger == NULL) {
-            return NULL;
+            return false;
         }
         table->items = larger;
         table->room = room;
     }
-    struct segment *segment = &table->items[table->count++];
-    *segment = (struct segment){0};
-    return segment;
+    table->items[table->count++] = *segment;
+    table->bytes += segment->bytes;
+    return true;
 }
 
-void segment_drop_first(struct segment_table *table, size_t count)
+void segment_drop_first(struct segment_table *table)
 {
-    table->count -= count;
-    memmove(table->items, table->items + count, table->count * sizeof *table->items);
+    table->bytes -= table->items[0].bytes;
+    table->released_bytes -= table->items[0].bytes;
+    table->released--;
+    table->count--;
+    memmove(table->items, table->items + 1, table->count * sizeof *table->items);
+}
+
+void segment_release(struct segment_table *table, uint64_t through_sequence)
+{
+    while (table->released + 1 < table->count &&
+           table->items[table->released].last_sequence <= through_sequence) {
+        table->released_bytes += table->items[table->released].bytes;
+        table->released++;
+    }
+}
+
+uint64_t segment_kept_from(const struct segment_table *table)
+{
+    return table->count == 0 ? 1 : table->items[table->released].number;
 }
 
 struct segment *segment_current(struct segment_table *table)

@@ -105,8 +105,8 @@ enum window_answer window_get(struct window *window, uint64_t offset, size_t siz
 {
     uint64_t held = window->end - window->start;
     size_t from_start = (size_t)(offset - window->from);
-    if (offset < window->from || from_start > held || from_start + size > window->room -
-                                                                              window->start) {
+    if (offset < window->from || from_start > held ||
+        from_start + size > window->room - window->start) {
         return WINDOW_NO_ROOM;
     }
     if (from_start + size > held && !read_on(window, from_start + size, limit, problem)) {

@@ -66,7 +66,7 @@ static void write_header(struct journal *journal)
         .byte_order = SEGMENT_BYTE_ORDER,
         .journal_id = journal->id,
         .number = journal->spare.number,
-        .kept_from = all_released ? journal->spare.number : kept_from(journal),
+        .kept_from = all_released ? journal->spare.number : segment_kept_from(&journal->segments),
         .first_sequence = journal->durable + 1,
         .previous_sequence = current == NULL ? 0 : current->last_sequence,
         .bytes = journal->spare.bytes,
@@ -86,18 +86,18 @@ static void header_done(struct journal *journal)
 {
     struct segment *before = segment_current(&journal->segments);
     uint64_t previous = before == NULL ? 0 : before->last_sequence;
-    struct segment *segment = segment_push(&journal->segments);
-    if (segment == NULL) {
-        journal_fail(journal, STATUS_NO_MEMORY, "no memory for another journal segment");
-        return;
-    }
-    *segment = (struct segment){
+    struct segment segment = {
         .number = journal->spare.number,
         .bytes = journal->spare.bytes,
         .previous = previous,
         .last_sequence = previous,
         .end = PAGE_BYTES,
     };
+    if (!segment_push(&journal->segments, &segment)) {
+        journal_fail(journal, STATUS_NO_MEMORY, "no memory for another journal segment");
+        return;
+    }
+    segment_release(&journal->segments, journal->released); /* the one before counts now, too */
     if (journal->current_fd >= 0) {
         close(journal->current_fd);
     }
@@ -189,7 +189,7 @@ static uint64_t make_mark(struct journal *journal)
         .segment = current->number,
         .sequence = current->last_sequence,
         .previous = current->last_sequence,
-        .kept_from = kept_from(journal),
+        .kept_from = segment_kept_from(&journal->segments),
     };
     frame_header_seal(&header, span_of("", 0));
     memset(journal->page, 0, PAGE_BYTES);
@@ -245,7 +245,8 @@ static void on_quiet(struct loop_timer *timer)
 void mark_if_useful(struct journal *journal)
 {
     if (journal->started && !journal->closing && journal->spare.state == SPARE_STALLED &&
-        mark_is_possible(journal) && kept_from(journal) > journal->noted_kept_from) {
+        mark_is_possible(journal) &&
+        segment_kept_from(&journal->segments) > journal->noted_kept_from) {
         write_mark(journal);
     }
 }

@@ -3,8 +3,8 @@
  *
  * Life of a write:
  *   1. loop thread: write_start() puts it at the end of `queued` and signals the worker;
- *   2. worker: takes the first, writes all of it with pwritev2(2), durable by RWF_DSYNC or by the
- * file's O_DSYNC, and where the file system knows no RWF_DSYNC, with fdatasync(2) after it;
+ *   2. worker: takes the first and writes all of it with pwritev2(2), durable by RWF_DSYNC or by
+ *      the file's O_DSYNC; where the file system knows no RWF_DSYNC, fdatasync(2) follows;
  *   3. worker: puts it at the end of `done` and rings an eventfd that the loop's epoll watches;
  *   4. loop thread: takes the whole `done` list and calls back, in the order of the starts.
  * One mutex guards both lists; it is held for a few instructions, never across a write.

@@ -2,14 +2,13 @@
  * uring.c - the io_uring engine: polls and durable writes through one pair of shared queues.
  *
  * Life of a watch's question:
- *   1. arm() queues a one-shot POLL_ADD under the slot's key; it reaches the kernel with the next
- * wait;
+ *   1. arm() queues a one-shot POLL_ADD under the slot's key, which the next wait submits;
  *   2. the answer comes, the watch is called back, and the poll is armed again. The kernel looks at
  *      the descriptor when it arms, so a descriptor that is still ready answers at once: that makes
  *      one-shot polls level-triggered;
  *   3. when the watch wants more, or stops, POLL_REMOVE takes the question back and the generation
  *      goes up: an answer that was already on its way has an expired key. Wanting less asks
- * nothing: slot_deliver() leaves out what is not wanted, and the next question is the right one.
+ *      nothing: slot_deliver() leaves out what is not wanted, the next question is the right one.
  *
  * Life of a write: WRITE with RWF_DSYNC (or none, when the file is O_DSYNC) goes to the kernel at
  * once, so that the disk works while the lane goes on; a short one is continued from its answer.

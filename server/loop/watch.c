@@ -4,9 +4,9 @@
  * Life of a watch:
  *   1. loop_watch_start() gives it a slot, and the engine asks the kernel under the slot's key;
  *   2. the kernel answers with the key; slot_find() says whether it still holds, slot_deliver()
- * calls back with what the watch wants to hear;
+ *      calls back with what the watch wants to hear;
  *   3. loop_watch_stop() tells the kernel to stop, raises the slot's generation, which expires
- * every key given out before, and frees the slot.
+ *      every key given out before, and frees the slot.
  */
 #include "engine.h"
 

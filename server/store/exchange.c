@@ -206,13 +206,15 @@ static void start_deadline(struct committer *c)
     }
 }
 
-/* Sends what can be sent and watches for what is missing. */
+/* Sends what can be sent and watches for what is missing. While rows are left to pump, that is room:
+ * the socket may have taken all of libpq's buffer just after the pump found it full. */
 static void settle(struct committer *c)
 {
     struct exchange *e = &c->exchange;
     int left = e->broken ? -1 : PQflush(c->connection);
+    bool wants_room = left > 0 || e->copying;
     if (left < 0 || PQstatus(c->connection) == CONNECTION_BAD ||
-        !exchange_watch(c, LOOP_READABLE | (left > 0 ? LOOP_WRITABLE : 0))) {
+        !exchange_watch(c, LOOP_READABLE | (wants_room ? LOOP_WRITABLE : 0))) {
         committer_lose(c, "the connection to PostgreSQL was lost");
     }
 }
@@ -233,8 +235,12 @@ void exchange_run(struct committer *c, unsigned events)
         e->broken = true;
     }
     read_answers(c);
-    if (e->copying && !e->broken) {
+    while (e->copying && !e->broken) {
         copier_pump(c);
+        if (e->copying) {
+            break; /* the socket is full */
+        }
+        read_answers(c); /* may have come while we sent, and the socket will not tell again */
     }
     if (was_open && !e->open && !e->broken) {
         loop_timer_stop(c->options.loop, &c->timer);

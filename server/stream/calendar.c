@@ -5,16 +5,11 @@
 #include <strings.h>
 
 /* Days from 0001-01-01 to 2000-01-01. */
-#define DAYS_TO_2000    730119
+#define DAYS_TO_2000     730119
 #define OFFSET_HOURS_MAX 15 /* PostgreSQL, timestamp.h: MAX_TZDISP_HOUR */
 
 static const uint16_t days_before_month[] = {0,   31,  59,  90,  120, 151, 181,
                                              212, 243, 273, 304, 334, 365};
-
-int64_t floor_divide_by(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
 
 /* Years are astronomical: 1 BC is 0. */
 static bool is_leap(int64_t year)
@@ -25,8 +20,7 @@ static bool is_leap(int64_t year)
 static int64_t days_before_year(int64_t year)
 {
     int64_t past = year - 1;
-    return 365 * past + floor_divide_by(past, 4) - floor_divide_by(past, 100) +
-           floor_divide_by(past, 400);
+    return 365 * past + floor_divide(past, 4) - floor_divide(past, 100) + floor_divide(past, 400);
 }
 
 static int64_t month_days(int64_t year, int64_t month)
@@ -188,8 +182,7 @@ static bool take_time_and_offset(struct reader *reader, struct moment *out)
     if (reader->next == before) {
         return reader->next == reader->end;
     }
-    bool digit_follows =
-        reader->next < reader->end && *reader->next >= '0' && *reader->next <= '9';
+    bool digit_follows = reader->next < reader->end && *reader->next >= '0' && *reader->next <= '9';
     if (!digit_follows) { /* spaces before an era */
         return *before == ' ';
     }
@@ -267,7 +260,7 @@ bool day_write(int64_t day, struct writer *out)
 {
     int64_t since_1 = day + DAYS_TO_2000;
     /* 146097 days are 400 years: off by one at most, near the turn of a year. */
-    int64_t year = floor_divide_by(since_1 * 400, 146097) + 1;
+    int64_t year = floor_divide(since_1 * 400, 146097) + 1;
     while (days_before_year(year) > since_1) {
         year--;
     }

@@ -15,9 +15,15 @@
 /* From 1970-01-01 to PostgreSQL's epoch, 2000-01-01. */
 #define EPOCH_DAYS 10957
 
+/* Inline, so that a constant divisor becomes a multiplication. */
+static inline int64_t floor_divide(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
 struct moment {
-    int64_t day;      /* since 2000-01-01 */
-    int64_t time_us;  /* within the day; 24:00:00 is legal */
+    int64_t day;     /* since 2000-01-01 */
+    int64_t time_us; /* within the day; 24:00:00 is legal */
     bool has_time;
     bool has_offset;
     int32_t offset_s; /* east of UTC */
@@ -32,10 +38,10 @@ bool time_parse(struct span text, int64_t *out_us);
 /* ".25" at the reader: microseconds, rounded to even as rint() does (datetime.c: ParseFraction). */
 bool fraction_take(const uint8_t **next, const uint8_t *end, int64_t *out_us);
 
-/* 2026-11-21; years before 1 as PostgreSQL writes them, with " BC" (the caller adds it at the end). */
+/* 2026-11-21; years before 1 as PostgreSQL writes them, with " BC" (the caller adds it at the end).
+ */
 bool day_write(int64_t day, struct writer *out);
 /* 02:47:50.1234: no more digits than it takes. */
 void time_write(int64_t time_us, struct writer *out);
-int64_t floor_divide_by(int64_t a, int64_t b);
 
 #endif

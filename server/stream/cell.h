@@ -23,7 +23,8 @@ enum status cell_refuse_kind(const struct cell *cell, const struct value *value,
 enum status field_refuse(struct problem *problem, struct span name, const char *format, ...)
     printf_like(3, 4);
 
-/* A string's text, escapes resolved; refuses other kinds and what no text of PostgreSQL can hold. */
+/* A string's text, escapes resolved; refuses other kinds and what no text of PostgreSQL can hold.
+ */
 enum status cell_text(const struct cell *cell, const struct value *value, const char *expected,
                       struct span *out) must_use;
 /* Refuses characters that no text of PostgreSQL can hold. */
@@ -37,10 +38,12 @@ enum status cell_write_text(const struct cell *cell, const struct value *value) 
 void copy_text_escape(struct writer *out, struct span text);
 /* The value as subscribers see it. (push.c) */
 void cell_write_json(const struct cell *cell, const struct value *value);
+void uuid_write(struct writer *out, const uint8_t uuid[UUID_BYTES]);
 /* A text, uuid, whole number, label or bool as it stands in a channel name. */
 bool cell_write_plain(const struct cell *cell, const struct value *value, struct writer *out);
 
-/* ---- types: bytes as the receive functions of PostgreSQL 15 read them ------------------------- */
+/* ---- types: bytes as the receive functions of PostgreSQL 15 read them -------------------------
+ */
 
 enum status bool_encode(const struct cell *cell, const struct value *value) must_use;
 enum status int2_encode(const struct cell *cell, const struct value *value) must_use;

@@ -106,18 +106,6 @@ enum status channel_parse(struct stream *stream, struct span source, struct chan
 
 /* ---- one event ------------------------------------------------------------------------------- */
 
-/* The value in a channel's name: given, made, or the default. NULL: there is none. */
-static const struct value *plain_value(const struct stream *stream,
-                                       const struct encode_context *context,
-                                       const struct column *column)
-{
-    const struct value *value = context_value(context, (uint16_t)(column - stream->columns));
-    if (value == NULL && column->fill == FILL_CONSTANT) {
-        value = &column->constant;
-    }
-    return value == NULL || value->kind == VALUE_NULL ? NULL : value;
-}
-
 static bool has_control(struct span text)
 {
     for (size_t i = 0; i < text.size; i++) {
@@ -128,13 +116,34 @@ static bool has_control(struct span text)
     return false;
 }
 
-static enum status part_write(const struct cell *cell, const struct value *value,
-                              struct writer *name)
+static enum status refuse_length(const struct cell *cell)
 {
+    return cell_refuse(cell, "makes the name of a channel longer than %d bytes", CHANNEL_BYTES_MAX);
+}
+
+/* The column's value as it stands in a channel's name; `*out_null`: there is none. */
+static enum status part_write(const struct cell *cell, const struct stream *stream,
+                              const struct encode_context *context, struct writer *name,
+                              bool *out_null)
+{
+    const struct column *column = cell->column;
+    uint16_t index = (uint16_t)(column - stream->columns);
+    const struct value *value = context_value(context, index);
+    bool is_kept = value != NULL && value->kind != VALUE_NULL && column->type->id == TYPE_UUID;
+    if (is_kept) {
+        uuid_write(name, context->ids[index]);
+        return name->full ? refuse_length(cell) : STATUS_OK;
+    }
+    if (value == NULL && column->fill == FILL_CONSTANT) {
+        value = &column->constant;
+    }
+    *out_null = value == NULL || value->kind == VALUE_NULL;
+    if (*out_null) {
+        return STATUS_OK;
+    }
     uint8_t *start = name->next;
     if (!cell_write_plain(cell, value, name) || name->full) {
-        return cell_refuse(cell, "makes the name of a channel longer than %d bytes",
-                           CHANNEL_BYTES_MAX);
+        return refuse_length(cell);
     }
     if (has_control(span_of(start, (size_t)(name->next - start)))) {
         return cell_refuse(cell, "must not contain control characters: it is part of a channel's "
@@ -156,20 +165,16 @@ enum status channel_write(const struct stream *stream, const struct channel_temp
         if (part->column == NULL) {
             continue;
         }
-        const struct value *value = plain_value(stream, context, part->column);
-        if (value == NULL) {
-            return STATUS_OK;
-        }
         struct cell cell = {part->column, -1, NULL, context->scratch, problem};
-        enum status status = part_write(&cell, value, &name);
-        if (status != STATUS_OK) {
+        bool is_null = false;
+        enum status status = part_write(&cell, stream, context, &name, &is_null);
+        if (status != STATUS_OK || is_null) {
             return status;
         }
     }
     if (name.full) { /* the text behind the last column */
         struct cell cell = {channel->parts[0].column, -1, NULL, context->scratch, problem};
-        return cell_refuse(&cell, "makes the name of a channel longer than %d bytes",
-                           CHANNEL_BYTES_MAX);
+        return refuse_length(&cell);
     }
     if (writer_size(&name) > 0) {
         writer_u8(out, (uint8_t)writer_size(&name));

@@ -33,8 +33,8 @@ static struct span type_text(struct arena *arena, const struct column_descriptio
         size = snprintf(text, sizeof text, "%s(%d)%s", name, (int)modifier - 4, brackets);
     } else if (modifier >= 4 && type->id == TYPE_NUMERIC) {
         int32_t scale = (((modifier - 4) & 0x7FF) ^ 1024) - 1024;
-        size = snprintf(text, sizeof text, "%s(%d,%d)%s", name, (int)((modifier - 4) >> 16 & 0xFFFF),
-                        (int)scale, brackets);
+        size = snprintf(text, sizeof text, "%s(%d,%d)%s", name,
+                        (int)((modifier - 4) >> 16 & 0xFFFF), (int)scale, brackets);
     } else if (modifier > 0 && type->id == TYPE_VECTOR) {
         size = snprintf(text, sizeof text, "%s(%d)%s", name, (int)modifier, brackets);
     } else {

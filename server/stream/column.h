@@ -70,10 +70,11 @@ struct column {
     const struct type *type;
     bool is_array;
     bool not_null;
-    uint8_t fill;        /* enum column_fill */
-    uint8_t precision;   /* FILL_ARRIVAL: digits of the second that are kept, 0 to 6 */
-    bool is_day;         /* FILL_ARRIVAL: midnight of the day */
-    int32_t modifier;    /* pg_attribute.atttypmod; -1: none */
+    bool is_pushed;    /* the stream has channels: a value must be fit for subscribers, too */
+    uint8_t fill;      /* enum column_fill */
+    uint8_t precision; /* FILL_ARRIVAL: digits of the second that are kept, 0 to 6 */
+    bool is_day;       /* FILL_ARRIVAL: midnight of the day */
+    int32_t modifier;  /* pg_attribute.atttypmod; -1: none */
     uint32_t type_oid;
     uint32_t element_oid;    /* arrays */
     struct span type_text;   /* "varchar(20)[]", for people */
@@ -83,7 +84,7 @@ struct column {
     struct span json_key;      /* `"name":` */
     struct span constant_row;  /* FILL_CONSTANT: as it stands in a row; binary: with its length */
     struct span constant_json; /* FILL_CONSTANT: as subscribers see it */
-    struct value constant;     /* FILL_CONSTANT: the same, as a value; VALUE_NULL: has no such form */
+    struct value constant; /* FILL_CONSTANT: the same, as a value; VALUE_NULL: has no such form */
 };
 
 /* Reads one column's description. Memory comes from the arena; NO_MEMORY is the only failure. */
@@ -94,7 +95,8 @@ enum status column_plan(const struct column_description *description, bool is_on
 void column_plan_default(const struct column_description *description, bool is_only_key,
                          struct column *column);
 
-/* Encodes a FILL_CONSTANT column's default once. False: only COPY text can carry it. (constant.c) */
+/* Encodes a FILL_CONSTANT column's default once. False: only COPY text can carry it. (constant.c)
+ */
 enum status constant_plan(const struct column_description *description, bool binary,
                           struct arena *arena, struct column *column, bool *out_encoded,
                           struct problem *problem) must_use;

@@ -30,7 +30,8 @@ static void scalar_json(enum type_id id, struct span text, struct writer *out)
     }
 }
 
-/* The element of an array literal at `at`, unquoted into `element`; the index behind it, 0: none. */
+/* The element of an array literal at `at`, unquoted into `element`; the index behind it, 0: none.
+ */
 static size_t take_element(struct span literal, size_t at, struct writer *element, bool *out_null)
 {
     bool quoted = literal.data[at] == '"';

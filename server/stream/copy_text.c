@@ -50,7 +50,8 @@ static void escape_element(struct writer *out, struct span text)
     writer_u8(out, '"');
 }
 
-/* ---- the text of one value -------------------------------------------------------------------- */
+/* ---- the text of one value --------------------------------------------------------------------
+ */
 
 static void write_hex(struct writer *out, struct span bytes)
 {
@@ -102,10 +103,7 @@ static void write_number(const struct cell *cell, const struct value *value, str
 static void write_binary(const struct cell *cell, const struct value *value, struct writer *out)
 {
     if (cell->column->type->id == TYPE_UUID) {
-        writer_take(out, UUID_TEXT_BYTES);
-        if (!out->full) {
-            uuid_format(value->raw.data, (char *)out->next - UUID_TEXT_BYTES);
-        }
+        uuid_write(out, value->raw.data);
         return;
     }
     write_hex(out, value->raw);
@@ -175,7 +173,8 @@ static enum status value_as_text(const struct cell *cell, const struct value *va
         return status;
     }
     if (value->kind == VALUE_STRING && !type_is_json(cell->column->type->id)) {
-        return value_text_slice(value, &scratch, out) ? STATUS_OK : cell_refuse(cell, "is too long");
+        return value_text_slice(value, &scratch, out) ? STATUS_OK
+                                                      : cell_refuse(cell, "is too long");
     }
     write_plain(cell, value, &scratch);
     *out = writer_span(&scratch);

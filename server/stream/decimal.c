@@ -26,8 +26,7 @@ static struct span trim(struct span text)
 
 static bool is_word(struct span text, const char *word)
 {
-    return text.size == strlen(word) &&
-           strncasecmp((const char *)text.data, word, text.size) == 0;
+    return text.size == strlen(word) && strncasecmp((const char *)text.data, word, text.size) == 0;
 }
 
 static struct span take_digits(const uint8_t **next, const uint8_t *end)

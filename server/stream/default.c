@@ -19,8 +19,7 @@
 
 #define BY_GENERATION "is a generated column: the database computes it, and no event may carry it"
 #define BY_IDENTITY   "is an identity column: the database counts it up, and no event may carry it"
-#define BY_DEFAULT                                                                                 \
-    "has a default that only the database can compute, and no event may carry it"
+#define BY_DEFAULT    "has a default that only the database can compute, and no event may carry it"
 
 #define PRECISION_FULL 6
 
@@ -123,9 +122,9 @@ static struct span call_name(struct span text)
 static bool is_uuid_maker(struct span text)
 {
     static const char *const names[] = {
-        "gen_random_uuid",    "uuidv4",             "uuidv7",  "uuid_generate_v1",
-        "uuid_generate_v1mc", "uuid_generate_v4",   "uuid7",   "uuid_generate_v7",
-        "gen_uuid_v7",        "generate_uuid_v7",   "uuid_v7", "uuid_v4",
+        "gen_random_uuid",    "uuidv4",           "uuidv7",  "uuid_generate_v1",
+        "uuid_generate_v1mc", "uuid_generate_v4", "uuid7",   "uuid_generate_v7",
+        "gen_uuid_v7",        "generate_uuid_v7", "uuid_v7", "uuid_v4",
     };
     struct span name = call_name(text);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -150,8 +149,8 @@ static bool plan_uuid(const struct column_description *description, struct colum
 {
     struct span type;
     struct span inner = take_cast(span_string(description->default_expression), &type);
-    bool keeps_uuid = type.size == 0 || is(type, "uuid") || is(type, "text") ||
-                      is(type, "character varying");
+    bool keeps_uuid =
+        type.size == 0 || is(type, "uuid") || is(type, "text") || is(type, "character varying");
     if (!keeps_uuid || !is_uuid_maker(inner) || !holds_uuid(column)) {
         return false;
     }

@@ -1,6 +1,6 @@
 /*
- * describe.c - a stream as JSON, for people and pages: what events may carry, and what absent fields
- * become ("default": a constant; "made": "uuid" or "arrival time"; else null).
+ * describe.c - a stream as JSON, for people and pages: what events may carry, and what absent
+ * fields become ("default": a constant; "made": "uuid" or "arrival time"; else null).
  */
 #include "plan.h"
 

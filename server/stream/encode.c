@@ -25,7 +25,8 @@
 #define SCRATCH_FACTOR 6
 #define SCRATCH_SPARE  4096
 
-/* ---- the context ------------------------------------------------------------------------------ */
+/* ---- the context ------------------------------------------------------------------------------
+ */
 
 enum status encode_context_create(size_t message_bytes_max, struct encode_context **out,
                                   struct problem *problem)
@@ -37,11 +38,11 @@ enum status encode_context_create(size_t message_bytes_max, struct encode_contex
     size_t scratch_bytes = message_bytes_max * SCRATCH_FACTOR + SCRATCH_SPARE;
     context->values = calloc(COLUMNS_MAX, sizeof *context->values);
     context->stamps = calloc(COLUMNS_MAX, sizeof *context->stamps);
-    context->made_ids = calloc(COLUMNS_MAX, sizeof *context->made_ids);
+    context->ids = calloc(COLUMNS_MAX, sizeof *context->ids);
     context->order = calloc(COLUMNS_MAX, sizeof *context->order);
     uint8_t *scratch = malloc(scratch_bytes); /* pages that no message needs are never touched */
     context->scratch = writer_of(scratch, scratch != NULL ? scratch_bytes : 0);
-    if (context->values == NULL || context->stamps == NULL || context->made_ids == NULL ||
+    if (context->values == NULL || context->stamps == NULL || context->ids == NULL ||
         context->order == NULL || scratch == NULL) {
         goto failed;
     }
@@ -61,13 +62,14 @@ void encode_context_destroy(struct encode_context *context)
     }
     free(context->values);
     free(context->stamps);
-    free(context->made_ids);
+    free(context->ids);
     free(context->order);
     free(context->scratch.start);
     free(context);
 }
 
-/* ---- 1: fields -------------------------------------------------------------------------------- */
+/* ---- 1: fields --------------------------------------------------------------------------------
+ */
 
 /* The column of the field at `position`; -1: there is none of this name. */
 static int predict_column(const struct stream *stream, struct encode_context *context,
@@ -82,8 +84,8 @@ static int predict_column(const struct stream *stream, struct encode_context *co
     int column = stream_find_column(stream, name);
     if (column >= 0 && position < COLUMNS_MAX && position <= context->order_count) {
         context->order[position] = (uint16_t)column;
-        context->order_count = position == context->order_count ? position + 1
-                                                                : context->order_count;
+        context->order_count =
+            position == context->order_count ? position + 1 : context->order_count;
     }
     return column;
 }
@@ -131,13 +133,14 @@ static enum status read_fields(const struct stream *stream, struct decoder *deco
     }
 }
 
-/* ---- 2: the row ------------------------------------------------------------------------------- */
+/* ---- 2: the row -------------------------------------------------------------------------------
+ */
 
 /* 16 bytes for a uuid column, text for any other. */
 static const struct value *make_uuid(struct encode_context *context, const struct column *column,
                                      uint16_t index, int64_t arrival_us)
 {
-    uint8_t *made = context->made_ids[index];
+    uint8_t *made = context->ids[index];
     uint8_t id[UUID_BYTES];
     struct value *value = &context->values[index];
     uuid_generate(&context->uuids, arrival_us, id);
@@ -155,15 +158,14 @@ static const struct value *make_uuid(struct encode_context *context, const struc
 
 /* The arrival in the precision of the default and of the column, rounded as
  * AdjustTimestampForTypmod() (timestamp.c) would; so row and push agree. */
-static const struct value *make_arrival(struct encode_context *context,
-                                        const struct column *column, uint16_t index,
-                                        int64_t arrival_us)
+static const struct value *make_arrival(struct encode_context *context, const struct column *column,
+                                        uint16_t index, int64_t arrival_us)
 {
     static const int64_t steps[] = {1000000, 100000, 10000, 1000, 100, 10, 1};
     int64_t step = column->is_day ? DAY_US : steps[column->precision];
     int64_t us = column->is_day ? arrival_us : arrival_us + step / 2;
-    us = floor_divide_by(us, step) * step;
-    int64_t seconds = floor_divide_by(us, SECOND_US);
+    us = floor_divide(us, step) * step;
+    int64_t seconds = floor_divide(us, SECOND_US);
     context->stamps[index] = context->event;
     context->values[index] =
         (struct value){.kind = VALUE_TIMESTAMP,
@@ -231,6 +233,21 @@ static enum status write_value(const struct stream *stream, const struct cell *c
     return stream->binary ? cell_write_binary(cell, value) : cell_write_text(cell, value);
 }
 
+/* Keeps the uuid of the cell that was just written, so that nobody parses it again. */
+static void keep_id(const struct stream *stream, struct encode_context *context, uint16_t index,
+                    const struct value *value, const struct writer *out)
+{
+    const struct column *column = &stream->columns[index];
+    if (column->type->id != TYPE_UUID || column->is_array || value == NULL || out->full) {
+        return;
+    }
+    if (!stream->binary) {
+        uuid_of_value(value, context->scratch, context->ids[index]);
+    } else if (value->kind != VALUE_NULL) {
+        memcpy(context->ids[index], out->next - UUID_BYTES, UUID_BYTES);
+    }
+}
+
 static enum status write_row(const struct stream *stream, struct encode_context *context,
                              int64_t arrival_us, struct writer *out, struct problem *problem)
 {
@@ -249,6 +266,7 @@ static enum status write_row(const struct stream *stream, struct encode_context 
         if (status != STATUS_OK) {
             return status;
         }
+        keep_id(stream, context, index, value, out);
     }
     if (!stream->binary) {
         writer_u8(out, '\n');
@@ -256,17 +274,19 @@ static enum status write_row(const struct stream *stream, struct encode_context 
     return STATUS_OK;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ---------------------------------------------------------------------------------
+ */
 
-/* The uuid of the key, which the row has been checked to hold. */
-static void write_id(const struct stream *stream, const struct encode_context *context,
-                     uint8_t out[UUID_BYTES])
+/* The uuid of the key: what stands in the row, given or made, or a constant. */
+static void take_id(const struct stream *stream, const struct encode_context *context,
+                    uint8_t out[UUID_BYTES])
 {
-    const struct value *value = context_value(context, stream->id_column);
-    if (value == NULL) {
-        value = &stream->columns[stream->id_column].constant;
+    uint16_t index = stream->id_column;
+    if (context_value(context, index) != NULL) {
+        memcpy(out, context->ids[index], UUID_BYTES);
+    } else {
+        uuid_of_value(&stream->columns[index].constant, context->scratch, out);
     }
-    uuid_of_value(value, context->scratch, out);
 }
 
 enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
@@ -297,7 +317,7 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
     header.row_bytes = (uint32_t)(push_at - row_at);
     header.push_bytes = (uint32_t)(out->next - push_at);
     if (stream->uuid_key) {
-        write_id(stream, context, header.id);
+        take_id(stream, context, header.id);
     }
     memcpy(header_at, &header, sizeof header);
     return STATUS_OK;

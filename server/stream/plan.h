@@ -8,7 +8,7 @@
 
 /* A channel template, cut at its placeholders: text, column, text, column, … text. */
 struct template_part {
-    struct span text;     /* before the column */
+    struct span text;            /* before the column */
     const struct column *column; /* NULL: the last part */
 };
 struct channel_template {
@@ -54,12 +54,13 @@ enum status schema_plan(struct stream *stream, struct problem *problem) must_use
 /* The values of one event. A value counts when its stamp is the event's number, so that nothing is
  * cleared between events. */
 struct encode_context {
-    struct value *values;           /* [COLUMNS_MAX] */
-    uint64_t *stamps;               /* [COLUMNS_MAX] */
-    uint8_t (*made_ids)[UUID_TEXT_BYTES]; /* [COLUMNS_MAX]: uuids made for this event */
-    uint64_t event;                 /* from 1 */
-    uint16_t *order;                /* the columns in the order of the previous event's fields */
-    uint64_t order_stream;          /* whose columns: stream.serial */
+    struct value *values;            /* [COLUMNS_MAX] */
+    uint64_t *stamps;                /* [COLUMNS_MAX] */
+    uint8_t (*ids)[UUID_TEXT_BYTES]; /* [COLUMNS_MAX]: the uuid of a uuid column once it stands in
+                                        the row; the text of one made for a text column */
+    uint64_t event;                  /* from 1 */
+    uint16_t *order;                 /* the columns in the order of the previous event's fields */
+    uint64_t order_stream;           /* whose columns: stream.serial */
     uint16_t order_count;
     struct uuid_generator uuids;
     struct writer scratch;

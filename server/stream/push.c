@@ -4,8 +4,8 @@
  *     | u8 channels | u8 size, bytes … of each | {"column":value,…} |
  *
  * The object has the columns in the table's order: those that were given, as they were given, and
- * those that the edge filled in. What only the database computes is not in it. Values without a JSON
- * form are shown as PostgreSQL prints them: bytes as "\x…", NaN as "NaN".
+ * those that the edge filled in. What only the database computes is not in it. Values without a
+ * JSON form are shown as PostgreSQL prints them: bytes as "\x…", NaN as "NaN".
  */
 #include "plan.h"
 
@@ -24,7 +24,7 @@ static void write_hex_json(struct writer *out, struct span bytes)
     writer_u8(out, '"');
 }
 
-static void write_uuid(struct writer *out, const uint8_t uuid[UUID_BYTES])
+void uuid_write(struct writer *out, const uint8_t uuid[UUID_BYTES])
 {
     uint8_t *at = writer_take(out, UUID_TEXT_BYTES);
     if (at != NULL) {
@@ -39,7 +39,7 @@ static void write_binary_json(const struct cell *cell, const struct value *value
         return;
     }
     writer_u8(cell->out, '"');
-    write_uuid(cell->out, value->raw.data);
+    uuid_write(cell->out, value->raw.data);
     writer_u8(cell->out, '"');
 }
 
@@ -63,8 +63,8 @@ static void write_array_json(const struct cell *cell, const struct value *value)
 void cell_write_json(const struct cell *cell, const struct value *value)
 {
     enum type_id id = cell->column->type->id;
-    bool is_clock = id == TYPE_TIMESTAMP || id == TYPE_TIMESTAMPTZ || id == TYPE_DATE ||
-                    id == TYPE_TIME;
+    bool is_clock =
+        id == TYPE_TIMESTAMP || id == TYPE_TIMESTAMPTZ || id == TYPE_DATE || id == TYPE_TIME;
     if (value->kind == VALUE_TIMESTAMP && is_clock) {
         writer_u8(cell->out, '"');
         moment_write(id, value, cell->out);
@@ -72,9 +72,9 @@ void cell_write_json(const struct cell *cell, const struct value *value)
     } else if (value->kind == VALUE_BINARY) {
         write_binary_json(cell, value);
     } else if (value->kind == VALUE_FLOAT && !isfinite(value->real)) {
-        writer_string(cell->out, isnan(value->real)   ? "\"NaN\""
-                                 : value->real > 0 ? "\"Infinity\""
-                                                   : "\"-Infinity\"");
+        writer_string(cell->out, isnan(value->real) ? "\"NaN\""
+                                 : value->real > 0  ? "\"Infinity\""
+                                                    : "\"-Infinity\"");
     } else if (value->kind == VALUE_ARRAY && cell->column->is_array && !type_is_json(id) &&
                value->encoding != ENCODING_JSON) {
         write_array_json(cell, value);
@@ -91,9 +91,11 @@ bool cell_write_plain(const struct cell *cell, const struct value *value, struct
     struct span text;
     int64_t whole;
     if (id == TYPE_UUID) {
-        bool is_uuid = uuid_of_value(value, scratch, uuid);
-        write_uuid(out, uuid);
-        return is_uuid;
+        if (!uuid_of_value(value, scratch, uuid)) {
+            return false;
+        }
+        uuid_write(out, uuid);
+        return true;
     }
     switch (value->kind) {
     case VALUE_BOOL:
@@ -109,10 +111,9 @@ bool cell_write_plain(const struct cell *cell, const struct value *value, struct
         if (!value_int64(value, &whole)) {
             return false;
         }
-        value_number_text(&(struct value){.kind = VALUE_INT,
-                                          .encoding = ENCODING_MSGPACK,
-                                          .integer = whole},
-                          out);
+        value_number_text(
+            &(struct value){.kind = VALUE_INT, .encoding = ENCODING_MSGPACK, .integer = whole},
+            out);
         return true;
     }
 }
@@ -130,17 +131,16 @@ static bool is_repeated(const uint8_t *channels, const uint8_t *last)
     return false;
 }
 
-static enum status write_channels(const struct stream *stream,
-                                  const struct encode_context *context, struct writer *out,
-                                  bool *out_any, struct problem *problem)
+static enum status write_channels(const struct stream *stream, const struct encode_context *context,
+                                  struct writer *out, bool *out_any, struct problem *problem)
 {
     uint8_t *count_at = writer_take(out, 1);
     uint8_t count = 0;
     for (size_t i = 0; i < stream->channel_count; i++) {
         uint8_t *start = out->next;
         bool is_written;
-        enum status status = channel_write(stream, &stream->channels[i], context, out, &is_written,
-                                           problem);
+        enum status status =
+            channel_write(stream, &stream->channels[i], context, out, &is_written, problem);
         if (status != STATUS_OK) {
             return status;
         }

@@ -19,7 +19,8 @@ static enum status no_memory(struct problem *problem)
     return problem_set(problem, STATUS_NO_MEMORY, "no memory for a stream");
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------
+ */
 
 static bool is_stream_name(struct span name)
 {
@@ -68,7 +69,8 @@ int stream_find_column(const struct stream *stream, struct span name)
     return -1;
 }
 
-/* ---- columns ---------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------
+ */
 
 static size_t count_keys(const struct table_description *table)
 {
@@ -95,8 +97,8 @@ static enum status plan_columns(struct stream *stream, const struct table_descri
     for (size_t i = 0; i < table->column_count; i++) {
         const struct column_description *description = &table->columns[i];
         bool is_only_key = is_single_key && description->key_position != 0;
-        enum status status = column_plan(description, is_only_key, &stream->arena,
-                                         &stream->columns[i], problem);
+        enum status status =
+            column_plan(description, is_only_key, &stream->arena, &stream->columns[i], problem);
         if (status != STATUS_OK) {
             return status;
         }
@@ -153,7 +155,8 @@ static enum status plan_key(struct stream *stream, const struct table_descriptio
     return STATUS_OK;
 }
 
-/* ---- format and constants ---------------------------------------------------------------------- */
+/* ---- format and constants ----------------------------------------------------------------------
+ */
 
 static bool has_binary_form(const struct stream *stream)
 {
@@ -212,6 +215,9 @@ static enum status plan_channels(struct stream *stream, const struct stream_opti
             return status;
         }
         stream->channel_count++;
+    }
+    for (uint16_t i = 0; i < stream->column_count; i++) {
+        stream->columns[i].is_pushed = stream->channel_count > 0;
     }
     return STATUS_OK;
 }

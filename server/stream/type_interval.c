@@ -2,10 +2,10 @@
  * type_interval.c - intervals: ISO 8601 durations (P1Y2M3DT4H5M6.7S) and PostgreSQL's own form
  * (1 year 2 mons -3 days +04:05:06.7).
  *
- * interval_recv() (timestamp.c) reads int64 microseconds, int32 days, int32 months, which never mix:
- * a day is not 24 hours, a month is not 30 days. Only a fraction moves down, as DecodeInterval() and
- * DecodeISO8601Interval() (datetime.c) have it: of a year to whole months; of a month to days, 30 a
- * month; of a week to days; of a day and below to microseconds.
+ * interval_recv() (timestamp.c) reads int64 microseconds, int32 days, int32 months, which never
+ * mix: a day is not 24 hours, a month is not 30 days. Only a fraction moves down, as
+ * DecodeInterval() and DecodeISO8601Interval() (datetime.c) have it: of a year to whole months; of
+ * a month to days, 30 a month; of a week to days; of a day and below to microseconds.
  */
 #include "calendar.h"
 #include "cell.h"

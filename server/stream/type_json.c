@@ -1,9 +1,11 @@
 /*
  * type_json.c - json and jsonb take any value but null, which is SQL's NULL.
  *
- * json_recv (json.c) takes the text and checks its syntax only; jsonb_recv (jsonb.c) wants a version
- * byte, 1, before it, and refuses what it cannot store: U+0000, lone surrogates, numbers beyond
- * `numeric`.
+ * json_recv (json.c) takes the text and checks its syntax only; jsonb_recv (jsonb.c) wants a
+ * version byte, 1, before it, and refuses what it cannot store: U+0000, lone surrogates, numbers
+ * beyond `numeric`. A json column stores U+0000 and lone surrogates as the escapes they came as,
+ * but nobody downstream could read them (`->>`, MessagePack), so a stream with channels refuses
+ * them as well.
  */
 #include "cell.h"
 
@@ -15,8 +17,11 @@ enum status json_encode(const struct cell *cell, const struct value *value)
         return cell_refuse(cell, "must have a JSON form: binary, NaN, infinities, extension types "
                                  "and keys that are no strings have none");
     }
-    value_json(value, cell->out);
-    return STATUS_OK;
+    enum status status = cell->column->is_pushed ? cell_check_text(cell, value) : STATUS_OK;
+    if (status == STATUS_OK) {
+        value_json(value, cell->out);
+    }
+    return status;
 }
 
 enum status jsonb_encode(const struct cell *cell, const struct value *value)

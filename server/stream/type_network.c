@@ -1,9 +1,10 @@
 /*
  * type_network.c - inet and cidr.
  *
- * network_recv() (network.c) reads u8 family (2: IPv4, 3: IPv6; PGSQL_AF_INET is AF_INET, which is 2
- * on every system PostgreSQL runs on), u8 prefix bits, u8 "is cidr", u8 address size, the address.
- * A cidr must have no bits set behind its prefix. Abbreviated IPv4 networks ("10.1/16") are refused.
+ * network_recv() (network.c) reads u8 family (2: IPv4, 3: IPv6; PGSQL_AF_INET is AF_INET, which is
+ * 2 on every system PostgreSQL runs on), u8 prefix bits, u8 "is cidr", u8 address size, the
+ * address. A cidr must have no bits set behind its prefix. Abbreviated IPv4 networks ("10.1/16")
+ * are refused.
  */
 #include "cell.h"
 

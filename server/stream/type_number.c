@@ -2,18 +2,18 @@
  * type_number.c - bool, whole numbers and floating point.
  *
  * Receive functions: boolrecv (bool.c), int2recv, int4recv (int.c), int8recv (int8.c), float4recv,
- * float8recv (float.c): plain big-endian values, any bit pattern. Ranges are therefore checked here,
- * by the rules of the input functions.
+ * float8recv (float.c): plain big-endian values, any bit pattern. Ranges are therefore checked
+ * here, by the rules of the input functions.
  *
- * A JSON number reaches a double in two ways: where digits and exponent are small, both are exact in
- * a double and so is one multiplication or division (Clinger 1990); otherwise strtod() decides. A
- * float4 comes from the double, unless the double lies exactly between two floats: only then could
- * rounding twice differ from rounding once, and strtof() decides.
+ * A number's text becomes a double in two ways. Where digits and power of ten are exact in a
+ * double, one multiplication or division is rounded once (Clinger 1990), and so right; else
+ * strtod() decides. For a float4 that double may be off by a few of its last bits: rounded to 24
+ * bits it is right all the same, unless it lies that close to the middle of two floats; there
+ * strtof() decides.
  */
 #include "cell.h"
 #include "decimal.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -123,30 +123,63 @@ static enum status real_text(const struct cell *cell, const struct value *value,
     return STATUS_OK;
 }
 
-/* Digits and exponent, where both are small enough that a double holds them exactly. */
-static bool real_exact(const struct decimal *decimal, double *out)
+/* A number of few digits: digits times 10^exponent. */
+struct short_number {
+    uint64_t digits;
+    size_t digit_count; /* leading zeros included */
+    int exponent;
+    bool negative;
+};
+
+#define DIGITS_EXACT 15 /* below 2^53 */
+#define DIGITS_MAX   19 /* below 2^64 */
+#define POWER_MAX    22 /* 10^22 is the last power of ten that a double holds exactly */
+
+/* Text that decimal_parse() takes as finite, or a JSON number. False: it is not that short. */
+static bool short_parse(struct span text, struct short_number *out)
+{
+    const uint8_t *next = text.data, *end = next + text.size;
+    uint64_t digits = 0;
+    size_t count = 0;
+    int exponent = 0;
+    out->negative = next < end && *next == '-';
+    next += next < end && (*next == '-' || *next == '+');
+    for (; next < end && *next >= '0' && *next <= '9'; next++, count++) {
+        digits = digits * 10 + (uint64_t)(*next - '0');
+    }
+    if (next < end && *next == '.') {
+        for (next++; next < end && *next >= '0' && *next <= '9'; next++, count++, exponent--) {
+            digits = digits * 10 + (uint64_t)(*next - '0');
+        }
+    }
+    if (count > DIGITS_MAX) {
+        return false;
+    }
+    if (next < end) { /* e */
+        bool below_one = *++next == '-';
+        int power = 0;
+        next += *next == '-' || *next == '+';
+        for (; next < end && power <= 2 * POWER_MAX; next++) {
+            power = power * 10 + (*next - '0');
+        }
+        exponent += below_one ? -power : power;
+    }
+    out->digits = digits;
+    out->digit_count = count;
+    out->exponent = exponent;
+    return exponent >= -POWER_MAX && exponent <= POWER_MAX;
+}
+
+/* Rounded once when there are at most DIGITS_EXACT digits, else twice. */
+static double short_real(const struct short_number *number)
 {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (decimal->whole.size + decimal->fraction.size > 15) {
-        return false;
-    }
-    int64_t exponent = decimal->exponent - (int64_t)decimal->fraction.size;
-    if (exponent < -22 || exponent > 22) {
-        return false;
-    }
-    int64_t digits = 0;
-    for (size_t i = 0; i < decimal->whole.size; i++) {
-        digits = digits * 10 + (decimal->whole.data[i] - '0');
-    }
-    for (size_t i = 0; i < decimal->fraction.size; i++) {
-        digits = digits * 10 + (decimal->fraction.data[i] - '0');
-    }
-    double real = (double)digits;
-    real = exponent < 0 ? real / powers[-exponent] : real * powers[exponent];
-    *out = decimal->negative ? -real : real;
-    return true;
+    double real = (double)number->digits;
+    real =
+        number->exponent < 0 ? real / powers[-number->exponent] : real * powers[number->exponent];
+    return number->negative ? -real : real;
 }
 
 /* A terminated copy for strtod(). The process never calls setlocale(): a point is a point. */
@@ -193,14 +226,11 @@ static enum status refuse_range(const struct cell *cell)
 }
 
 /* As float8in(): infinity from digits, and zero from digits that are not zero, are out of range. */
-static enum status real_of_text(const struct cell *cell, const struct decimal *decimal,
-                                double *out)
+static enum status double_of_text(const struct cell *cell, const struct decimal *decimal,
+                                  double *out)
 {
     if (decimal->kind != DECIMAL_FINITE) {
         *out = special(decimal);
-        return STATUS_OK;
-    }
-    if (real_exact(decimal, out)) {
         return STATUS_OK;
     }
     const char *text = terminate(cell, decimal->text);
@@ -214,71 +244,84 @@ static enum status real_of_text(const struct cell *cell, const struct decimal *d
     return STATUS_OK;
 }
 
-enum status float8_encode(const struct cell *cell, const struct value *value)
+static enum status read_double(const struct cell *cell, const struct value *value, double *out)
 {
-    double real;
     switch (value->kind) {
     case VALUE_INT:
-        real = (double)value->integer;
-        break;
+        *out = (double)value->integer;
+        return STATUS_OK;
     case VALUE_UINT:
-        real = (double)value->natural;
-        break;
+        *out = (double)value->natural;
+        return STATUS_OK;
     case VALUE_FLOAT:
-        real = value->real;
-        break;
+        *out = value->real;
+        return STATUS_OK;
     case VALUE_NUMBER:
     case VALUE_STRING: {
+        struct short_number number;
         struct decimal decimal;
+        if (value->kind == VALUE_NUMBER && short_parse(value->raw, &number) &&
+            number.digit_count <= DIGITS_EXACT) {
+            *out = short_real(&number);
+            return STATUS_OK;
+        }
         enum status status = real_text(cell, value, &decimal);
-        if (status == STATUS_OK) {
-            status = real_of_text(cell, &decimal, &real);
-        }
-        if (status != STATUS_OK) {
-            return status;
-        }
-        break;
+        return status == STATUS_OK ? double_of_text(cell, &decimal, out) : status;
     }
     default:
         return cell_refuse_kind(cell, value, "a number");
     }
-    uint64_t bits;
-    memcpy(&bits, &real, sizeof bits);
-    writer_be64(cell->out, bits);
-    return STATUS_OK;
 }
 
-/* Does this double lie exactly between two floats, or among those that have fewer bits? */
-static bool needs_own_rounding(double real)
+enum status float8_encode(const struct cell *cell, const struct value *value)
 {
-    uint64_t bits;
-    memcpy(&bits, &real, sizeof bits);
-    return (bits & 0x1FFFFFFF) == 0x10000000 || (real != 0 && fabs(real) < FLT_MIN);
-}
-
-static enum status float_of_text(const struct cell *cell, const struct decimal *decimal,
-                                 float *out)
-{
-    double real;
-    enum status status = real_of_text(cell, decimal, &real);
-    if (status != STATUS_OK) {
-        return status;
+    double real = 0;
+    enum status status = read_double(cell, value, &real);
+    if (status == STATUS_OK) {
+        uint64_t bits;
+        memcpy(&bits, &real, sizeof bits);
+        writer_be64(cell->out, bits);
     }
-    *out = (float)real;
+    return status;
+}
+
+/* A double that is off by at most two of its last bits: can the float next to it be another than
+ * the one next to the number itself? */
+static bool is_near_middle(double real)
+{
+    uint64_t bits;
+    memcpy(&bits, &real, sizeof bits);
+    uint64_t beyond = bits & 0x1FFFFFFF; /* the bits that a float does not have */
+    return beyond >= 0x10000000 - 4 && beyond <= 0x10000000 + 4;
+}
+
+static enum status float_of_text(const struct cell *cell, const struct decimal *decimal, float *out)
+{
     if (decimal->kind != DECIMAL_FINITE) {
+        *out = (float)special(decimal);
         return STATUS_OK;
     }
-    if (needs_own_rounding(real)) {
-        const char *text = terminate(cell, decimal->text);
-        if (text == NULL) {
-            return cell_refuse(cell, "is too long");
-        }
-        *out = strtof(text, NULL);
+    const char *text = terminate(cell, decimal->text);
+    if (text == NULL) {
+        return cell_refuse(cell, "is too long");
     }
-    if (isinf(*out) || (*out == 0 && real != 0)) {
+    *out = strtof(text, NULL);
+    if (isinf(*out) || (*out == 0 && has_digit_but_zero(decimal))) {
         return refuse_range(cell);
     }
     return STATUS_OK;
+}
+
+/* The usual number of an embedding, without strtof(). */
+static bool float_of_short(struct span text, float *out)
+{
+    struct short_number number;
+    if (!short_parse(text, &number)) {
+        return false;
+    }
+    double real = short_real(&number);
+    *out = (float)real;
+    return !is_near_middle(real) && !isinf(*out);
 }
 
 static enum status read_float(const struct cell *cell, const struct value *value, float *out)
@@ -299,6 +342,9 @@ static enum status read_float(const struct cell *cell, const struct value *value
     case VALUE_NUMBER:
     case VALUE_STRING: {
         struct decimal decimal;
+        if (value->kind == VALUE_NUMBER && float_of_short(value->raw, out)) {
+            return STATUS_OK;
+        }
         enum status status = real_text(cell, value, &decimal);
         return status == STATUS_OK ? float_of_text(cell, &decimal, out) : status;
     }
@@ -309,7 +355,7 @@ static enum status read_float(const struct cell *cell, const struct value *value
 
 enum status float4_encode(const struct cell *cell, const struct value *value)
 {
-    float real;
+    float real = 0;
     enum status status = read_float(cell, value, &real);
     if (status == STATUS_OK) {
         uint32_t bits;

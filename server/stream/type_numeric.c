@@ -1,29 +1,30 @@
 /*
  * type_numeric.c - numbers of any length, without rounding but where the column asks for it.
  *
- * numeric_recv() (numeric.c) reads int16 count, int16 weight, uint16 sign, uint16 scale, and `count`
- * digits of base 10000; the first is worth 10000^weight. Steps:
- *   1. the text's digits go into scratch, one a byte, without leading zeros; `point` says how many of
- *      them stand before the decimal point (it may be negative, or past their end);
- *   2. a column with a precision rounds half away from zero to its scale (round_var()) and bounds the
- *      digits before the point (apply_typmod()), as the database would on arrival;
+ * numeric_recv() (numeric.c) reads int16 count, int16 weight, uint16 sign, uint16 scale, and
+ * `count` digits of base 10000; the first is worth 10000^weight. Steps:
+ *   1. the text's digits go into scratch, one a byte, without leading zeros; `point` says how many
+ * of them stand before the decimal point (it may be negative, or past their end);
+ *   2. a column with a precision rounds half away from zero to its scale (round_var()) and bounds
+ * the digits before the point (apply_typmod()), as the database would on arrival;
  *   3. zeros behind go, and the digits are grouped by four around the point.
  *
  * Bounds: 131072 digits before the point, 16383 behind it (numeric.h: NUMERIC_WEIGHT_MAX,
  * NUMERIC_DSCALE_MAX).
  */
+#include "calendar.h"
 #include "cell.h"
 #include "decimal.h"
 
 #include <math.h>
 
-#define GROUP_DIGITS       4
-#define WHOLE_DIGITS_MAX   131072
-#define SCALE_MAX          16383
-#define SIGN_POSITIVE      0x0000
-#define SIGN_NEGATIVE      0x4000
-#define SIGN_NAN           0xC000
-#define SIGN_INFINITE      0xD000
+#define GROUP_DIGITS        4
+#define WHOLE_DIGITS_MAX    131072
+#define SCALE_MAX           16383
+#define SIGN_POSITIVE       0x0000
+#define SIGN_NEGATIVE       0x4000
+#define SIGN_NAN            0xC000
+#define SIGN_INFINITE       0xD000
 #define SIGN_MINUS_INFINITE 0xF000
 
 struct digits {
@@ -34,8 +35,7 @@ struct digits {
     bool negative;
 };
 
-static bool digits_collect(const struct decimal *decimal, struct writer scratch,
-                           struct digits *out)
+static bool digits_collect(const struct decimal *decimal, struct writer scratch, struct digits *out)
 {
     size_t count = decimal->whole.size + decimal->fraction.size;
     uint8_t *at = writer_take(&scratch, count + 1);
@@ -93,11 +93,6 @@ static void digits_strip(struct digits *digits)
     }
 }
 
-static int64_t floor_divide(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 static void digits_write(const struct digits *digits, struct writer *out)
 {
     if (digits->count == 0) {
@@ -139,7 +134,8 @@ static enum status write_special(const struct cell *cell, const struct decimal *
     uint16_t sign = SIGN_NAN;
     if (decimal->kind == DECIMAL_INFINITE) {
         if (cell->column->modifier >= 0) {
-            return cell_refuse(cell, "must be finite: a numeric with a precision holds no infinity");
+            return cell_refuse(cell,
+                               "must be finite: a numeric with a precision holds no infinity");
         }
         sign = decimal->negative ? SIGN_MINUS_INFINITE : SIGN_INFINITE;
     }

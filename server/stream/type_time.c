@@ -2,13 +2,13 @@
  * type_time.c - timestamps, dates and times of day.
  *
  * Receive functions (timestamp.c, date.c): timestamp_recv and timestamptz_recv read int64
- * microseconds since 2000-01-01, date_recv int32 days since then, time_recv int64 microseconds since
- * midnight; the ends of the integers are the infinities. They check the range and round to the
- * column's precision themselves.
+ * microseconds since 2000-01-01, date_recv int32 days since then, time_recv int64 microseconds
+ * since midnight; the ends of the integers are the infinities. They check the range and round to
+ * the column's precision themselves.
  *
  * Meaning, as the input functions have it: a timestamp without time zone takes the clock as it is
- * written and ignores an offset; a timestamptz without an offset is in the session's TimeZone, which
- * is UTC on every connection of ours; a date ignores the time behind it.
+ * written and ignores an offset; a timestamptz without an offset is in the session's TimeZone,
+ * which is UTC on every connection of ours; a date ignores the time behind it.
  */
 #include "calendar.h"
 #include "cell.h"
@@ -39,8 +39,8 @@ static bool instant_of_text(struct span text, bool with_zone, int64_t *out, bool
         return false;
     }
     int64_t us = moment.time_us - (with_zone ? moment.offset_s * SECOND_US : 0);
-    *out_in_range = !__builtin_mul_overflow(moment.day, DAY_US, out) &&
-                    !__builtin_add_overflow(*out, us, out);
+    *out_in_range =
+        !__builtin_mul_overflow(moment.day, DAY_US, out) && !__builtin_add_overflow(*out, us, out);
     return true;
 }
 
@@ -89,7 +89,7 @@ enum status date_encode(const struct cell *cell, const struct value *value)
     bool in_range = true;
     if (value->kind == VALUE_TIMESTAMP) {
         in_range = instant_of(value, &us);
-        day = in_range ? floor_divide_by(us, DAY_US) : 0;
+        day = in_range ? floor_divide(us, DAY_US) : 0;
     } else {
         struct span text;
         struct moment moment;
@@ -121,7 +121,7 @@ enum status time_encode(const struct cell *cell, const struct value *value)
         if (!instant_of(value, &us)) {
             return cell_refuse(cell, "must be a time within the calendar");
         }
-        us -= floor_divide_by(us, DAY_US) * DAY_US;
+        us -= floor_divide(us, DAY_US) * DAY_US;
     } else {
         struct span text;
         enum status status = cell_text(cell, value, "a time of day, such as 02:47:50.5", &text);
@@ -142,7 +142,7 @@ void moment_write(enum type_id type, const struct value *value, struct writer *o
     if (!instant_of(value, &us)) {
         return; /* never: its encoder refused it */
     }
-    int64_t day = floor_divide_by(us, DAY_US);
+    int64_t day = floor_divide(us, DAY_US);
     if (type == TYPE_TIME) {
         time_write(us - day * DAY_US, out);
         return;

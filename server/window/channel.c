@@ -1,6 +1,6 @@
 /*
- * channel.c - the channels that an edge follows: a table to find them by hash, and for each the events
- * that can be read, as references into the batches.
+ * channel.c - the channels that an edge follows: a table to find them by hash, and for each the
+ * events that can be read, as references into the batches.
  *
  * Life of a channel:
  *   1. its first cursor makes it: it then knows of no event, and hears of each new one;
@@ -8,8 +8,8 @@
  *   3. a cursor that wants older events has it reach back through the mentions of older batches;
  *   4. its last cursor's end is its own.
  *
- * How it fails: references are the only thing that grows. Where there is no memory for one, the channel
- * has lost everything up to that event, and its cursors report a gap.
+ * How it fails: references are the only thing that grows. Where there is no memory for one, the
+ * channel has lost everything up to that event, and its cursors report a gap.
  */
 #include "parts.h"
 
@@ -225,8 +225,7 @@ static bool reach_into(struct channel *channel, const struct window_batch *batch
     uint64_t base = channel->base;
     for (uint32_t i = batch->mention_count; i-- > 0;) {
         const struct mention *mention = batch_mention(batch, i);
-        if (mention->hash != channel->hash ||
-            !is_named(channel, mention_channel(batch, mention))) {
+        if (mention->hash != channel->hash || !is_named(channel, mention_channel(batch, mention))) {
             continue;
         }
         if (!refs_have_room(channel)) {

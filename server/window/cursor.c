@@ -8,9 +8,9 @@
  *                     ▲                                                 │
  *                     └──────────── the last event was passed ──────────┘
  *
- * An idle cursor is only an offset in a list; a ready one has the number of its next event. When that
- * number lies below the channel's `base`, events that it had not read are past: it reports a gap, once,
- * and goes on behind it.
+ * An idle cursor is only an offset in a list; a ready one has the number of its next event. When
+ * that number lies below the channel's `base`, events that it had not read are past: it reports a
+ * gap, once, and goes on behind it.
  */
 #include "parts.h"
 
@@ -86,11 +86,12 @@ void cursors_wake(struct channel *channel)
 void cursors_lose(struct channel *channel)
 {
     uint64_t head = channel->reader->head;
+    bool is_backwards = channel->lost < head; /* another history: nobody is ahead of it */
     for (struct cursor *cursor = channel->cursors[CURSOR_IDLE], *behind; cursor != NULL;
          cursor = behind) {
         behind = cursor->behind;
         cursor->offset = cursor->offset > head ? cursor->offset : head;
-        if (cursor->offset != channel->lost) {
+        if (is_backwards || cursor->offset < channel->lost) {
             become_ready(cursor, 0);
         }
     }
@@ -125,8 +126,8 @@ static bool resume(struct cursor *cursor, uint64_t since)
     return true;
 }
 
-enum status cursor_open(struct window_reader *reader, struct span name, uint64_t since,
-                        void *owner, struct cursor **out, struct problem *problem)
+enum status cursor_open(struct window_reader *reader, struct span name, uint64_t since, void *owner,
+                        struct cursor **out, struct problem *problem)
 {
     assert(name.size <= CHANNEL_BYTES_MAX);
     if (reader->cursor_count >= reader->options.cursors_max) {

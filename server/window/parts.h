@@ -1,6 +1,7 @@
 /*
- * parts.h - what the files of the window share: how a batch is laid out, how feed and edges meet, and
- * what an edge keeps of a followed channel. window.h tells the rest of the tree what there is to call.
+ * parts.h - what the files of the window share: how a batch is laid out, how feed and edges meet,
+ * and what an edge keeps of a followed channel. window.h tells the rest of the tree what there is
+ * to call.
  */
 #ifndef PENSTOCK_WINDOW_PARTS_H
 #define PENSTOCK_WINDOW_PARTS_H
@@ -22,8 +23,8 @@ struct entry {
     uint16_t channel_count;
 };
 
-/* One channel of one event. The low three bits of `place`, free because entries lie at multiples of 8,
- * say which of the entry's channels it is. */
+/* One channel of one event. The low three bits of `place`, free because entries lie at multiples of
+ * 8, say which of the entry's channels it is. */
 struct mention {
     uint32_t hash;
     uint32_t place;
@@ -84,9 +85,9 @@ struct window {
  *     ..... past | base ............................ end | to come
  *                      ▲ cursor->next of a ready cursor
  *
- * Every event of the channel behind offset max(reached, lost, the reader's floor) is here. Looking further
- * back (channel_reach) puts older events before `base`. That never follows a loss, because what is
- * lost is past for good; so no number ever means two events.
+ * Every event of the channel behind offset max(reached, lost, the reader's floor) is here. Looking
+ * further back (channel_reach) puts older events before `base`. That never follows a loss, because
+ * what is lost is past for good; so no number ever means two events.
  */
 struct channel {
     struct window_reader *reader;
@@ -117,8 +118,8 @@ struct channel_table {
 
 bool channel_table_init(struct channel_table *table);
 void channel_table_fini(struct channel_table *table);
-/* The channel that a batch mentions; NULL when this edge does not follow it. Reads the batch's entry
- * only where the hash is found. */
+/* The channel that a batch mentions; NULL when this edge does not follow it. Reads the batch's
+ * entry only where the hash is found. */
 struct channel *channel_mentioned(const struct channel_table *table,
                                   const struct window_batch *batch, const struct mention *mention);
 /* The channel, made when it was not followed; NULL: no memory. */
@@ -138,8 +139,8 @@ bool channel_push(struct channel *channel, const struct entry *entry);
 void channel_forget(struct channel *channel, const struct entry *entry);
 /* Everything is past, up to this offset. */
 void channel_lose(struct channel *channel, uint64_t through);
-/* Looks further back, batch by batch, until all events behind `since` are here, or `count` in all, or
- * the rest is past. False: no memory. */
+/* Looks further back, batch by batch, until all events behind `since` are here, or `count` in all,
+ * or the rest is past. False: no memory. */
 bool channel_reach(struct channel *channel, uint64_t since, uint64_t count);
 /* The number of the first event behind this offset. */
 uint64_t channel_seek(const struct channel *channel, uint64_t offset);
@@ -166,7 +167,7 @@ struct cursor {
     struct channel *channel;
     struct cursor *before, *behind; /* in the channel's list */
     void *owner;
-    uint64_t next;   /* ready: number of the event to read; below channel->base: a gap comes first */
+    uint64_t next; /* ready: number of the event to read; below channel->base: a gap comes first */
     uint64_t offset; /* idle: waits for events behind it; ready: all up to it are passed */
     enum cursor_state state;
 };

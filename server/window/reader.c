@@ -8,8 +8,8 @@
  *
  * One window_reader_advance():
  *   1. reads the floor's serial, before it follows the list: the batch that it names is then on it;
- *   2. takes in each new batch: for each mention, the channel is looked up; where there is one, the event
- *      is pushed to it and its idle cursors become ready;
+ *   2. takes in each new batch: for each mention, the channel is looked up; where there is one, the
+ * event is pushed to it and its idle cursors become ready;
  *   3. lets go of the batches below the floor: their mentions are looked up again, and the channels
  *      forget those events; the seat then says how far, and the feed may free them.
  */
@@ -55,7 +55,8 @@ void window_reader_destroy(struct window_reader *reader)
     if (reader == NULL) {
         return;
     }
-    /* Closing may move a channel across the table's end, behind us: look again until all are gone. */
+    /* Closing may move a channel across the table's end, behind us: look again until all are gone.
+     */
     while (reader->table.count > 0) {
         close_cursors(&reader->table);
     }

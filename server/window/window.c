@@ -13,8 +13,9 @@
  *   3. every edge lets go of it in its next window_reader_advance() and writes that on its seat;
  *   4. the next append or trim finds all seats past it and frees it.
  *
- * The three pairs of memory orders: link/follow (a batch's bytes), floor raise/read (an edge that sees a
- * floor also sees the batch it names), release/collect (an edge's last reads come before the free).
+ * The three pairs of memory orders: link/follow (a batch's bytes), floor raise/read (an edge that
+ * sees a floor also sees the batch it names), release/collect (an edge's last reads come before the
+ * free).
  */
 #include "parts.h"
 
@@ -41,7 +42,8 @@ static enum status create_seats(struct window *window, unsigned count, struct pr
 {
     window->seats = aligned_alloc(CACHE_LINE_BYTES, (count + 1) * sizeof *window->seats);
     if (window->seats == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the window's %u readers", count);
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the window's %u readers",
+                           count);
     }
     window->seat_count = count;
     for (unsigned i = 0; i < count; i++) {

@@ -1,13 +1,16 @@
 /*
  * decoder.h - the scratch memory behind message_decode(), and where in a message it stands.
  *
- *     READ_TOP ──────► READ_EVENTS ◄────► READ_EVENT       a publish whose op and stream came
- * first: ▲                  │                              its events are read where they stand
- *        └──────────────────┘ (the names behind events)
+ *     READ_TOP ──► READ_EVENTS ◄──► READ_EVENT
+ *        ▲             │
+ *        └─────────────┘
+ *     a JSON publish whose op and stream came first: its events are read where they stand, then the
+ *     names behind them
  *
- *     READ_TOP ──► READ_DONE ──► READ_EVENTS ◄──► READ_EVENT     `events` came before op or stream,
- *                      ▲              │                          or the message is MessagePack:
- * passed └──────────────┘                          first, read afterwards
+ *     READ_TOP ──► READ_DONE ──► READ_EVENTS ◄──► READ_EVENT
+ *                      ▲             │
+ *                      └─────────────┘
+ *     `events` came before op or stream, or the message is MessagePack: passed first, read later
  *
  * Files: decoder.c (whole messages), events.c (steps inside `events`), fields.c (names and rules of
  * the top-level map), reader.c (the same steps in either encoding), tape.c (MessagePack).

@@ -41,7 +41,7 @@ const char *value_kind_name(const struct value *value)
 static bool real_int64(double real, int64_t *out)
 {
     /* -2^63 is a double, 2^63 - 1 is not: the upper bound is the first that does not fit. */
-    if (!(real >= -0x1p63 && real < 0x1p63) || real != trunc(real)) {
+    if (!(real >= -0x1p63 && real < 0x1p63) || (double)(int64_t)real != real) {
         return false;
     }
     *out = (int64_t)real;

@@ -86,7 +86,7 @@ install_packages() {
     # The lists may be absent (in a container) or old. Failing here matters only if installing fails.
     as_root apt-get update -qq >/dev/null 2>&1 ||
         say "the package lists could not be refreshed; trying with what is there"
-    for word in "${missing[@]}"; do names+=($(choose_word "$word")); done
+    mapfile -t names < <(for word in "${missing[@]}"; do choose_word "$word"; done)
     case " ${names[*]} " in *" postgresql "*) spare_main_cluster ;; esac
     say "installing ${names[*]}"
     local log

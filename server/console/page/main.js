@@ -308,7 +308,7 @@ function showFields() {
 
 function showCode() {
     const event = element("event").value.replace(/\n/g, "\n    ");
-    element("code").textContent = `import { connect } from "${location.origin}/penstock.js";
+    element("code").textContent = `import { connect } from "./penstock.js"; // proto/js
 
 const penstock = connect("${location.origin}");
 penstock.subscribe("${element("channel").value || "…"}", {},

@@ -14,19 +14,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define check(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
+#define check(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                        \
+        }                                                                   \
     } while (0)
 
 static const uint32_t oids[] = {
-    OID_BOOL,  OID_BYTEA,  OID_INT8,    OID_INT2,      OID_INT4,        OID_TEXT,     OID_JSON,
-    OID_CIDR,  OID_FLOAT4, OID_FLOAT8,  OID_INET,      OID_BPCHAR,      OID_VARCHAR,  OID_DATE,
-    OID_TIME,  OID_NUMERIC, OID_TIMESTAMP, OID_TIMESTAMPTZ, OID_INTERVAL, OID_UUID,   OID_JSONB,
-    OID_MOOD,  OID_VECTOR, OID_CITEXT,
+    OID_BOOL,     OID_BYTEA, OID_INT8,   OID_INT2,    OID_INT4,      OID_TEXT,
+    OID_JSON,     OID_CIDR,  OID_FLOAT4, OID_FLOAT8,  OID_INET,      OID_BPCHAR,
+    OID_VARCHAR,  OID_DATE,  OID_TIME,   OID_NUMERIC, OID_TIMESTAMP, OID_TIMESTAMPTZ,
+    OID_INTERVAL, OID_UUID,  OID_JSONB,  OID_MOOD,    OID_VECTOR,    OID_CITEXT,
 };
 #define TYPES (sizeof oids / sizeof oids[0])
 
@@ -98,7 +98,8 @@ static void open_stream(struct fixture *fixture, bool is_text)
     fixture_open(fixture, &table, channels, 4);
 }
 
-/* ---- what was written -------------------------------------------------------------------------- */
+/* ---- what was written --------------------------------------------------------------------------
+ */
 
 static size_t check_item(struct span row, size_t at, size_t size_of_type)
 {
@@ -210,7 +211,8 @@ static void check_refusal(const struct problem *problem)
     check(utf8_valid(span_string(problem->field)));
 }
 
-/* ---- the run ----------------------------------------------------------------------------------- */
+/* ---- the run -----------------------------------------------------------------------------------
+ */
 
 static void encode_events(struct fixture *fixture, bool is_text, size_t room)
 {
@@ -262,7 +264,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- seeds ------------------------------------------------------------------------------------- */
+/* ---- seeds -------------------------------------------------------------------------------------
+ */
 
 /* What each column takes, in the order of `oids`. */
 static const char *const good_values[TYPES][3] = {
@@ -292,8 +295,8 @@ static const char *const good_values[TYPES][3] = {
     {"\"AbC\"", "\"\"", "null"},
 };
 static const char *const bad_values[] = {
-    "1e400",        "\"\\u0000\"", "\"\\ud800\"", "[[1],[]]", "\"abcdefgh\"", "{}",
-    "[1.5,\"NaN\"]", "-1",          "true",         "\"\"",     "[]",           "1e-400",
+    "1e400",         "\"\\u0000\"", "\"\\ud800\"", "[[1],[]]", "\"abcdefgh\"", "{}",
+    "[1.5,\"NaN\"]", "-1",          "true",        "\"\"",     "[]",           "1e-400",
 };
 
 /* An array of a good value, itself, and NULL. */

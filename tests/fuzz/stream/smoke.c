@@ -1,5 +1,6 @@
 /*
- * smoke.c - runs a fuzzer for a few seconds in ctest: seeds that the fuzzer makes, and random changes to them.
+ * smoke.c - runs a fuzzer for a few seconds in ctest: seeds that the fuzzer makes, and random
+ * changes to them.
  *
  *   SEED in the environment replays a run; --write-corpus FOLDER writes seeds for libFuzzer.
  */
@@ -39,7 +40,7 @@ static size_t mutate(uint8_t *bytes, size_t size)
             bytes[at] = (uint8_t)draw();
             break;
         case 1:
-            bytes[at] = (uint8_t)"0123456789-+.:eE\"\\{}[],TZ \0"[below(27)];
+            bytes[at] = (uint8_t) "0123456789-+.:eE\"\\{}[],TZ \0"[below(27)];
             break;
         case 2:
             memmove(bytes + at, bytes + at + 1, size - at - 1);

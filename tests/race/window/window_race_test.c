@@ -1,10 +1,10 @@
 /*
- * window_race_test.c - one feed thread and two edge threads on one window, with nothing but the window
- * between them. Run it under ThreadSanitizer (preset tsan) to check the memory orders.
+ * window_race_test.c - one feed thread and two edge threads on one window, with nothing but the
+ * window between them. Run it under ThreadSanitizer (preset tsan) to check the memory orders.
  *
- * The feed appends events whose channel and data follow from their offset by a formula, so that an edge
- * can tell by itself what each of its cursors must see: exactly its channel's offsets, in order, or a
- * gap that covers what is missing.
+ * The feed appends events whose channel and data follow from their offset by a formula, so that an
+ * edge can tell by itself what each of its cursors must see: exactly its channel's offsets, in
+ * order, or a gap that covers what is missing.
  */
 #include "penstock/window.h"
 
@@ -190,7 +190,8 @@ static void *edge_main(void *owner)
     return NULL;
 }
 
-/* Whatever the threads' timing, every cursor sees exactly its channel's events in order, or a gap. */
+/* Whatever the threads' timing, every cursor sees exactly its channel's events in order, or a gap.
+ */
 static void every_cursor_sees_its_channel_or_a_gap(void **state)
 {
     (void)state;

@@ -333,7 +333,7 @@ static void test_commits_are_synchronous(void **state)
     sql("ALTER ROLE CURRENT_USER SET synchronous_commit = off");
     sql("CREATE TABLE seen (value text)");
     sql("CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " INSERT INTO seen VALUES (current_setting('synchronous_commit') || ' '"
+        " INSERT INTO public.seen VALUES (current_setting('synchronous_commit') || ' '"
         " || current_setting('transaction_isolation')); RETURN NEW; END $$");
     sql("CREATE TRIGGER look BEFORE INSERT ON \"Note\" FOR EACH STATEMENT EXECUTE FUNCTION look()");
     sql("ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'serializable'");

@@ -29,7 +29,8 @@ PGconn *sql_connection(void)
     if (second == NULL || PQstatus(second) != CONNECTION_OK) {
         PQfinish(second);
         second = PQconnectdb(getenv("DATABASE_URL"));
-        PQclear(PQexec(second, "SET client_min_messages = error"));
+        /* The user is called penstock, and "$user" would come before public. */
+        PQclear(PQexec(second, "SET client_min_messages = error; SET search_path = public"));
     }
     return second;
 }
@@ -256,6 +257,7 @@ int rig_run_group(const char *name, const struct CMUnitTest *tests, size_t count
 {
     static const enum loop_engine engines[] = {LOOP_EPOLL, LOOP_URING};
     int failures = 0;
+    cmocka_set_test_filter(getenv("PENSTOCK_TEST_FILTER")); /* a pattern: one test by hand */
     log_open(LOG_FORMAT_LOGFMT, getenv("PENSTOCK_TEST_LOG") == NULL ? LOG_ERROR : LOG_DEBUG);
     for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++) {
         if (engine_is_granted(engines[i])) {

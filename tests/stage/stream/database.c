@@ -135,7 +135,8 @@ static const char *copy(struct database *database, const char *sql, const struct
     PQclear(result);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(
-            PQputCopyData(database->connection, (const char *)parts[i].data, (int)parts[i].size), 1);
+            PQputCopyData(database->connection, (const char *)parts[i].data, (int)parts[i].size),
+            1);
     }
     assert_int_equal(PQputCopyEnd(database->connection, NULL), 1);
     const char *error = NULL;
@@ -166,15 +167,18 @@ const char *database_copy(struct database *database, const struct fixture *fixtu
     return error;
 }
 
-const char *database_read_literal(struct database *database, const char *table,
-                                  const char *literal)
+const char *database_read_literal(struct database *database, const char *table, const char *literal)
 {
     char sql[200];
     size_t room = 2 * strlen(literal) + 2, at = 0;
     char *line = malloc(room);
     assert_non_null(line);
     for (const char *c = literal; *c != '\0'; c++) {
-        char escaped = *c == '\\' ? '\\' : *c == '\t' ? 't' : *c == '\n' ? 'n' : *c == '\r' ? 'r' : 0;
+        char escaped = *c == '\\'   ? '\\'
+                       : *c == '\t' ? 't'
+                       : *c == '\n' ? 'n'
+                       : *c == '\r' ? 'r'
+                                    : 0;
         if (escaped != 0) {
             line[at++] = '\\';
         }

@@ -1,6 +1,6 @@
 /*
- * database.h - a real PostgreSQL for the tests of the stage `stream`: it reads literals itself, takes
- * rows by COPY, and says what it stored.
+ * database.h - a real PostgreSQL for the tests of the stage `stream`: it reads literals itself,
+ * takes rows by COPY, and says what it stored.
  */
 #ifndef TESTS_STREAM_DATABASE_H
 #define TESTS_STREAM_DATABASE_H

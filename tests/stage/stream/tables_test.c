@@ -1,6 +1,6 @@
 /*
- * tables_test.c - whole tables as PostgreSQL describes them: defaults, computed columns, keys, types
- * that go by COPY text, MessagePack.
+ * tables_test.c - whole tables as PostgreSQL describes them: defaults, computed columns, keys,
+ * types that go by COPY text, MessagePack.
  */
 #include "database.h"
 
@@ -121,19 +121,22 @@ static void test_constant_defaults(void **state)
     static const char columns[] =
         "x int, a text DEFAULT 'STU''DENT\t\\', b int NOT NULL DEFAULT 0, c bool DEFAULT true,"
         " d jsonb DEFAULT '{\"a\": [1, \"é\"]}', e text[] DEFAULT '{a,\"b c\",NULL}',"
-        " f numeric(10,2) DEFAULT 1.5, g timestamptz DEFAULT '2020-01-01', h date DEFAULT 'infinity',"
+        " f numeric(10,2) DEFAULT 1.5, g timestamptz DEFAULT '2020-01-01', h date DEFAULT "
+        "'infinity',"
         " i interval DEFAULT '1 year 2 days 03:04:05', j inet DEFAULT '10.0.0.1',"
         " k bytea DEFAULT '\\x00ff', l float8 DEFAULT 'NaN', m char(5) DEFAULT 'ab',"
         " n uuid DEFAULT '0193f3a1-5c5e-7000-8000-0123456789ab', o int DEFAULT 2 + 3 * 4,"
         " p varchar(20) DEFAULT NULL, q mood DEFAULT 'ok', r numeric DEFAULT '-Infinity',"
         " s json DEFAULT '[1,  2]', t int[] DEFAULT ARRAY[1, 2], u text DEFAULT lower('ABC'),"
-        " v time DEFAULT '24:00', w bool[] DEFAULT '{t,f}', y jsonb[] DEFAULT '{\"{\\\"a\\\":1}\"}',"
+        " v time DEFAULT '24:00', w bool[] DEFAULT '{t,f}', y jsonb[] DEFAULT "
+        "'{\"{\\\"a\\\":1}\"}',"
         " z interval DEFAULT '-1 mons +2 days -03:00:00.5', ab cidr DEFAULT '10.0.0.0/8',"
         " ac float4 DEFAULT 0.1, ad positive_or_seven";
     database_run(database, "CREATE TYPE mood AS ENUM ('ok', 'bad')");
     database_run(database, "CREATE DOMAIN positive_or_seven AS int DEFAULT 7 CHECK (VALUE > 0)");
     database_run(database, "CREATE TABLE \"Binary\" (%s)", columns);
-    database_run(database, "CREATE TABLE \"Text\" (%s, grid int[] DEFAULT '{{1,2},{3,4}}')", columns);
+    database_run(database, "CREATE TABLE \"Text\" (%s, grid int[] DEFAULT '{{1,2},{3,4}}')",
+                 columns);
     static const char *const tables[] = {"Binary", "Text"};
     for (int i = 0; i < 2; i++) {
         struct fixture fixture;
@@ -223,12 +226,13 @@ static void test_types_that_go_by_text(void **state)
                     "\"o\":\"\\\\x00ff\",\"q\":\"n\",\"r\":1e3,\"s\":\"c\",\"t\":\"0/16B3748\","
                     "\"u\":[\"{\\\"\\\\,\\t\",null]}",
                     "Odd");
-    expect_text("(1,2)|'a' 'cat' 'fat'|[1,5)|$12.50|10:00:00+02|08:00:2b:01:02:03|<a>\n</a>|"
-                "(1,\"x, y\")|{1,2}|{\"(1,2)\",NULL}|1010|{$1.00,$2.50}|{\"x\": \"\\\\\\t\\n\"}|"
-                "a\tb\\N\r\n|\\x00ff|2026-11-21 02:47:50.123456+00|n|1000|c|0/16B3748|"
-                "{\"{\\\"\\\\,\t\",NULL}",
-                "SELECT concat_ws('|', a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u)"
-                " FROM \"Odd\"");
+    expect_text(
+        "(1,2)|'a' 'cat' 'fat'|[1,5)|$12.50|10:00:00+02|08:00:2b:01:02:03|<a>\n</a>|"
+        "(1,\"x, y\")|{1,2}|{\"(1,2)\",NULL}|1010|{$1.00,$2.50}|{\"x\": \"\\\\\\t\\n\"}|"
+        "a\tb\\N\r\n|\\x00ff|2026-11-21 02:47:50.123456+00|n|1000|c|0/16B3748|"
+        "{\"{\\\"\\\\,\t\",NULL}",
+        "SELECT concat_ws('|', a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u)"
+        " FROM \"Odd\"");
     char id[UUID_TEXT_BYTES + 1] = {0};
     uuid_format(fixture.event.header.id, id);
     expect_text(id, "SELECT id::text FROM \"Odd\"");
@@ -243,15 +247,24 @@ static void test_msgpack(void **state)
 {
     (void)state;
     static const char event[] =
-        "\x89\xa1" "a\xc4\x02\x00\xff"
-        "\xa1" "b\xd7\xff\x77\x35\x93\xfc\x67\x3f\x1b\x80" /* 2024-11-21T11:37:36.499999999Z */
-        "\xa1" "c\xc4\x10\x01\x93\xf3\xa1\x5c\x5e\x70\x00\x80\x00\x01\x23\x45\x67\x89\xab"
-        "\xa1" "d\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"
-        "\xa1" "e\xcf\xff\xff\xff\xff\xff\xff\xff\xff"
-        "\xa1" "f\x82\xa1x\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a\xa1y\x93\xc0\xc3\xa1\x01"
-        "\xa1" "g\xd6\xff\x67\x3f\x1b\x80"
-        "\xa1" "h\xd6\xff\x67\x3f\x1b\x80"
-        "\xa1" "i\x92\xca\x3f\x00\x00\x00\xff";
+        "\x89\xa1"
+        "a\xc4\x02\x00\xff"
+        "\xa1"
+        "b\xd7\xff\x77\x35\x93\xfc\x67\x3f\x1b\x80" /* 2024-11-21T11:37:36.499999999Z */
+        "\xa1"
+        "c\xc4\x10\x01\x93\xf3\xa1\x5c\x5e\x70\x00\x80\x00\x01\x23\x45\x67\x89\xab"
+        "\xa1"
+        "d\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"
+        "\xa1"
+        "e\xcf\xff\xff\xff\xff\xff\xff\xff\xff"
+        "\xa1"
+        "f\x82\xa1x\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a\xa1y\x93\xc0\xc3\xa1\x01"
+        "\xa1"
+        "g\xd6\xff\x67\x3f\x1b\x80"
+        "\xa1"
+        "h\xd6\xff\x67\x3f\x1b\x80"
+        "\xa1"
+        "i\x92\xca\x3f\x00\x00\x00\xff";
     static const char columns[] = "a bytea, b timestamptz, c uuid, d float8, e numeric, f jsonb,"
                                   " g date, h time, i float4[]";
     database_run(database, "CREATE TABLE \"PackBinary\" (%s)", columns);

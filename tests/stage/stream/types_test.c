@@ -18,7 +18,8 @@ enum verdict {
 
 struct case_ {
     const char *json;
-    const char *literal; /* what PostgreSQL reads; NULL: the JSON string's text, or the JSON itself */
+    const char
+        *literal; /* what PostgreSQL reads; NULL: the JSON string's text, or the JSON itself */
     enum verdict verdict;
 };
 
@@ -111,10 +112,10 @@ static void check_type(const char *type, const struct case_ *cases, size_t count
     fixture_close(&text);
 }
 
-#define check(type, ...)                                                                           \
-    do {                                                                                           \
-        static const struct case_ cases[] = {__VA_ARGS__};                                         \
-        check_type(type, cases, sizeof cases / sizeof cases[0]);                                   \
+#define check(type, ...)                                         \
+    do {                                                         \
+        static const struct case_ cases[] = {__VA_ARGS__};       \
+        check_type(type, cases, sizeof cases / sizeof cases[0]); \
     } while (0)
 
 /* bool and whole numbers, at and past the ends of their ranges. */
@@ -147,8 +148,8 @@ static void test_floating_point(void **state)
     check("float4", {"0.1", NULL, TAKES}, {"16777217", NULL, TAKES}, {"1e-45", NULL, TAKES},
           {"1.00000005960464477539062500001", NULL, TAKES},
           {"1.000000059604644775390625", NULL, TAKES}, {"1.1754943e-38", NULL, TAKES},
-          {"3.4028235e38", NULL, TAKES}, {"\"-Infinity\"", NULL, TAKES},
-          {"3.5e38", NULL, REFUSES}, {"1e-50", NULL, REFUSES}, {"false", NULL, REFUSES});
+          {"3.4028235e38", NULL, TAKES}, {"\"-Infinity\"", NULL, TAKES}, {"3.5e38", NULL, REFUSES},
+          {"1e-50", NULL, REFUSES}, {"false", NULL, REFUSES});
 }
 
 /* numeric: any number of digits, rounding and bounds of numeric(p,s), negative scales. */
@@ -157,14 +158,14 @@ static void test_numeric(void **state)
     (void)state;
     check("numeric", {"0", NULL, TAKES}, {"0.000", NULL, TAKES}, {"-0", NULL, TAKES},
           {"123456789012345678901234567890.123456789012345678901234567890", NULL, TAKES},
-          {"-0.00000000000000000001", NULL, TAKES}, {"1e20", NULL, TAKES},
-          {"1.50e-3", NULL, TAKES}, {"100000", NULL, TAKES}, {"9999.9999", NULL, TAKES},
-          {"1e131071", NULL, TAKES}, {"1e-16383", NULL, TAKES}, {"0e100000", NULL, TAKES},
-          {"\"NaN\"", NULL, TAKES}, {"\"nan\"", NULL, TAKES}, {"\"Infinity\"", NULL, TAKES},
-          {"\"-Infinity\"", NULL, TAKES}, {"\" +.5 \"", NULL, TAKES}, {"\"5.\"", NULL, TAKES},
-          {"1e131072", NULL, REFUSES}, {"1e-16384", NULL, REFUSES}, {"0e-16384", NULL, REFUSES},
-          {"\"1 2\"", NULL, REFUSES}, {"\".\"", NULL, REFUSES}, {"\"-NaN\"", NULL, REFUSES},
-          {"\"1e\"", NULL, REFUSES}, {"true", NULL, REFUSES}, {"1e99999999999", NULL, REFUSES});
+          {"-0.00000000000000000001", NULL, TAKES}, {"1e20", NULL, TAKES}, {"1.50e-3", NULL, TAKES},
+          {"100000", NULL, TAKES}, {"9999.9999", NULL, TAKES}, {"1e131071", NULL, TAKES},
+          {"1e-16383", NULL, TAKES}, {"0e100000", NULL, TAKES}, {"\"NaN\"", NULL, TAKES},
+          {"\"nan\"", NULL, TAKES}, {"\"Infinity\"", NULL, TAKES}, {"\"-Infinity\"", NULL, TAKES},
+          {"\" +.5 \"", NULL, TAKES}, {"\"5.\"", NULL, TAKES}, {"1e131072", NULL, REFUSES},
+          {"1e-16384", NULL, REFUSES}, {"0e-16384", NULL, REFUSES}, {"\"1 2\"", NULL, REFUSES},
+          {"\".\"", NULL, REFUSES}, {"\"-NaN\"", NULL, REFUSES}, {"\"1e\"", NULL, REFUSES},
+          {"true", NULL, REFUSES}, {"1e99999999999", NULL, REFUSES});
     check("numeric(6,2)", {"9999.99", NULL, TAKES}, {"9999.994", NULL, TAKES},
           {"-0.005", NULL, TAKES}, {"0.004999", NULL, TAKES}, {"1e-300", NULL, TAKES},
           {"123.455", NULL, TAKES}, {"\"NaN\"", NULL, TAKES}, {"9999.995", NULL, REFUSES},
@@ -201,8 +202,8 @@ static void test_identifiers(void **state)
           {"\"{0193f3a15c5e700080000123456789ab}\"", NULL, TAKES},
           {"\"0193-f3a1-5c5e-7000-8000-0123-4567-89ab\"", NULL, TAKES},
           {"\"0193f3a1-5c5e-7000-8000-0123456789a\"", NULL, REFUSES},
-          {"\"0193f3a1-5c5e-7000-8000-0123456789ab \"", NULL, REFUSES},
-          {"\"\"", NULL, REFUSES}, {"\"{0193f3a15c5e700080000123456789ab\"", NULL, REFUSES});
+          {"\"0193f3a1-5c5e-7000-8000-0123456789ab \"", NULL, REFUSES}, {"\"\"", NULL, REFUSES},
+          {"\"{0193f3a15c5e700080000123456789ab\"", NULL, REFUSES});
     check("bytea", {"\"\\\\x\"", NULL, TAKES}, {"\"\\\\xDEADbeef00\"", NULL, TAKES},
           {"\"\\\\x00 01\\n02\"", NULL, TAKES}, {"\"\\\\xabc\"", NULL, REFUSES},
           {"\"\\\\x0 1\"", NULL, REFUSES}, {"\"\\\\xgg\"", NULL, REFUSES},
@@ -243,8 +244,8 @@ static void test_timestamps(void **state)
           {"\"2024-01-01T00:00:00.0000005Z\"", NULL, TAKES},
           {"\"294276-12-31T23:59:59.999999Z\"", NULL, TAKES},
           {"\"294277-01-01T00:30:00+01\"", NULL, TAKES},
-          {"\"4714-11-24 00:00:00+00 BC\"", NULL, TAKES},
-          {"\"0001-01-01T00:00:00Z\"", NULL, TAKES}, {"\"0001-12-31T00:00:00Z BC\"", NULL, TAKES},
+          {"\"4714-11-24 00:00:00+00 BC\"", NULL, TAKES}, {"\"0001-01-01T00:00:00Z\"", NULL, TAKES},
+          {"\"0001-12-31T00:00:00Z BC\"", NULL, TAKES},
           {"\"0044-03-15 12:00:00+00 bc\"", NULL, TAKES}, {"\"infinity\"", NULL, TAKES},
           {"\"-infinity\"", NULL, TAKES}, {"\" Infinity \"", NULL, TAKES},
           {"\"294277-01-01T00:00:00Z\"", NULL, REFUSES},
@@ -261,16 +262,17 @@ static void test_timestamps(void **state)
           {"\"2024-01-01T00:00:00+16\"", NULL, REFUSES},
           {"\"2024-01-01T00:00:00+01:60\"", NULL, REFUSES},
           {"\"2024-01-01T00:00:00,5Z\"", NULL, REFUSES}, {"\"2024-01-01T\"", NULL, REFUSES},
-          {"\"not a date\"", NULL, REFUSES}, {"\"\"", NULL, REFUSES}, {"\"+infinity\"", NULL, REFUSES},
-          {"1700000000", NULL, REFUSES}, {"\"now\"", NULL, NARROWER},
-          {"\"2024-01-01T00:00:00 Europe/Berlin\"", NULL, NARROWER},
+          {"\"not a date\"", NULL, REFUSES}, {"\"\"", NULL, REFUSES},
+          {"\"+infinity\"", NULL, REFUSES}, {"1700000000", NULL, REFUSES},
+          {"\"now\"", NULL, NARROWER}, {"\"2024-01-01T00:00:00 Europe/Berlin\"", NULL, NARROWER},
           {"\"January 8, 1999\"", NULL, NARROWER}, {"\"20240101\"", NULL, NARROWER});
     check("timestamp", {"\"2026-11-21T02:47:50+05:30\"", NULL, TAKES},
           {"\"294276-12-31 23:59:59.999999\"", NULL, TAKES},
           {"\"4714-11-24 00:00:00 BC\"", NULL, TAKES}, {"\"-infinity\"", NULL, TAKES},
           {"\"294277-01-01\"", NULL, REFUSES});
     check("timestamp(0)", {"\"2026-11-21T02:47:50.5\"", NULL, TAKES},
-          {"\"1999-12-31T23:59:59.5\"", NULL, TAKES}, {"\"1999-12-31T23:59:59.4999995\"", NULL, TAKES});
+          {"\"1999-12-31T23:59:59.5\"", NULL, TAKES},
+          {"\"1999-12-31T23:59:59.4999995\"", NULL, TAKES});
     check("timestamptz(3)", {"\"2026-11-21T02:47:50.1235Z\"", NULL, TAKES});
 }
 
@@ -300,11 +302,10 @@ static void test_intervals(void **state)
 {
     (void)state;
     check("interval", {"\"P1Y2M3DT4H5M6.7S\"", NULL, TAKES}, {"\"P1DT2H\"", NULL, TAKES},
-          {"\"P-1DT2H\"", NULL, TAKES}, {"\"PT-0.000001S\"", NULL, TAKES},
-          {"\"P2W\"", NULL, TAKES}, {"\"P0.5Y\"", NULL, TAKES}, {"\"P1.5M\"", NULL, TAKES},
-          {"\"P1.75W\"", NULL, TAKES}, {"\"P-0.5D\"", NULL, TAKES}, {"\"PT36H\"", NULL, TAKES},
-          {"\"PT1.5H\"", NULL, TAKES}, {"\"P1Y1Y\"", NULL, TAKES},
-          {"\"1 day 02:03:04\"", NULL, TAKES},
+          {"\"P-1DT2H\"", NULL, TAKES}, {"\"PT-0.000001S\"", NULL, TAKES}, {"\"P2W\"", NULL, TAKES},
+          {"\"P0.5Y\"", NULL, TAKES}, {"\"P1.5M\"", NULL, TAKES}, {"\"P1.75W\"", NULL, TAKES},
+          {"\"P-0.5D\"", NULL, TAKES}, {"\"PT36H\"", NULL, TAKES}, {"\"PT1.5H\"", NULL, TAKES},
+          {"\"P1Y1Y\"", NULL, TAKES}, {"\"1 day 02:03:04\"", NULL, TAKES},
           {"\"1 year 2 mons -3 days +04:05:06.789\"", NULL, TAKES},
           {"\"-1 days +02:03:04\"", NULL, TAKES}, {"\"-00:00:00.5\"", NULL, TAKES},
           {"\"2 weeks 3 hours\"", NULL, TAKES}, {"\"1.5 days\"", NULL, TAKES},
@@ -357,12 +358,12 @@ static void test_arrays(void **state)
     check("numeric(4,1)[]", {"[1.25,\"NaN\"]", "{1.25,NaN}", TAKES}, {"[1000]", "{1000}", REFUSES});
     check("bool[]", {"[true,false]", "{t,f}", TAKES});
     check("float8[]", {"[0.1,\"Infinity\"]", "{0.1,Infinity}", TAKES});
-    check("uuid[]", {"[\"0193f3a15c5e700080000123456789ab\"]",
-                     "{0193f3a15c5e700080000123456789ab}", TAKES});
+    check("uuid[]",
+          {"[\"0193f3a15c5e700080000123456789ab\"]", "{0193f3a15c5e700080000123456789ab}", TAKES});
     check("jsonb[]", {"[{\"a\":\"x\\\"y\"},[1],null]",
                       "{\"{\\\"a\\\":\\\"x\\\\\\\"y\\\"}\",\"[1]\",NULL}", TAKES});
-    check("timestamptz[]", {"[\"2026-11-21T02:47:50Z\",\"infinity\"]",
-                            "{2026-11-21T02:47:50Z,infinity}", TAKES});
+    check("timestamptz[]",
+          {"[\"2026-11-21T02:47:50Z\",\"infinity\"]", "{2026-11-21T02:47:50Z,infinity}", TAKES});
     check("bytea[]", {"[\"\\\\x00ff\"]", "{\"\\\\x00ff\"}", TAKES});
     check("inet[]", {"[\"10.0.0.1/8\"]", "{10.0.0.1/8}", TAKES});
     check("mood[]", {"[\"happy\",null]", "{happy,NULL}", TAKES}, {"[\"x\"]", "{x}", REFUSES});
@@ -375,7 +376,8 @@ static void test_vector(void **state)
 {
     (void)state;
     if (!database_try(database, "CREATE EXTENSION vector")) {
-        print_message("pgvector is not installed here: its bytes are checked by the unit test only\n");
+        print_message(
+            "pgvector is not installed here: its bytes are checked by the unit test only\n");
         skip();
     }
     check("vector(3)", {"[1,-0.5,1e-3]", NULL, TAKES}, {"[1,2]", NULL, REFUSES},

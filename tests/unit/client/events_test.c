@@ -35,7 +35,8 @@ static void missing_id_is_made(void **state)
 {
     (void)state;
     expect("id", "{\"a\":1}", "{\"id\":\"" ID_OF_LINE_7 "\",\"a\":1}");
-    expect("id", " { \"a\" : [1, {\"id\":2}] } ", "{\"id\":\"" ID_OF_LINE_7 "\", \"a\" : [1, {\"id\":2}] }");
+    expect("id", " { \"a\" : [1, {\"id\":2}] } ",
+           "{\"id\":\"" ID_OF_LINE_7 "\", \"a\" : [1, {\"id\":2}] }");
     expect("id", "{}", "{\"id\":\"" ID_OF_LINE_7 "\"}");
     expect("k\"y", "{\"id\":1}", "{\"k\\\"y\":\"" ID_OF_LINE_7 "\",\"id\":1}");
 }
@@ -107,7 +108,8 @@ static void event_that_does_not_fit_says_so(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct event_maker maker = maker_of("id", encodings[i]);
         struct writer out = writer_of(made, 20);
-        assert_int_equal(event_make(&maker, span_string("{\"a\":1}"), 7, &out, &problem), STATUS_OK);
+        assert_int_equal(event_make(&maker, span_string("{\"a\":1}"), 7, &out, &problem),
+                         STATUS_OK);
         assert_true(out.full);
     }
 }

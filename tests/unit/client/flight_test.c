@@ -1,4 +1,5 @@
-/* flight_test.c - a message of `send`: written as the protocol wants it, and again without an event. */
+/* flight_test.c - a message of `send`: written as the protocol wants it, and again without an
+ * event. */
 #include "flight.h"
 #include "unpack.h"
 

@@ -1,4 +1,5 @@
-/* lines_test.c - an input cut into lines: every ending, every size, pipes, and passing what is done. */
+/* lines_test.c - an input cut into lines: every ending, every size, pipes, and passing what is
+ * done. */
 #include "lines.h"
 
 #include <fcntl.h>
@@ -98,7 +99,8 @@ static void empty_input_has_no_line(void **state)
 static void long_lines_come_whole(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {1 << 20, 65535, 65536, 65537, 1, 131072, 1 << 20, LINE_BYTES_MAX};
+    static const size_t sizes[] = {1 << 20, 65535,  65536,   65537,
+                                   1,       131072, 1 << 20, LINE_BYTES_MAX};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     size_t total = 0;
     for (unsigned i = 0; i < COUNT; i++) {
@@ -155,7 +157,8 @@ static void line_beyond_the_limit_is_passed(void **state)
     free(bytes);
 }
 
-/* A pipe with nothing in it does not hold the caller up, and half a line waits for its other half. */
+/* A pipe with nothing in it does not hold the caller up, and half a line waits for its other half.
+ */
 static void empty_pipe_says_not_yet(void **state)
 {
     (void)state;

@@ -61,8 +61,8 @@ static void server_is_understood(void **state)
         assert_int_equal(reply.index, 7);
         assert_int_equal(reply.retry_after_ms, 250);
 
-        struct receipt receipt = {.level = ACK_COMMITTED, .count = 100, .duplicates = 3, .index = -1,
-                                  .offset = 5000};
+        struct receipt receipt = {
+            .level = ACK_COMMITTED, .count = 100, .duplicates = 3, .index = -1, .offset = 5000};
         message = writer_of(bytes, sizeof bytes);
         json = writer_of(text, sizeof text);
         encode_receipt(&message, encoding, &receipt, span_string("13"), span_of(NULL, 0));
@@ -80,9 +80,10 @@ static void unexpected_messages_do_no_harm(void **state)
 {
     (void)state;
     struct reply reply;
-    assert_true(reply_read(span_string("{\"op\":1,\"id\":\"x\",\"count\":-1,\"limits\":[],\"index\":"
-                                       "\"a\",\"new\":{\"deep\":[1]}}"),
-                           &reply));
+    assert_true(
+        reply_read(span_string("{\"op\":1,\"id\":\"x\",\"count\":-1,\"limits\":[],\"index\":"
+                               "\"a\",\"new\":{\"deep\":[1]}}"),
+                   &reply));
     assert_string_equal(reply.op, "");
     assert_int_equal(reply.id, 0);
     assert_int_equal(reply.count, 0);
@@ -144,7 +145,8 @@ static void msgpack_forms_are_read(void **state)
     assert_true(unpacks_to("\x80", 1, "{}"));
 }
 
-/* Claimed lengths without bytes behind them, too deep nesting, and what has no JSON form are refused. */
+/* Claimed lengths without bytes behind them, too deep nesting, and what has no JSON form are
+ * refused. */
 static void msgpack_nonsense_is_refused(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* state_test.c - the state file: read back exactly, replaced as a whole, never believed when damaged. */
+/* state_test.c - the state file: read back exactly, replaced as a whole, never believed when
+ * damaged. */
 #include "state.h"
 
 #include <setjmp.h>
@@ -111,7 +112,8 @@ static void write_bytes(const uint8_t *bytes, size_t size)
     fclose(out);
 }
 
-/* Cut anywhere, or with any byte changed, it is said to be damaged, and never read as something else. */
+/* Cut anywhere, or with any byte changed, it is said to be damaged, and never read as something
+ * else. */
 static void damage_is_noticed_at_every_byte(void **state)
 {
     (void)state;

@@ -28,7 +28,8 @@ static void urls_are_taken_apart(void **state)
 {
     (void)state;
     expect("ws://h:8080/v1/ws", NULL, false, "h", "h:8080", 8080, "/v1/ws");
-    expect("wss://h.example/v1/ws?a=b", NULL, true, "h.example", "h.example:443", 443, "/v1/ws?a=b");
+    expect("wss://h.example/v1/ws?a=b", NULL, true, "h.example", "h.example:443", 443,
+           "/v1/ws?a=b");
     expect("ws://h", NULL, false, "h", "h:80", 80, "/");
     expect("ws://[::1]:81/x", NULL, false, "::1", "[::1]:81", 81, "/x");
     expect("ws://h?q", NULL, false, "h", "h:80", 80, "/?q");
@@ -47,9 +48,9 @@ static void producer_joins_the_query(void **state)
 static void other_texts_are_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"",         "localhost:8080", "http://h/", "ws://",
-                                        "ws://:80", "ws://h:0/",      "ws://h:x",  "ws://h:65536/",
-                                        "ws://h:80x/", "ws://[::1",   "ws://h/a b", "ws://h/#f"};
+    static const char *const texts[] = {
+        "",         "localhost:8080", "http://h/",   "ws://",     "ws://:80",   "ws://h:0/",
+        "ws://h:x", "ws://h:65536/",  "ws://h:80x/", "ws://[::1", "ws://h/a b", "ws://h/#f"};
     for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct url url;
         struct problem problem;

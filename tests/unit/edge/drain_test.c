@@ -16,6 +16,12 @@ static struct harness harness;
 static struct client client, other;
 static struct frame frame;
 
+static void *edge_main(void *edge)
+{
+    edge_run(edge);
+    return NULL;
+}
+
 /* Every session gets 1001, and the edge ends well before drain_ms when all have gone. */
 static void sessions_are_closed_with_1001(void **state)
 {
@@ -109,6 +115,60 @@ static void taken_port_is_said(void **state)
     harness_stop(&harness);
 }
 
+/* The edges of one process share a port: connections spread over them, and each is served. */
+static void edges_share_a_port(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness_start(&harness);
+    char listen_on[64];
+    snprintf(listen_on, sizeof listen_on, "127.0.0.1:%u", harness.port);
+    struct settings settings = harness.settings;
+    settings.listen = listen_on;
+    struct node *node = calloc(1, sizeof *node);
+    node->edge_count = 2;
+    node->lane_count = 1;
+    struct window *window;
+    struct doorbell bell, *lane_bells[] = {&harness.lane_bell};
+    struct ring to_lane, from_lane, *to_lanes[] = {&to_lane}, *from_lanes[] = {&from_lane};
+    struct problem problem;
+    assert_int_equal(window_create(1 << 20, 2, &window, &problem), STATUS_OK);
+    assert_int_equal(doorbell_init(&bell, &problem), STATUS_OK);
+    assert_int_equal(ring_init(&to_lane, 4096, &problem), STATUS_OK);
+    assert_int_equal(ring_init(&from_lane, 4096, &problem), STATUS_OK);
+    struct edge_options options = {.index = 1,
+                                   .settings = &settings,
+                                   .streams = &harness.streams,
+                                   .node = node,
+                                   .window = window,
+                                   .bell = &bell,
+                                   .to_lane = to_lanes,
+                                   .from_lane = from_lanes,
+                                   .lane_bells = lane_bells};
+    struct edge *edge = NULL;
+    assert_int_equal(edge_open(&options, &edge, &problem), STATUS_OK);
+    assert_int_equal(edge_port(edge), harness.port);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, edge_main, edge), 0);
+    for (int i = 0; i < 64; i++) {
+        client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+        client_close(&client);
+    }
+    uint64_t first = counter_read(&harness.node.edges[0].connections_accepted);
+    uint64_t second = counter_read(&node->edges[1].connections_accepted);
+    assert_int_equal(first + second, 64);
+    assert_true(first > 0 && second > 0);
+    edge_stop(edge);
+    pthread_join(thread, NULL);
+    edge_close(edge);
+    window_destroy(window);
+    doorbell_fini(&bell);
+    ring_fini(&to_lane);
+    ring_fini(&from_lane);
+    free(node);
+    harness_stop(&harness);
+}
+
 /* Addresses that make no sense, or that others could reach, are refused before anything runs. */
 static void wrong_addresses_are_said(void **state)
 {
@@ -153,6 +213,7 @@ int main(void)
         cmocka_unit_test(pending_receipts_are_waited_for),
         cmocka_unit_test(stubborn_clients_do_not_hold_the_edge),
         cmocka_unit_test(taken_port_is_said),
+        cmocka_unit_test(edges_share_a_port),
         cmocka_unit_test(wrong_addresses_are_said),
         cmocka_unit_test(names_are_resolved),
     };

@@ -65,16 +65,18 @@ static void take_records(struct harness *harness)
         kept = kept < sizeof harness->last_record ? kept : sizeof harness->last_record;
         memcpy(harness->last_record, rest.data, kept);
         atomic_store(&harness->last_record_bytes, kept);
+        atomic_fetch_add(&harness->lane_events, record.header.events);
+        atomic_fetch_add(&harness->lane_records, 1);
         if (record.header.ack != ACK_NONE && !atomic_load(&harness->lane_silent)) {
             answer(harness, &record);
         }
-        atomic_fetch_add(&harness->lane_events, record.header.events);
-        atomic_fetch_add(&harness->lane_records, 1);
         rest = span_of(rest.data + record.header.bytes, rest.size - record.header.bytes);
     }
     if (all > 0) {
         ring_release(&harness->to_lane, all);
-        doorbell_ring(&harness->edge_bell);
+        if (ring_take_starved(&harness->to_lane)) {
+            doorbell_ring(&harness->edge_bell);
+        }
     }
 }
 

@@ -7,7 +7,7 @@
  */
 #include "journal_fixture.h"
 
-#define LIVES 12
+#define LIVES   8
 #define MOMENTS 40
 
 static uint64_t random_state;
@@ -94,9 +94,8 @@ static void what_was_durable_survives_a_crash_at_any_moment(void **state)
             world->tag_durable = world_read_all(world, crash.released + 1).last;
         }
         world->durable = figures.durable_sequence;
-        world->tag_next = world->tag_durable = world->tag_durable == 0 && world->tag_next > 1
-                                                   ? world->tag_next
-                                                   : world->tag_durable;
+        world->tag_next = world->tag_durable =
+            world->tag_durable == 0 && world->tag_next > 1 ? world->tag_next : world->tag_durable;
         world->tag_next++;
         for (int moment = 0; moment < MOMENTS; moment++) {
             for (uint64_t i = draw(40); i > 0; i--) {

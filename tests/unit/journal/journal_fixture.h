@@ -20,10 +20,10 @@
 
 #include <cmocka.h>
 
-#define PAGE 4096u
-#define SCHEMA_KEY 77u
+#define PAGE              4096u
+#define SCHEMA_KEY        77u
 #define SCHEMA_BODY_BYTES 100
-#define RECORD_SMALL 200
+#define RECORD_SMALL      200
 
 /* Set by main() before each run of a group. */
 static enum loop_engine fixture_engine = LOOP_EPOLL;
@@ -35,9 +35,9 @@ struct world {
     struct loop *loop;
     struct journal *journal;
     struct problem problem;
-    uint64_t durable;  /* last sequence reported */
-    uint64_t records;  /* reported durable, without schemas */
-    uint64_t tag_next; /* next record to append */
+    uint64_t durable;     /* last sequence reported */
+    uint64_t records;     /* reported durable, without schemas */
+    uint64_t tag_next;    /* next record to append */
     uint64_t tag_durable; /* highest tag reported durable */
     unsigned failures;
     unsigned schemas_asked;

@@ -1,6 +1,6 @@
 /*
- * journal_full_test.c - quota, full disks, read-only folders and failing writes: told once, survived
- * where that is honest, and nothing is reported durable that is not.
+ * journal_full_test.c - quota, full disks, read-only folders and failing writes: told once,
+ * survived where that is honest, and nothing is reported durable that is not.
  */
 #include "journal_fixture.h"
 
@@ -194,7 +194,8 @@ static void a_read_only_folder_is_refused(void **state)
     }
     journal_close(world->journal);
     world->journal = NULL;
-    assert_int_equal(mount("tmpfs", world->folder, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=400k"), 0);
+    assert_int_equal(mount("tmpfs", world->folder, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=400k"),
+                     0);
     assert_int_equal(world_open_journal(world), STATUS_IO);
     assert_non_null(strstr(world->problem.text, world->folder));
     assert_non_null(strstr(world->problem.text, strerror(EROFS)));

@@ -124,6 +124,28 @@ static void every_flipped_byte_without_a_mark_is_judged_rightly(void **state)
     flip_every_byte(world, false);
 }
 
+/* The mark comes by itself when it has been quiet for a second: no close is needed. */
+static void a_second_of_quiet_protects_the_last_frame(void **state)
+{
+    struct world *world = *state;
+    struct problem problem;
+    struct image image;
+    world_start(world, 0);
+    for (size_t i = 0; i < 3; i++) {
+        world_put(world, RECORD_SMALL);
+    }
+    int64_t until = clock_monotonic_us() + 1200 * 1000;
+    while (clock_monotonic_us() < until) {
+        assert_int_equal(loop_run_once(world->loop, 100 * 1000, &problem), STATUS_OK);
+    }
+    image_load(world, 1, &image);
+    journal_close(world->journal);
+    world->journal = NULL;
+    image.bytes[3 * PAGE + 100] ^= 1;
+    image_store(world, 1, image.bytes, sizeof image.bytes); /* as it was before the close */
+    refused_naming(world, "frame 3 is not whole", 3 * PAGE);
+}
+
 /* Segments are as long as they were made before anything is written to them: a shorter one has lost
  * something, wherever it ends. */
 static void every_truncation_is_refused(void **state)
@@ -552,6 +574,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(every_flipped_byte_is_judged_rightly),
         WORLD_TEST(every_flipped_byte_without_a_mark_is_judged_rightly),
+        WORLD_TEST(a_second_of_quiet_protects_the_last_frame),
         WORLD_TEST(every_truncation_is_refused),
         WORLD_TEST(a_torn_frame_is_cut),
         WORLD_TEST(a_torn_frame_over_stale_ones_is_cut),

@@ -86,6 +86,45 @@ static void frames_that_left_memory_are_read_from_disk(void **state)
     }
 }
 
+/* What is read back from disk is checked again: wrong bytes are an answer of their own, with file
+ * and byte, never a frame. */
+static void damage_while_in_use_is_noticed(void **state)
+{
+    struct world *world = *state;
+    world_start(world, 0);
+    for (int i = 0; i < 150; i++) {
+        world_put(world, RECORD_SMALL);
+    }
+    int fd = segment_open(world, 1);
+    assert_int_equal(pwrite(fd, "damage", 6, 4 * PAGE + 200), 6); /* frame 4 */
+    close(fd);
+    struct frame frame = world_read(world, 3);
+    assert_int_equal(frame_check(&frame, NULL, NULL), 1);
+    assert_int_equal(journal_read(world->journal, 4, &frame, &world->problem), JOURNAL_READ_FAILED);
+    assert_non_null(strstr(world->problem.text, "0000000000000001.segment"));
+    assert_non_null(strstr(world->problem.text, "byte 16384"));
+    frame = world_read(world, 5);
+    assert_int_equal(frame_check(&frame, NULL, NULL), 1);
+}
+
+/* What waits to be written is bounded, however fast records come; it is all durable in the end. */
+static void what_waits_to_be_written_is_bounded(void **state)
+{
+    struct world *world = *state;
+    world_start(world, 0);
+    world_put(world, RECORD_SMALL);
+    unsigned taken = 0;
+    while (world_append(world, 1000) == JOURNAL_TAKEN) {
+        journal_flush(world->journal); /* and the loop never runs */
+        taken++;
+    }
+    assert_true(taken > 20);
+    assert_true(taken * 1000 < 3 * SEGMENT_BYTES_MIN);
+    world_settle(world);
+    assert_int_equal(world->records, taken + 1);
+    assert_int_equal(world_append(world, 1000), JOURNAL_TAKEN);
+}
+
 /* A restart finds everything that was durable, and numbering goes on. */
 static void a_restart_finds_all_frames(void **state)
 {
@@ -312,6 +351,19 @@ static void a_gap_in_the_numbers_is_told_from_damage(void **state)
     assert_int_equal(world_read_all(world, 11).count, 2);
 }
 
+/* A checkpoint behind what was recycled is an older backup, or another database: not started, and
+ * nothing is passed over silently. */
+static void a_checkpoint_behind_the_oldest_frame_is_refused(void **state)
+{
+    struct world *world = *state;
+    world_start(world, 1000);
+    world_put(world, RECORD_SMALL);
+    world_reopen(world);
+    assert_int_equal(journal_start(world->journal, 999, &world->problem), STATUS_BAD_JOURNAL);
+    assert_non_null(strstr(world->problem.text, "up to 1000"));
+    world_start(world, 1000);
+}
+
 /* Released frames are gone; the figures say what is kept. */
 static void released_frames_are_not_read_again(void **state)
 {
@@ -399,6 +451,8 @@ static int run(void)
         WORLD_TEST(nothing_is_taken_before_the_checkpoint_is_known),
         WORLD_TEST(frames_are_read_from_memory),
         WORLD_TEST(frames_that_left_memory_are_read_from_disk),
+        WORLD_TEST(damage_while_in_use_is_noticed),
+        WORLD_TEST(what_waits_to_be_written_is_bounded),
         WORLD_TEST(a_restart_finds_all_frames),
         WORLD_TEST(lent_frames_stay_while_others_leave_memory),
         WORLD_TEST(a_batch_is_lent_bounded_memory_and_goes_on_after_it),
@@ -409,6 +463,7 @@ static int run(void)
         WORLD_TEST(a_malformed_record_fails_the_journal),
         WORLD_TEST(numbering_goes_on_behind_the_checkpoint),
         WORLD_TEST(a_gap_in_the_numbers_is_told_from_damage),
+        WORLD_TEST(a_checkpoint_behind_the_oldest_frame_is_refused),
         WORLD_TEST(released_frames_are_not_read_again),
         WORLD_TEST(the_second_opener_is_refused),
         WORLD_TEST(impossible_settings_are_refused),

@@ -40,8 +40,7 @@ static void add_labels(struct column_description *column)
 struct column_description *table_add(struct table_description *table, const char *name,
                                      uint32_t oid)
 {
-    table->columns =
-        realloc(table->columns, (table->column_count + 1) * sizeof *table->columns);
+    table->columns = realloc(table->columns, (table->column_count + 1) * sizeof *table->columns);
     struct column_description *column = &table->columns[table->column_count++];
     *column = (struct column_description){
         .type_oid = oid, .base_oid = oid, .type_modifier = -1, .type_kind = 'b'};
@@ -103,8 +102,7 @@ static void open_event(struct fixture *fixture)
     struct event_view *event = &fixture->event;
     assert_true(writer_size(&fixture->out) >= sizeof event->header);
     memcpy(&event->header, fixture->out.start, sizeof event->header);
-    event->row =
-        span_of(fixture->out.start + sizeof event->header, event->header.row_bytes);
+    event->row = span_of(fixture->out.start + sizeof event->header, event->header.row_bytes);
     event->push = span_of(event->row.data + event->row.size, event->header.push_bytes);
     assert_int_equal(writer_size(&fixture->out),
                      sizeof event->header + event->row.size + event->push.size);
@@ -141,7 +139,8 @@ enum status fixture_encode(struct fixture *fixture, const char *event)
     size_t room = strlen(event) + 100;
     char *text = malloc(room); /* of its own size, so that the sanitizer sees one byte too far */
     assert_non_null(text);
-    int size = snprintf(text, room, "{\"op\":\"publish\",\"stream\":\"log\",\"events\":[%s]}", event);
+    int size =
+        snprintf(text, room, "{\"op\":\"publish\",\"stream\":\"log\",\"events\":[%s]}", event);
     enum status status = encode(fixture, ENCODING_JSON, span_of(text, (size_t)size));
     free(text);
     return status;

@@ -483,6 +483,30 @@ static void test_push_data(void **state)
     fixture_close(&fixture);
 }
 
+/* A json column may hold what no subscriber could read: only where nobody subscribes. */
+static void test_json_for_subscribers(void **state)
+{
+    (void)state;
+    const char *channels[] = {"all"};
+    for (size_t count = 0; count < 2; count++) {
+        struct table_description table;
+        struct fixture fixture;
+        table_init(&table);
+        table_add(&table, "j", OID_JSON);
+        fixture_open(&fixture, &table, channels, count);
+        if (count == 0) {
+            encode(&fixture, "{\"j\":[\"\\u0000\",\"\\ud800\"]}");
+        } else {
+            refuse(&fixture, "{\"j\":[\"\\u0000\"]}", "j",
+                   "field \"j\" must not contain the character U+0000, which PostgreSQL cannot "
+                   "store");
+            refuse(&fixture, "{\"j\":[\"\\ud800\"]}", "j",
+                   "field \"j\" must not contain half of a surrogate pair");
+        }
+        fixture_close(&fixture);
+    }
+}
+
 /* A stream without channels pushes nothing. */
 static void test_no_channels_no_push(void **state)
 {
@@ -686,6 +710,7 @@ int main(void)
         cmocka_unit_test(test_channels_left_out),
         cmocka_unit_test(test_channel_names_are_checked),
         cmocka_unit_test(test_push_data),
+        cmocka_unit_test(test_json_for_subscribers),
         cmocka_unit_test(test_no_channels_no_push),
         cmocka_unit_test(test_bad_streams),
         cmocka_unit_test(test_find),

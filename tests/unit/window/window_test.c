@@ -564,6 +564,23 @@ static void reset_at_the_head_is_no_gap(void **state)
     close_window(&f);
 }
 
+/* Who came from a node that was ahead has lost nothing to a reset that stays below it. */
+static void reset_below_a_cursor_that_is_ahead_is_no_gap(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1 << 20, 10);
+    struct cursor *cursor = follow(&f, "a", 1000, NULL);
+    must_reset(&f, 500);
+    window_reader_advance(f.reader);
+    must_reset(&f, 1000);
+    window_reader_advance(f.reader);
+    assert_int_equal(f.ready, 0);
+    append_and_advance(&f, "a", 1);
+    expect_entry(cursor, 1001);
+    close_window(&f);
+}
+
 /* A reset to a lower head (a restored database) is a gap too, and what follows is read. */
 static void reset_to_a_lower_head_begins_anew(void **state)
 {
@@ -849,6 +866,7 @@ int main(void)
         cmocka_unit_test(gap_ends_at_the_channels_own_last_lost_event),
         cmocka_unit_test(reset_is_a_gap_for_all),
         cmocka_unit_test(reset_at_the_head_is_no_gap),
+        cmocka_unit_test(reset_below_a_cursor_that_is_ahead_is_no_gap),
         cmocka_unit_test(reset_to_a_lower_head_begins_anew),
         cmocka_unit_test(batch_may_begin_anywhere_after_a_reset),
         cmocka_unit_test(empty_batch_moves_the_head),

@@ -1,0 +1,238 @@
+"""The page at `/`, in headless Chromium: a stranger opens it, sends, and sees the event arrive.
+
+Screenshots go to <build folder>/screenshots, for people.
+"""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+
+import pytest
+
+from penstock import until
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
+
+from selenium.webdriver.chrome.options import Options  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.ui import Select  # noqa: E402
+
+WIDE, PHONE = (1280, 900), (390, 844)
+FLAGS = ["--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--disable-default-apps", "--no-default-browser-check"]
+
+
+class Page:
+    """The page of one server."""
+
+    def __init__(self, driver, server):
+        self.driver, self.server = driver, server
+
+    def open(self, size=WIDE, dark=False):
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE})
+        self.driver.get(self.server.url + "/")
+        until("the page is connected", lambda: self.text("state") == "connected")
+        until("the streams are listed", lambda: self.text("stream") != "")
+        until("the channel is watched", lambda: "from" in self.text("watching"))
+        return self
+
+    def find(self, name):
+        return self.driver.find_element(By.ID, name)
+
+    def text(self, name):
+        return self.find(name).text
+
+    def number(self, name):
+        return int(self.text(name).replace(",", ""))
+
+    def wait_number(self, name, expected):
+        until(f"{name} is {expected}", lambda: self.number(name) == expected)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def write_event(self, event):
+        text = event if isinstance(event, str) else json.dumps(event)
+        self.run("""const box = document.getElementById("event");
+                    box.value = arguments[0]; box.dispatchEvent(new Event("input"));""", text)
+
+    def rows(self):
+        return self.driver.find_elements(By.CSS_SELECTOR, "#events summary")
+
+    def console_messages(self):
+        """What the browser complained of: script errors, refused resources."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def screenshot(self, name):
+        folder = os.path.join(os.environ.get("PENSTOCK_BUILD_DIR", "/tmp"), "screenshots")
+        os.makedirs(folder, exist_ok=True)
+        self.driver.save_screenshot(os.path.join(folder, f"{name}.png"))
+
+
+@pytest.fixture(scope="module")
+def driver():
+    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not chromedriver:
+        pytest.skip("chromium and chromedriver are not installed")
+    profile = tempfile.mkdtemp(prefix="penstock-chromium.", dir="/tmp")
+    options = Options()
+    options.binary_location = chromium
+    for flag in FLAGS + [f"--user-data-dir={profile}"] + (["--no-sandbox"] if os.getuid() == 0 else []):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(service=Service(chromedriver), options=options)
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+    shutil.rmtree(profile, ignore_errors=True)
+
+
+@pytest.fixture
+def page(driver, server):
+    page = Page(driver, server)
+    page.console_messages()  # those of the test before
+    return page
+
+
+def test_an_event_sent_is_seen_arriving(page, database):
+    """Send, and the event is acknowledged, stored, pushed back and shown, with its latency."""
+    page.open()
+    assert page.text("refused") == "0"
+    page.find("send").click()
+    page.wait_number("sent", 1)
+    page.wait_number("acked", 1)
+    page.wait_number("received", 1)
+    assert page.text("latency").endswith("ms")
+    [row] = page.rows()
+    assert "behavior" in row.text
+    [(user, metadata)] = database.query('SELECT "userId"::text, metadata FROM "BehaviorLog"')
+    assert user.startswith("00000000-0000-4000-8000-")
+    row.click()
+    until("the event unfolds", lambda: page.driver.find_elements(By.CSS_SELECTOR, "#events pre"))
+    shown = json.loads(page.driver.find_element(By.CSS_SELECTOR, "#events pre").text)
+    assert shown["metadata"] == metadata
+    page.screenshot("page")
+    assert page.console_messages() == []
+
+
+@pytest.mark.parametrize("frames", ["json", "msgpack"])
+def test_many_at_a_rate(page, database, frames):
+    """Many events at a rate, in both encodings: all arrive, the counters agree with the table."""
+    page.open(dark=True)
+    Select(page.find("encoding")).select_by_value(frames)
+    until("the page is connected again", lambda: page.text("state") == "connected")
+    until("the channel is watched", lambda: "from" in page.text("watching"))
+    page.run("""for (const [id, value] of [["count", 3000], ["rate", 3000], ["batch", 50]])
+                    document.getElementById(id).value = value;""")
+    page.find("many").click()
+    page.wait_number("received", 3000)
+    page.wait_number("acked", 3000)
+    assert page.number("sent") == 3000
+    assert page.number("refused") == 0
+    assert database.count("BehaviorLog") == 3000
+    offsets = [int(row.text.split()[0]) for row in page.rows()[:20]]
+    assert offsets == sorted(offsets, reverse=True)
+    drawn = page.run("""const canvas = document.getElementById("plot");
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte);""")
+    assert drawn
+    page.screenshot(f"many-{frames}")
+    assert page.console_messages() == []
+
+
+def test_every_stream_has_a_sample_that_is_stored(page, database):
+    """The sample that the page proposes for each stream is accepted as it is."""
+    page.open()
+    streams = [option.text for option in Select(page.find("stream")).options]
+    assert streams == ["behavior", "social", "optimization", "activity", "cost"]
+    for sent, stream in enumerate(streams, 1):
+        Select(page.find("stream")).select_by_visible_text(stream)
+        until("the channel is watched", lambda channel=f"stream:{stream} from": channel in page.text("watching"))
+        page.find("send").click()
+        page.wait_number("received", sent)
+        assert not page.find("problem").is_displayed(), page.text("problem")
+    for table in ("BehaviorLog", "SocialPost", "OptimizationLog", "ProjectActivity", "ProjectCost"):
+        assert database.count(table) == 1, table
+
+
+def test_mistakes_are_said(page, database):
+    """What is no JSON is said before it is sent; what the server refuses is said with field and rule."""
+    page.open()
+    page.write_event("{")
+    page.find("send").click()
+    until("the mistake is said", lambda: page.find("problem").is_displayed())
+    assert page.number("sent") == 0
+    page.write_event({"eventType": "no user"})
+    page.find("send").click()
+    until("the refusal is said", lambda: "userId" in page.text("problem"))
+    page.wait_number("refused", 1)
+    assert "invalid_event" in page.text("errors")
+    page.screenshot("mistake")
+    page.write_event({"userId": "00000000-0000-4000-8000-00000000dead", "eventType": "nobody"})
+    page.find("send").click()
+    until("the database's refusal is said", lambda: "rejected_by_database" in page.text("problem"))
+    page.wait_number("refused", 2)
+    assert database.count("BehaviorLog") == 0
+    page.find("clear").click()
+    until("the errors are cleared", lambda: not page.find("trouble").is_displayed())
+
+
+def test_data_is_never_markup(page):
+    """An event that carries HTML is shown as text."""
+    page.open()
+    page.write_event({"userId": "00000000-0000-4000-8000-000000000001",
+                      "eventType": "<img src=x onerror=document.title='owned'>", "metadata": {"<b>": "</script>"}})
+    page.find("send").click()
+    page.wait_number("received", 1)
+    page.rows()[0].click()
+    until("the event unfolds", lambda: page.driver.find_elements(By.CSS_SELECTOR, "#events pre"))
+    assert "onerror" in page.rows()[0].text
+    assert page.driver.title == "Penstock"
+    assert not page.driver.find_elements(By.CSS_SELECTOR, "#events img")
+
+
+def test_the_page_comes_back_with_the_server(page):
+    """A killed server is shown; when it is back, the page goes on, and what waited is stored."""
+    page.open()
+    page.find("send").click()
+    page.wait_number("received", 1)
+    page.server.kill()
+    until("the lost connection is shown", lambda: page.text("state") != "connected")
+    page.find("send").click()
+    page.server.start()
+    until("the page is connected again", lambda: page.text("state") == "connected", 60)
+    page.wait_number("acked", 2)
+    page.wait_number("received", 2)
+
+
+def test_it_fits_a_phone(page):
+    """At phone width nothing is cut off or needs to be scrolled sideways, and sending works."""
+    page.open(PHONE)
+    page.find("send").click()
+    page.wait_number("received", 1)
+    width = page.run("return document.documentElement.scrollWidth")
+    assert width <= PHONE[0]
+    page.run("scrollTo(0, 0)")
+    page.screenshot("phone")
+
+
+def test_no_request_leaves_the_server(page):
+    """Everything comes from the server itself, under a policy that allows nothing else."""
+    page.open()
+    loaded = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert len(loaded) >= 6
+    assert all(name.startswith(page.server.url) for name in loaded), loaded
+    _, headers, _ = page.server.http("GET", "/")
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+
+
+def test_the_page_ends_with_the_server(page):
+    """An open page does not hold up a shutdown."""
+    page.open()
+    page.server.stop(signal.SIGTERM, timeout=30)
