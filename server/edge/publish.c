@@ -18,6 +18,7 @@
 
 #define RETRY_AFTER_MS     250
 #define RECORD_BYTES_LEAST 4096 /* beyond the message's own bytes; less is not worth trying */
+#define RECORD_GROWTH      4    /* a record takes up to 3.2 times its message (config.h), or more in tiny events */
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
@@ -195,7 +196,13 @@ static void store(struct session *session, struct message *message, size_t messa
     struct ring *ring = session->edge->options.to_lane[session->lane];
     size_t most = record_bytes_max(ring), room = 0;
     size_t least = message_bytes + RECORD_BYTES_LEAST;
-    uint8_t *at = ring_reserve(ring, least < most ? least : most, &room);
+    size_t likely = RECORD_GROWTH * least;
+    /* What the ring believes to be free may be long out of date: asking for all that the record is
+     * likely to take makes it look again, and only then is less good enough. */
+    uint8_t *at = ring_reserve(ring, likely < most ? likely : most, &room);
+    if (at == NULL) {
+        at = ring_reserve(ring, least < most ? least : most, &room);
+    }
     if (at == NULL) {
         overloaded(session, problem);
         return;

@@ -144,7 +144,8 @@ static enum status visit_row(const PGresult *result, int row,
     enum status status = log_batch_read(events, first, last, at_us, &batch, problem);
     if (status == STATUS_MALFORMED) {
         /* Its offsets must still pass, or nothing behind them could ever be pushed. */
-        log_error("store", "%s; they are not pushed", problem->text);
+        log_error("store", "events %" PRIu64 " to %" PRIu64 " of the log are not pushed: %s", first,
+                  last, problem->text);
         problem_clear(problem);
         status = log_batch_read(span_of(NULL, 0), first, last, at_us, &batch, problem);
     }

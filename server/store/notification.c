@@ -8,7 +8,9 @@
 
 #include "penstock/wire.h"
 
-/* A channel's name or a stream's, with its escapes resolved. */
+#define OFFSET_MAX (INT64_C(1) << 53) /* the protocol's */
+
+/* Channel names and the stream's, with their escapes resolved. */
 #define NAME_SCRATCH_BYTES (EVENT_CHANNELS_MAX * (CHANNEL_BYTES_MAX + 1) + 2 * NAME_BYTES_MAX)
 
 struct log_event {
@@ -23,7 +25,7 @@ struct log_event {
 static bool read_natural(const struct value *value, uint64_t *out)
 {
     int64_t number;
-    if (!value_int64(value, &number) || number < 0) {
+    if (!value_int64(value, &number) || number < 0 || number > OFFSET_MAX) {
         return false;
     }
     *out = (uint64_t)number;

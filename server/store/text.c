@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define TEXT_ROOM_MIN 256
+#define TEXT_SIZE_MAX ((size_t)1 << 30) /* PostgreSQL takes no longer string */
 
 void text_fini(struct text *text)
 {
@@ -30,6 +31,10 @@ bool text_reserve(struct text *text, size_t more)
     }
     if (text->room - text->size > more) {
         return true;
+    }
+    if (more > TEXT_SIZE_MAX - text->size) {
+        text->failed = true;
+        return false;
     }
     size_t room = text->room < TEXT_ROOM_MIN ? TEXT_ROOM_MIN : text->room;
     while (room - text->size <= more) {

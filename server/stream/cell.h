@@ -42,8 +42,7 @@ void uuid_write(struct writer *out, const uint8_t uuid[UUID_BYTES]);
 /* A text, uuid, whole number, label or bool as it stands in a channel name. */
 bool cell_write_plain(const struct cell *cell, const struct value *value, struct writer *out);
 
-/* ---- types: bytes as the receive functions of PostgreSQL 15 read them -------------------------
- */
+/* ---- types: bytes as the receive functions of PostgreSQL 15 read them ------------------------ */
 
 enum status bool_encode(const struct cell *cell, const struct value *value) must_use;
 enum status int2_encode(const struct cell *cell, const struct value *value) must_use;

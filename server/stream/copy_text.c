@@ -50,8 +50,7 @@ static void escape_element(struct writer *out, struct span text)
     writer_u8(out, '"');
 }
 
-/* ---- the text of one value --------------------------------------------------------------------
- */
+/* ---- the text of one value ------------------------------------------------------------------- */
 
 static void write_hex(struct writer *out, struct span bytes)
 {

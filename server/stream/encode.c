@@ -25,8 +25,7 @@
 #define SCRATCH_FACTOR 6
 #define SCRATCH_SPARE  4096
 
-/* ---- the context ------------------------------------------------------------------------------
- */
+/* ---- the context ----------------------------------------------------------------------------- */
 
 enum status encode_context_create(size_t message_bytes_max, struct encode_context **out,
                                   struct problem *problem)
@@ -68,8 +67,7 @@ void encode_context_destroy(struct encode_context *context)
     free(context);
 }
 
-/* ---- 1: fields --------------------------------------------------------------------------------
- */
+/* ---- 1: fields ------------------------------------------------------------------------------- */
 
 /* The column of the field at `position`; -1: there is none of this name. */
 static int predict_column(const struct stream *stream, struct encode_context *context,
@@ -133,8 +131,7 @@ static enum status read_fields(const struct stream *stream, struct decoder *deco
     }
 }
 
-/* ---- 2: the row -------------------------------------------------------------------------------
- */
+/* ---- 2: the row ------------------------------------------------------------------------------ */
 
 /* 16 bytes for a uuid column, text for any other. */
 static const struct value *make_uuid(struct encode_context *context, const struct column *column,
@@ -274,8 +271,7 @@ static enum status write_row(const struct stream *stream, struct encode_context 
     return STATUS_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 /* The uuid of the key: what stands in the row, given or made, or a constant. */
 static void take_id(const struct stream *stream, const struct encode_context *context,

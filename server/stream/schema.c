@@ -26,8 +26,7 @@ static uint64_t key_of(struct span bytes)
     return key != 0 ? key : 1;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_name(struct writer *out, struct span name)
 {
@@ -77,8 +76,7 @@ void schema_write(const struct stream *stream, struct writer *out)
     writer_put(out, stream->schema);
 }
 
-/* ---- reading: any bytes may come ---------------------------------------------------------------
- */
+/* ---- reading: any bytes may come ------------------------------------------------------------- */
 
 struct reader {
     const uint8_t *next, *end;

@@ -19,8 +19,7 @@ static enum status no_memory(struct problem *problem)
     return problem_set(problem, STATUS_NO_MEMORY, "no memory for a stream");
 }
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool is_stream_name(struct span name)
 {
@@ -69,8 +68,7 @@ int stream_find_column(const struct stream *stream, struct span name)
     return -1;
 }
 
-/* ---- columns ----------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static size_t count_keys(const struct table_description *table)
 {
@@ -155,8 +153,7 @@ static enum status plan_key(struct stream *stream, const struct table_descriptio
     return STATUS_OK;
 }
 
-/* ---- format and constants ----------------------------------------------------------------------
- */
+/* ---- format and constants -------------------------------------------------------------------- */
 
 static bool has_binary_form(const struct stream *stream)
 {

@@ -100,8 +100,7 @@ enum status enum_encode(const struct cell *cell, const struct value *value)
     return refuse_label(cell);
 }
 
-/* ---- hex --------------------------------------------------------------------------------------
- */
+/* ---- hex ------------------------------------------------------------------------------------- */
 
 #define HEX_DIGIT 0x10 /* set in all that are digits */
 
@@ -119,8 +118,7 @@ static inline uint8_t hex_byte(uint8_t high, uint8_t low, uint8_t *all)
     return (uint8_t)(hex_values[high] << 4 | (hex_values[low] & 0x0F));
 }
 
-/* ---- uuid -------------------------------------------------------------------------------------
- */
+/* ---- uuid ------------------------------------------------------------------------------------ */
 
 /* The form that nearly all uuids come in, at a third of the general reader's cost. */
 static bool parse_canonical(struct span text, uint8_t out[UUID_BYTES])

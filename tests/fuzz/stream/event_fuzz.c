@@ -98,8 +98,7 @@ static void open_stream(struct fixture *fixture, bool is_text)
     fixture_open(fixture, &table, channels, 4);
 }
 
-/* ---- what was written --------------------------------------------------------------------------
- */
+/* ---- what was written ------------------------------------------------------------------------ */
 
 static size_t check_item(struct span row, size_t at, size_t size_of_type)
 {
@@ -211,8 +210,7 @@ static void check_refusal(const struct problem *problem)
     check(utf8_valid(span_string(problem->field)));
 }
 
-/* ---- the run -----------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void encode_events(struct fixture *fixture, bool is_text, size_t room)
 {
@@ -264,8 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- seeds -------------------------------------------------------------------------------------
- */
+/* ---- seeds ----------------------------------------------------------------------------------- */
 
 /* What each column takes, in the order of `oids`. */
 static const char *const good_values[TYPES][3] = {

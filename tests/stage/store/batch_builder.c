@@ -1,9 +1,16 @@
 /* batch_builder.c - see batch_builder.h. */
 #include "batch_builder.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* An assert that Release builds keep, too. */
+static void must(bool fact)
+{
+    if (!fact) {
+        abort();
+    }
+}
 
 struct schema builder_schema(uint64_t key, const char *stream, const char *table, bool binary,
                              const struct builder_column *columns, uint16_t key_count)
@@ -14,7 +21,7 @@ struct schema builder_schema(uint64_t key, const char *stream, const char *table
     snprintf(schema.table_name, sizeof schema.table_name, "%s", table);
     schema.columns = calloc(BUILDER_COLUMNS_MAX, sizeof *schema.columns);
     schema.key_columns = calloc(BUILDER_COLUMNS_MAX, sizeof *schema.key_columns);
-    assert(schema.columns != NULL && schema.key_columns != NULL);
+    must(schema.columns != NULL && schema.key_columns != NULL);
     for (; columns[schema.column_count].name != NULL; schema.column_count++) {
         struct schema_column *column = &schema.columns[schema.column_count];
         snprintf(column->name, sizeof column->name, "%s", columns[schema.column_count].name);
@@ -37,7 +44,7 @@ void builder_init(struct builder *builder, size_t bytes)
     builder->schemas = calloc(100000, sizeof *builder->schemas);
     builder->batch.rejections = calloc(100000, sizeof *builder->batch.rejections);
     builder->batch.rejection_room = 100000;
-    assert(builder->bytes != NULL && builder->schemas != NULL && builder->batch.rejections != NULL);
+    must(builder->bytes != NULL && builder->schemas != NULL && builder->batch.rejections != NULL);
 }
 
 void builder_fini(struct builder *builder)
@@ -62,7 +69,7 @@ void builder_clear(struct builder *builder, uint64_t sequence)
 
 static uint8_t *take(struct builder *builder, size_t size)
 {
-    assert(builder->room - builder->size >= size);
+    must(builder->room - builder->size >= size);
     uint8_t *at = builder->bytes + builder->size;
     builder->size += size;
     return at;
@@ -126,9 +133,9 @@ struct batch *builder_batch(struct builder *builder)
     rest = span_of(builder->bytes, builder->size);
     while (rest.size > 0) {
         bool whole = record_open(rest, &cursor);
-        assert(whole);
+        must(whole);
         batch->records = realloc(batch->records, (batch->record_count + 1) * sizeof *batch->records);
-        assert(batch->records != NULL);
+        must(batch->records != NULL);
         struct batch_record *record = &batch->records[batch->record_count];
         *record = (struct batch_record){.header = cursor.header,
                                         .id = cursor.id,
@@ -140,7 +147,7 @@ struct batch *builder_batch(struct builder *builder)
                 batch->event_room = batch->event_room * 2 + 16;
                 batch->events =
                     realloc(batch->events, batch->event_room * sizeof *batch->events);
-                assert(batch->events != NULL);
+                must(batch->events != NULL);
             }
             batch->events[batch->event_count++] =
                 (struct batch_event){.schema = builder->schemas[batch->record_count],

@@ -28,8 +28,7 @@ static unsigned below(unsigned limit)
     return (unsigned)(draw() % limit);
 }
 
-/* ---- literals ---------------------------------------------------------------------------------
- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static void append_digits(char *text, unsigned count)
 {
@@ -171,8 +170,7 @@ static void literal_inet(char *text)
     }
 }
 
-/* ---- the comparison ----------------------------------------------------------------------------
- */
+/* ---- the comparison -------------------------------------------------------------------------- */
 
 /* What PostgreSQL reads from the literal, as text; NULL: it refuses. */
 static char *read_literal(const char *literal)

@@ -46,7 +46,7 @@ static void step(struct crash *crash)
     if (draw(3) != 0) {
         assert_int_equal(loop_run_once(world->loop, draw(2) == 0 ? 0 : 300, &problem), STATUS_OK);
     }
-    if (world->durable > crash->released && draw(4) == 0) {
+    if (world->durable > crash->released && draw(10) == 0) {
         crash->released += 1 + draw(world->durable - crash->released);
         journal_release(world->journal, crash->released);
     }
@@ -83,8 +83,9 @@ static void what_was_durable_survives_a_crash_at_any_moment(void **state)
 {
     struct crash crash = {.world = *state};
     struct world *world = crash.world;
-    world->options.bytes_max = 5 * SEGMENT_BYTES_MIN;
     for (int life = 0; life < LIVES; life++) {
+        /* Mostly short of segments, so that they are recycled as soon as they may be. */
+        world->options.bytes_max = (2 + draw(3)) * SEGMENT_BYTES_MIN;
         world_reopen(world); /* also a clean restart in between */
         world_start(world, crash.released);
         struct journal_figures figures;

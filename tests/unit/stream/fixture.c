@@ -108,7 +108,8 @@ static void open_event(struct fixture *fixture)
                      sizeof event->header + event->row.size + event->push.size);
 }
 
-static enum status encode(struct fixture *fixture, enum encoding encoding, struct span bytes)
+static enum status encode_message(struct fixture *fixture, enum encoding encoding,
+                                  struct span bytes)
 {
     struct message message;
     struct problem *problem = &fixture->problem;
@@ -141,7 +142,7 @@ enum status fixture_encode(struct fixture *fixture, const char *event)
     assert_non_null(text);
     int size =
         snprintf(text, room, "{\"op\":\"publish\",\"stream\":\"log\",\"events\":[%s]}", event);
-    enum status status = encode(fixture, ENCODING_JSON, span_of(text, (size_t)size));
+    enum status status = encode_message(fixture, ENCODING_JSON, span_of(text, (size_t)size));
     free(text);
     return status;
 }
@@ -155,7 +156,7 @@ enum status fixture_encode_msgpack(struct fixture *fixture, struct span event)
     memcpy(bytes, head, sizeof head - 1);
     memcpy(bytes + sizeof head - 1, event.data, event.size);
     enum status status =
-        encode(fixture, ENCODING_MSGPACK, span_of(bytes, sizeof head - 1 + event.size));
+        encode_message(fixture, ENCODING_MSGPACK, span_of(bytes, sizeof head - 1 + event.size));
     free(bytes);
     return status;
 }
@@ -204,4 +205,43 @@ const char *row_hex(const struct fixture *fixture)
     assert_int_equal(next, row.size);
     text[at] = '\0';
     return text;
+}
+
+void table_behavior(struct table_description *table)
+{
+    table_init(table);
+    struct column_description *id = table_add(table, "id", OID_UUID);
+    id->not_null = true;
+    id->key_position = 1;
+    column_default(id, "gen_random_uuid()", 'v', NULL);
+    table_add(table, "userId", OID_UUID)->not_null = true;
+    table_add(table, "eventType", OID_TEXT)->not_null = true;
+    table_add(table, "metadata", OID_JSONB);
+    struct column_description *at = table_add(table, "timestamp", OID_TIMESTAMPTZ);
+    at->not_null = true;
+    column_default(at, "now()", 's', NULL);
+}
+
+void fixture_take(struct fixture *fixture, const char *event)
+{
+    if (fixture_encode(fixture, event) != STATUS_OK) {
+        fail_msg("%s", fixture->problem.text);
+    }
+}
+
+void fixture_refuse(struct fixture *fixture, const char *event, const char *field, const char *text)
+{
+    assert_int_equal(fixture_encode(fixture, event), STATUS_INVALID_EVENT);
+    assert_string_equal(fixture->problem.text, text);
+    assert_string_equal(fixture->problem.field, field);
+}
+
+void fixture_channel_is(const struct fixture *fixture, unsigned index, const char *name)
+{
+    struct push_view push;
+    assert_true(push_open(fixture->event.push, &push));
+    assert_true(index < push.channel_count);
+    char text[CHANNEL_BYTES_MAX + 1];
+    snprintf(text, sizeof text, "%.*s", SPAN_PRINT(push.channels[index]));
+    assert_string_equal(text, name);
 }

@@ -14,6 +14,10 @@
 
 #define ARRIVAL_US INT64_C(1795229270123456) /* 2026-11-21T02:47:50.123456Z */
 
+#define USER     "0193f3a1-5c5e-7000-8000-0123456789ab"
+#define USER_HEX "0193f3a15c5e700080000123456789ab"
+#define ARRIVAL  "000303bf27b7c3c0" /* ARRIVAL_US since 2000 */
+
 /* pg_type.dat */
 enum {
     OID_BOOL = 16,
@@ -54,6 +58,9 @@ struct column_description *table_add_array(struct table_description *table, cons
 void column_default(struct column_description *column, const char *expression, char volatility,
                     const char *value);
 
+/* The table of the behaviour stream: "BehaviorLog" as an ORM makes it. */
+void table_behavior(struct table_description *table);
+
 /* One stream and what it takes to encode into it. */
 struct fixture {
     struct stream *stream;
@@ -73,6 +80,12 @@ void fixture_close(struct fixture *fixture);
 enum status fixture_encode(struct fixture *fixture, const char *event);
 /* The same for a MessagePack map. */
 enum status fixture_encode_msgpack(struct fixture *fixture, struct span event);
+/* One event that must be taken, or refused for this field with this sentence. */
+void fixture_take(struct fixture *fixture, const char *event);
+void fixture_refuse(struct fixture *fixture, const char *event, const char *field,
+                    const char *text);
+void fixture_channel_is(const struct fixture *fixture, unsigned index, const char *name);
+
 /* The row or push of the last event, as text; valid until the next call. */
 const char *row_text(const struct fixture *fixture);
 const char *push_data(const struct fixture *fixture);
