@@ -40,6 +40,7 @@ void serve_block_signals(void)
     sigset_t set = ending_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* a client that went away is an error code, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow (setrlimit(2), RLIMIT_FSIZE) */
 }
 
 /* True when a signal asks us to end. */

@@ -42,6 +42,7 @@ struct settings {
     uint64_t heartbeat_s, handshake_s, drain_ms;
     uint64_t ring_bytes;
     uint64_t journal_segment_bytes, journal_bytes, lane_memory_bytes;
+    bool salvage; /* start with what is whole of a damaged journal */
     uint64_t batch_rows, batch_bytes, prepared_rows;
     uint64_t window_bytes;
     uint64_t connect_timeout_ms, statement_timeout_ms;

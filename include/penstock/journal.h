@@ -47,8 +47,8 @@ struct journal_options {
     const char *folder; /* "<data_dir>/journal/lane-0"; made when missing */
     const char *node;   /* a segment of another node or lane is refused */
     uint32_t lane;
-    size_t
-        segment_bytes;  /* a multiple of 4096; two of FRAME_BYTES_MAX and more, outside of tests */
+    /* A multiple of 4096; outside of tests at least two of FRAME_BYTES_MAX. */
+    size_t segment_bytes;
     uint64_t bytes_max; /* disk quota of this lane; at least two segments */
     size_t arena_bytes; /* memory for frames that wait for PostgreSQL; raised to four frames */
     size_t read_bytes;  /* memory for frames read back from disk; raised to one frame and 1 MiB */

@@ -262,6 +262,13 @@ const struct key keys[] = {
      .help = "Disk for each lane's journal: how much may wait while PostgreSQL is away. Past it, "
              "publishers are told to come back later.",
      AT(journal_bytes)},
+    {.name = "salvage",
+     .type = KEY_SWITCH,
+     .unit = "BOOL",
+     .value = "false",
+     .help = "Starts with a damaged journal: keeps what is whole of it, and logs what is not. Without "
+             "it, damage stops the start.",
+     AT(salvage)},
     {.name = "window_bytes",
      .type = KEY_SIZE,
      .unit = "SIZE",

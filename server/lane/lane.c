@@ -292,6 +292,7 @@ static enum status open_journal(struct lane *lane, struct problem *problem)
         .segment_bytes = settings->journal_segment_bytes,
         .bytes_max = settings->journal_bytes,
         .arena_bytes = settings->lane_memory_bytes,
+        .salvage = settings->salvage,
         .loop = lane->loop,
         .on_durable = on_durable,
         .on_failed = on_journal_failed,

@@ -221,7 +221,8 @@ static enum status read_column(const PGresult *result, int row, const char *tabl
     return STATUS_OK;
 }
 
-/* ---- what takes a query of its own ------------------------------------------------------------ */
+/* ---- what takes a query of its own ------------------------------------------------------------
+ */
 
 static enum status evaluate_default(struct store *store, const char *type,
                                     struct column_description *column, struct problem *problem)
@@ -229,9 +230,9 @@ static enum status evaluate_default(struct store *store, const char *type,
     struct text sql = {0};
     text_format(&sql, "SELECT CAST((%s) AS %s)::pg_catalog.text", column->default_expression, type);
     PGresult *result = NULL;
-    enum status status = sql.failed
-                             ? problem_set(problem, STATUS_NO_MEMORY, "no memory for a default")
-                             : store_query(store, column->name, sql.data, 0, NULL, &result, problem);
+    enum status status =
+        sql.failed ? problem_set(problem, STATUS_NO_MEMORY, "no memory for a default")
+                   : store_query(store, column->name, sql.data, 0, NULL, &result, problem);
     text_fini(&sql);
     if (status == STATUS_BAD_DATABASE) {
         log_debug("store", "the default of %s has no value: %s", column->name, problem->text);
@@ -278,8 +279,8 @@ static bool take_labels(const PGresult *labels, struct column_description *colum
     return column->enum_labels != NULL;
 }
 
-static enum status read_labels(struct store *store, const char *table, struct table_description *out,
-                               struct problem *problem)
+static enum status read_labels(struct store *store, const char *table,
+                               struct table_description *out, struct problem *problem)
 {
     bool has_enum = false;
     for (size_t i = 0; i < out->column_count; i++) {

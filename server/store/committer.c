@@ -18,13 +18,13 @@
  *                            UNDOING ──► PAUSED ──► the same again
  *
  * Life of a batch:
- *   1. committer_submit(): its rows are sent the quick way, by COPY or as prepared statements, in one
- *      transaction with payload, log row, checkpoint and NOTIFY.
+ *   1. committer_submit(): its rows are sent the quick way, by COPY or as prepared statements, in
+ * one transaction with payload, log row, checkpoint and NOTIFY.
  *   2. A row is at fault (SQLSTATE says so): the same batch goes row by row (inserter.c).
  *   3. No row is at fault: the same again after a pause that grows.
- *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the checkpoint
- *      says whether the batch is in (session.c). If so, its outcomes are those of the last attempt,
- *      because no earlier one can have committed; only the offset is read from the log.
+ *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the
+ * checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the last
+ * attempt, because no earlier one can have committed; only the offset is read from the log.
  *   5. on_done().
  *
  * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a
@@ -51,8 +51,9 @@
 /* A batch that runs into statement_timeout twice goes row by row: then each step has the time. */
 #define TIMEOUTS_MAX 2
 
-/* What keeps failing is told this often. */
-#define TELL_EVERY_US (30 * 1000 * 1000)
+/* What keeps failing is told this often; rejections, which are news, more often. */
+#define TELL_EVERY_US          (30 * 1000 * 1000)
+#define TELL_REJECTED_EVERY_US (5 * 1000 * 1000)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
@@ -85,8 +86,7 @@ static const struct {
     [STATE_IDLE] = {"idle", BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
     [STATE_PREPARED] = {"prepared", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
     [STATE_COPYING] = {"copying", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
-    [STATE_INSERTING] = {"inserting",
-                         BIT(FINISHING) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
+    [STATE_INSERTING] = {"inserting", BIT(FINISHING) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
     [STATE_FINISHING] = {"finishing", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
     [STATE_UNDOING] = {"undoing", BIT(PAUSED) | BIT(INSERTING)},
     [STATE_PAUSED] = {"paused", BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
@@ -96,8 +96,7 @@ static const struct {
 void committer_move(struct committer *c, enum committer_state to)
 {
     assert((states[c->state].next | BIT(DOWN) | BIT(FAILED)) & 1u << to);
-    log_debug("store", "lane %u: %s → %s", c->options.lane, states[c->state].name,
-              states[to].name);
+    log_debug("store", "lane %u: %s → %s", c->options.lane, states[c->state].name, states[to].name);
     c->state = to;
 }
 
@@ -203,7 +202,8 @@ static bool checkpoint_is_sane(struct committer *c)
     struct problem problem;
     problem_set(&problem, STATUS_BAD_DATABASE,
                 c->found_checkpoint < c->checkpoint
-                    ? "the database has lost commits: frame %" PRIu64 " of node \"%s\" is its last, "
+                    ? "the database has lost commits: frame %" PRIu64
+                      " of node \"%s\" is its last, "
                       "%" PRIu64 " was in; was an older copy restored?"
                     : "frame %" PRIu64 " of node \"%s\" is in, but this server sent none after "
                       "%" PRIu64 ": is another server running under the same name?",
@@ -298,13 +298,18 @@ void committer_submit(struct committer *c, struct batch *batch)
 static void tell_rejections(struct committer *c)
 {
     const struct batch *batch = c->batch;
-    if (batch->rejected > 0) {
-        const char *first = batch->rejection_count > 0 ? batch->rejections[0].text : "";
-        log_warn("store",
-                 "lane %u: %" PRIu64 " of %zu events were refused by their table and lie in "
-                 "penstock.dead_letter; the first: %s",
-                 c->options.lane, batch->rejected, batch->event_count, first);
+    int64_t now = clock_monotonic_us();
+    c->rejected_untold += batch->rejected;
+    if (c->rejected_untold == 0 || now - c->told_rejected_us < TELL_REJECTED_EVERY_US) {
+        return;
     }
+    log_warn("store",
+             "lane %u: %" PRIu64 " events were refused by their table and lie in "
+             "penstock.dead_letter; one of them: %s",
+             c->options.lane, c->rejected_untold,
+             batch->rejection_count > 0 ? batch->rejections[0].text : "");
+    c->told_rejected_us = now;
+    c->rejected_untold = 0;
 }
 
 static void complete(struct committer *c)
@@ -340,8 +345,7 @@ static bool choose_rows(struct committer *c)
     }
     if (c->place == AT_ROWS) {
         return failure->verdict == VERDICT_DATA || failure->verdict == VERDICT_DRIFT ||
-               (failure->verdict == VERDICT_OPERATOR &&
-                !committer_is_patient(c->failed_target)) ||
+               (failure->verdict == VERDICT_OPERATOR && !committer_is_patient(c->failed_target)) ||
                (strcmp(failure->sqlstate, "57014") == 0 && ++c->timeouts >= TIMEOUTS_MAX &&
                 c->form == FORM_FAST);
     }

@@ -36,7 +36,8 @@ enum committer_state {
     STATE_COUNT
 };
 
-/* ---- exchange: what was asked and is not answered yet ----------------------------------------- */
+/* ---- exchange: what was asked and is not answered yet -----------------------------------------
+ */
 
 enum sent_kind {
     SENT_CONTROL, /* BEGIN, SAVEPOINT …: must not fail */
@@ -57,12 +58,12 @@ struct sent {
 };
 
 struct exchange {
-    bool open;      /* an answer is awaited */
-    bool pipelined; /* otherwise one simple query */
-    bool copying;   /* the server awaits COPY data */
-    bool broken;    /* the connection failed; seen at the end of the turn */
-    bool failed;    /* an answer was an error: the first is in committer.failure */
-    size_t answers; /* results so far */
+    bool open;         /* an answer is awaited */
+    bool pipelined;    /* otherwise one simple query */
+    bool copying;      /* the server awaits COPY data */
+    bool broken;       /* the connection failed; seen at the end of the turn */
+    bool failed;       /* an answer was an error: the first is in committer.failure */
+    size_t answers;    /* results so far */
     struct sent *sent; /* owns; those in [head, count) are not answered */
     size_t head, count, room;
 };
@@ -134,11 +135,13 @@ struct committer {
     int64_t waiting_since_us; /* for the lane's lock; 0: not waiting */
     char holder[160];         /* who has it */
     bool holder_is_remote;
-    uint64_t checkpoint;      /* the last frame that is in, as far as we know */
+    uint64_t checkpoint; /* the last frame that is in, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
     unsigned attempts; /* for the back-off */
-    int64_t told_us;   /* when a lost connection was last logged */
+    int64_t told_us;   /* when something that keeps failing was last logged */
+    int64_t told_rejected_us;
+    uint64_t rejected_untold; /* events refused since then */
     uint64_t random;
 
     /* the batch under way */
@@ -201,7 +204,7 @@ void exchange_reset(struct committer *c);
 /* copier.c */
 void copier_start(struct committer *c);
 void copier_finish(struct committer *c); /* the tail alone, after inserter.c */
-void copier_result(struct committer *c, const PGresult *result);
+void copier_result(struct committer *c, PGresult *result);
 void copier_pump(struct committer *c);
 bool answer_read(struct committer *c, const PGresult *result);
 

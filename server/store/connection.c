@@ -48,14 +48,17 @@ enum status connection_check_url(const char *url, struct problem *problem)
 
 PGconn *connection_start(const struct connection_options *options)
 {
-    char timeout[24];
-    snprintf(timeout, sizeof timeout, "%llu",
-             (unsigned long long)(options->statement_timeout_ms + options->connect_timeout_ms));
+    char timeout[24]; /* 0: the system's own */
+    snprintf(
+        timeout, sizeof timeout, "%llu",
+        options->statement_timeout_ms == 0
+            ? 0
+            : (unsigned long long)(options->statement_timeout_ms + options->connect_timeout_ms));
     /* What stands behind "dbname" overrides the URL, what stands before it is a default (libpq,
      * PQconnectStartParams). */
-    const char *keywords[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                              "tcp_user_timeout", "dbname",              "application_name",
-                              "client_encoding",  NULL};
+    const char *keywords[] = {
+        "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+        "dbname",          "application_name",    "client_encoding",  NULL};
     const char *values[] = {KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S,      KEEPALIVE_COUNT, timeout,
                             options->url,     options->application_name, "UTF8",          NULL};
     PGconn *connection = PQconnectStartParams(keywords, values, 1);
@@ -154,9 +157,9 @@ static bool wait_for(const PGconn *connection, short events, int64_t deadline_us
 {
     for (;;) {
         int64_t left_us = deadline_us - clock_monotonic_us();
-        int left_ms = left_us <= 0                    ? 0
+        int left_ms = left_us <= 0                      ? 0
                       : left_us > (int64_t)60000 * 1000 ? 60000
-                                                      : (int)(left_us / 1000) + 1;
+                                                        : (int)(left_us / 1000) + 1;
         struct pollfd watched = {.fd = PQsocket(connection), .events = events};
         int ready = poll(&watched, 1, left_ms);
         if (ready > 0) {
@@ -170,8 +173,8 @@ static bool wait_for(const PGconn *connection, short events, int64_t deadline_us
 
 static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, struct problem *problem)
 {
-    int64_t deadline = timeout_ms == 0 ? INT64_MAX
-                                       : clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    int64_t deadline =
+        timeout_ms == 0 ? INT64_MAX : clock_monotonic_us() + (int64_t)timeout_ms * 1000;
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
     for (;;) {
         if (connection == NULL || PQstatus(connection) == CONNECTION_BAD) {

@@ -37,7 +37,8 @@ enum status connection_query(PGconn *connection, uint64_t timeout_ms, const char
                              int parameter_count, const char *const *parameters, PGresult **out,
                              struct problem *problem) must_use;
 
-/* How long a step may take before the peer counts as silent: the server's own timeout comes first. */
+/* How long a step may take before the peer counts as silent: the server's own timeout comes first.
+ */
 int64_t connection_deadline_us(uint64_t timeout_ms);
 
 /* What went wrong, in one line: `doing` and libpq's message, line breaks turned into "; ". */

@@ -150,7 +150,8 @@ static enum failure_place place_of(enum copy_step_kind kind)
     return kind == STEP_ROWS || kind == STEP_EXPECT ? AT_ROWS : AT_TAIL;
 }
 
-void copier_result(struct committer *c, const PGresult *result)
+/* Not const: PQcmdStatus() asks for that, and changes nothing. */
+void copier_result(struct committer *c, PGresult *result)
 {
     struct copier *copier = &c->copier;
     ExecStatusType status = PQresultStatus(result);
@@ -162,9 +163,10 @@ void copier_result(struct committer *c, const PGresult *result)
     if (status == PGRES_COPY_IN) {
         begin_data(c);
     } else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-        if (step->kind == STEP_TAIL && !answer_read(c, result)) {
-            c->exchange.broken = true;
-        }
+        bool is_good = step->kind == STEP_TAIL     ? answer_read(c, result)
+                       : step->kind == STEP_COMMIT ? strcmp(PQcmdStatus(result), "COMMIT") == 0
+                                                   : true;
+        c->exchange.broken = c->exchange.broken || !is_good; /* then the checkpoint decides */
         copier->step++;
     } else {
         exchange_fail(c, result, place_of(step->kind), step->target);
@@ -185,7 +187,8 @@ static enum put put(struct committer *c, const void *data, size_t size)
     return taken > 0 ? PUT_TAKEN : PUT_LATER;
 }
 
-/* True when libpq has nothing left to send. Otherwise more data would only pile up in its buffer. */
+/* True when libpq has nothing left to send. Otherwise more data would only pile up in its buffer.
+ */
 static bool flushed(struct committer *c)
 {
     int left = PQflush(c->connection);

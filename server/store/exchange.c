@@ -1,13 +1,14 @@
 /*
- * exchange.c - questions to PostgreSQL and their answers, without ever waiting on the lane's thread.
+ * exchange.c - questions to PostgreSQL and their answers, without ever waiting on the lane's
+ * thread.
  *
  * 1. A state queues what it wants to ask: one simple query string, or a pipeline of commands. For
  *    each command of a pipeline a `struct sent` is kept, because libpq yields answers in order, and
  *    nothing in an answer says what it belongs to.
  * 2. exchange_go() starts the deadline and lets the loop send.
  * 3. The socket is ready: input is consumed, whatever can be answered is handed to the state, which
- *    only records it; COPY data is pumped; output is flushed. While output is stuck we go on reading:
- *    a server that cannot get rid of its notices does not read either (libpq, PQflush).
+ *    only records it; COPY data is pumped; output is flushed. While output is stuck we go on
+ * reading: a server that cannot get rid of its notices does not read either (libpq, PQflush).
  * 4. All is answered: committer_advance() takes the next step.
  *
  * How it fails: anything that breaks the connection sets `broken`, every further call does nothing,
@@ -65,8 +66,8 @@ void exchange_enter_pipeline(struct committer *c)
 {
     exchange_reset(c);
     c->exchange.pipelined = true;
-    c->exchange.broken = PQpipelineStatus(c->connection) == PQ_PIPELINE_OFF &&
-                         !PQenterPipelineMode(c->connection);
+    c->exchange.broken =
+        PQpipelineStatus(c->connection) == PQ_PIPELINE_OFF && !PQenterPipelineMode(c->connection);
     if (c->forget) {
         c->forget = false;
         exchange_command(c, "DEALLOCATE ALL");
@@ -77,8 +78,7 @@ void exchange_command(struct committer *c, const char *sql)
 {
     exchange_push(c, (struct sent){.kind = SENT_CONTROL});
     if (!c->exchange.broken) {
-        c->exchange.broken =
-            !PQsendQueryParams(c->connection, sql, 0, NULL, NULL, NULL, NULL, 0);
+        c->exchange.broken = !PQsendQueryParams(c->connection, sql, 0, NULL, NULL, NULL, NULL, 0);
     }
 }
 
@@ -206,8 +206,8 @@ static void start_deadline(struct committer *c)
     }
 }
 
-/* Sends what can be sent and watches for what is missing. While rows are left to pump, that is room:
- * the socket may have taken all of libpq's buffer just after the pump found it full. */
+/* Sends what can be sent and watches for what is missing. While rows are left to pump, that is
+ * room: the socket may have taken all of libpq's buffer just after the pump found it full. */
 static void settle(struct committer *c)
 {
     struct exchange *e = &c->exchange;

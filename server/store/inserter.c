@@ -2,10 +2,10 @@
  * inserter.c - a batch row by row, after the quick way has failed: finds out which rows are
  * duplicates and which the database refuses, and stores all others, in the order of the batch.
  *
- * 1. PREPARE: one tolerant INSERT for each target: ON CONFLICT (primary key) DO NOTHING, so that the
- *    answer says of each row whether it was stored or is a duplicate, of an earlier row of the same
- *    batch, too. A target whose statement cannot even be prepared (a column is gone) is refused as
- *    a whole.
+ * 1. PREPARE: one tolerant INSERT for each target: ON CONFLICT (primary key) DO NOTHING, so that
+ * the answer says of each row whether it was stored or is a duplicate, of an earlier row of the
+ * same batch, too. A target whose statement cannot even be prepared (a column is gone) is refused
+ * as a whole.
  * 2. CHUNK: a run of rows in one pipeline under one savepoint, one round trip. Runs grow while all
  *    goes well, so that a batch with duplicates only, or with one bad row, costs little more than
  *    the inserts.
@@ -14,11 +14,14 @@
  *
  *        ROLLBACK TO s; INSERT; RELEASE s; SAVEPOINT s; Sync    (one row)
  *
- *    When the INSERT works, RELEASE and SAVEPOINT move the savepoint behind it, and the next ROLLBACK
- *    TO undoes nothing. When it fails, the server skips to the sync, and the next ROLLBACK TO undoes
- *    just that row. When many rows fail, the following runs begin with this step.
+ *    When the INSERT works, RELEASE and SAVEPOINT move the savepoint behind it, and the next
+ * ROLLBACK TO undoes nothing. When it fails, the server skips to the sync, and the next ROLLBACK TO
+ * undoes just that row. When many rows fail, the following runs begin with this step.
  * 4. LETTERS: the refused rows of the run go into penstock.dead_letter (letter.c).
  * 5. After the last run copier_finish() sends the tail and COMMIT.
+ *
+ * A BEFORE trigger that returns NULL looks like a duplicate here, while COPY does not say that it
+ * left a row out: such a row counts as stored there.
  *
  * How it fails: an error that no row is to blame for (a deadlock, a timeout) gives the whole
  * transaction up, and committer.c tries again. Constraints that are checked at the commit only can
@@ -50,8 +53,8 @@ static void send_control(struct committer *c, enum control control)
 {
     exchange_push(c, (struct sent){.kind = SENT_CONTROL});
     if (!c->exchange.broken) {
-        c->exchange.broken = !PQsendQueryPrepared(c->connection, controls[control].name, 0, NULL,
-                                                  NULL, NULL, 0);
+        c->exchange.broken =
+            !PQsendQueryPrepared(c->connection, controls[control].name, 0, NULL, NULL, NULL, 0);
     }
 }
 
@@ -95,9 +98,9 @@ static bool send_row(struct committer *c, uint32_t event)
     }
     exchange_push(c, (struct sent){.kind = SENT_ROW, .event = event, .target = target});
     if (!c->exchange.broken) {
-        c->exchange.broken = !PQsendQueryPrepared(c->connection, target->tolerant.name,
-                                                  target->column_count, row->values, row->lengths,
-                                                  row->formats, 0);
+        c->exchange.broken =
+            !PQsendQueryPrepared(c->connection, target->tolerant.name, target->column_count,
+                                 row->values, row->lengths, row->formats, 0);
     }
     return true;
 }
@@ -107,7 +110,8 @@ static bool send_row(struct committer *c, uint32_t event)
 /* A sync behind each, so that one that fails leaves the others alone. */
 static bool prepare_target(struct committer *c, struct target *target)
 {
-    bool sent = statement_prepare(c, &target->tolerant, target->column_count, target->types, target);
+    bool sent =
+        statement_prepare(c, &target->tolerant, target->column_count, target->types, target);
     if (sent) {
         exchange_sync(c);
     }
@@ -186,7 +190,8 @@ static void take_types(struct target *target, const PGresult *result)
 static size_t end_of_run(const struct committer *c, size_t from, size_t rows)
 {
     size_t to = from, bytes = 0;
-    while (to < c->batch->event_count && to - from < rows && (to == from || bytes < RUN_BYTES_MAX)) {
+    while (to < c->batch->event_count && to - from < rows &&
+           (to == from || bytes < RUN_BYTES_MAX)) {
         bytes += c->batch->events[to++].event.row.size;
     }
     return to;

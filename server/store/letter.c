@@ -82,8 +82,8 @@ static void send_letter(struct committer *c, uint32_t index)
     const struct failure *failure = &c->inserter.failures[index];
     struct target *target = c->targets.of_event[failure->event];
     char producer[24], arrived[24];
-    if (!row_split(c->batch->events[failure->event].event.row, target->binary,
-                   target->column_count, &c->row)) {
+    if (!row_split(c->batch->events[failure->event].event.row, target->binary, target->column_count,
+                   &c->row)) {
         c->inserter.raw[index] = true;
         return;
     }

@@ -24,8 +24,8 @@ struct listener {
 static enum status ask(struct listener *listener, const char *doing, const char *sql, int count,
                        const char *const *parameters, PGresult **out, struct problem *problem)
 {
-    enum status status = connection_query(listener->connection, listener->statement_timeout_ms,
-                                          sql, count, parameters, out, problem);
+    enum status status = connection_query(listener->connection, listener->statement_timeout_ms, sql,
+                                          count, parameters, out, problem);
     if (status != STATUS_OK) {
         problem_context(problem, "%s", doing);
     }
@@ -99,8 +99,7 @@ enum listener_answer listener_next(struct listener *listener, struct notificatio
     if (answer == LISTENER_NOTIFIED) {
         return answer;
     }
-    if (!PQconsumeInput(listener->connection) ||
-        PQstatus(listener->connection) == CONNECTION_BAD) {
+    if (!PQconsumeInput(listener->connection) || PQstatus(listener->connection) == CONNECTION_BAD) {
         connection_problem(listener->connection, STATUS_UNAVAILABLE, "the listener was cut off",
                            problem);
         return LISTENER_LOST;
@@ -111,8 +110,8 @@ enum listener_answer listener_next(struct listener *listener, struct notificatio
 enum status listener_head(struct listener *listener, uint64_t *out, struct problem *problem)
 {
     PGresult *result;
-    enum status status = ask(listener, "reading the log", "SELECT penstock.head()", 0, NULL,
-                             &result, problem);
+    enum status status =
+        ask(listener, "reading the log", "SELECT penstock.head()", 0, NULL, &result, problem);
     if (status == STATUS_OK) {
         *out = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
         PQclear(result);

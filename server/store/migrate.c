@@ -28,12 +28,11 @@ static enum status read_version(struct store *store, int *out, struct problem *p
 {
     PGresult *result;
     *out = 0;
-    enum status status = store_query(
-        store, "looking for the schema penstock",
-        "SELECT count(*) FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'penstock' AND c.relname = 'meta'",
-        0, NULL, &result, problem);
+    enum status status = store_query(store, "looking for the schema penstock",
+                                     "SELECT count(*) FROM pg_catalog.pg_class c"
+                                     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                                     " WHERE n.nspname = 'penstock' AND c.relname = 'meta'",
+                                     0, NULL, &result, problem);
     if (status != STATUS_OK) {
         return status;
     }
@@ -94,10 +93,10 @@ static enum status apply_steps(struct store *store, struct problem *problem)
 
 enum status store_migrate(struct store *store, struct problem *problem)
 {
-    enum status status = store_query(
-        store, "making the schema penstock",
-        "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0)", 0, NULL, NULL,
-        problem);
+    enum status status =
+        store_query(store, "making the schema penstock",
+                    "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0)", 0,
+                    NULL, NULL, problem);
     if (status == STATUS_OK) {
         status = apply_steps(store, problem);
     }

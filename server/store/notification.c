@@ -34,8 +34,7 @@ static bool read_natural(const struct value *value, uint64_t *out)
 
 static bool read_text(const struct value *value, struct writer *scratch, struct span *out)
 {
-    return value->kind == VALUE_STRING &&
-           (value->flaws & (FLAW_NUL | FLAW_LONE_SURROGATE)) == 0 &&
+    return value->kind == VALUE_STRING && (value->flaws & (FLAW_NUL | FLAW_LONE_SURROGATE)) == 0 &&
            value_text_slice(value, scratch, out);
 }
 
@@ -80,8 +79,8 @@ static bool read_event(const struct value *value, uint64_t first, struct log_eve
             fits = has_offset = read_natural(&field, &out->offset);
             out->offset += first;
         } else if (span_is(name, "stream")) {
-            fits = has_stream = read_text(&field, &scratch, &out->stream) &&
-                                out->stream.size <= NAME_BYTES_MAX;
+            fits = has_stream =
+                read_text(&field, &scratch, &out->stream) && out->stream.size <= NAME_BYTES_MAX;
         } else if (span_is(name, "channels") && !has_channels) {
             fits = has_channels = read_channels(&field, &scratch, &out->push);
         } else if (span_is(name, "data")) {

@@ -7,13 +7,13 @@
  * the sync commits (libpq, "Pipeline Mode").
  *
  * How it fails: the server skips everything up to the sync, and nothing is stored. The plain INSERT
- * makes a duplicate an error on purpose: how many were stored must be known before the tail is sent.
+ * makes a duplicate an error on purpose: how many were stored must be known before the tail is
+ * sent.
  */
 #include "committer_private.h"
 
-static const char payload_sql[] =
-    "INSERT INTO penstock.payload (node, lane, position, events)"
-    " VALUES ($1::text, $2::integer, $3::bigint, $4::text)";
+static const char payload_sql[] = "INSERT INTO penstock.payload (node, lane, position, events)"
+                                  " VALUES ($1::text, $2::integer, $3::bigint, $4::text)";
 
 static const char payload_name[] = "ps_payload", tail_name[] = "ps_tail";
 
@@ -39,9 +39,8 @@ static void send_rows(struct committer *c)
         /* Never fails: rows_are_whole(). */
         c->exchange.broken =
             !row_split(c->batch->events[i].event.row, target->binary, target->column_count, row) ||
-            !PQsendQueryPrepared(c->connection, target->insert.name,
-                                                  target->column_count, row->values, row->lengths,
-                                                  row->formats, 0);
+            !PQsendQueryPrepared(c->connection, target->insert.name, target->column_count,
+                                 row->values, row->lengths, row->formats, 0);
     }
 }
 

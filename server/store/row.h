@@ -16,7 +16,7 @@ struct row_parameters {
     const char *values[COLUMNS_MAX + ROW_EXTRA_MAX];
     int lengths[COLUMNS_MAX + ROW_EXTRA_MAX];
     int formats[COLUMNS_MAX + ROW_EXTRA_MAX]; /* 1: binary */
-    struct text scratch;      /* owns; fields of COPY text with their escapes resolved */
+    struct text scratch; /* owns; fields of COPY text with their escapes resolved */
 };
 
 /* False when the row does not have `column_count` fields: it was made for another table, or is

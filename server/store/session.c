@@ -180,7 +180,8 @@ static void append_key(struct committer *c, struct text *sql)
 
 static void append_holder(struct committer *c, struct text *sql)
 {
-    text_string(sql, "SELECT l.pid AS holder, a.application_name, a.client_addr, CASE WHEN l.pid = ");
+    text_string(sql,
+                "SELECT l.pid AS holder, a.application_name, a.client_addr, CASE WHEN l.pid = ");
     text_format(sql, "%d AND a.application_name = ", c->backend_pid);
     text_literal(sql, span_string(c->application_name));
     text_string(sql, " THEN pg_catalog.pg_terminate_backend(l.pid) END"
@@ -201,9 +202,10 @@ static void append_recall(struct committer *c, struct text *sql)
     uint64_t position = c->batch == NULL ? 0 : c->batch->sequence_last;
     text_string(sql, "SELECT penstock.position_of(");
     text_literal(sql, span_string(c->options.node));
-    text_format(sql, ", %u) AS checkpoint, b.first, b.last,"
-                     " (extract(epoch FROM b.at) * 1000000)::bigint"
-                     " FROM (VALUES (1)) one (n) LEFT JOIN penstock.batch b ON b.node = ",
+    text_format(sql,
+                ", %u) AS checkpoint, b.first, b.last,"
+                " (extract(epoch FROM b.at) * 1000000)::bigint"
+                " FROM (VALUES (1)) one (n) LEFT JOIN penstock.batch b ON b.node = ",
                 c->options.lane);
     text_literal(sql, span_string(c->options.node));
     text_format(sql, " AND b.lane = %u AND b.position = %" PRIu64, c->options.lane, position);

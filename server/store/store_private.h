@@ -1,6 +1,6 @@
 /*
- * store_private.h - the blocking connection of start-up and the command line, as the files of store/
- * see it. Private to store/.
+ * store_private.h - the blocking connection of start-up and the command line, as the files of
+ * store/ see it. Private to store/.
  */
 #ifndef PENSTOCK_STORE_PRIVATE_H
 #define PENSTOCK_STORE_PRIVATE_H

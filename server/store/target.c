@@ -100,7 +100,9 @@ static void append_object(struct text *sql, const struct schema *schema)
 {
     for (unsigned i = 0; i < schema->column_count; i++) {
         bool is_first = i % JSON_PAIRS_MAX == 0;
-        text_string(sql, i == 0 ? "jsonb_build_object(" : is_first ? ") || jsonb_build_object(" : ", ");
+        text_string(sql, i == 0     ? "jsonb_build_object("
+                         : is_first ? ") || jsonb_build_object("
+                                    : ", ");
         text_literal(sql, span_string(schema->columns[i].name));
         text_format(sql, "::text, $%u", i + 1);
     }
@@ -172,8 +174,7 @@ static bool make_sql(struct target *target, const struct schema *schema)
     target->tolerant.sql = make_insert(target, schema, true);
     target->letter.sql = make_letter(schema);
     return target->copy_sql != NULL && (!schema->binary || target->expect_sql != NULL) &&
-           target->insert.sql != NULL && target->tolerant.sql != NULL &&
-           target->letter.sql != NULL;
+           target->insert.sql != NULL && target->tolerant.sql != NULL && target->letter.sql != NULL;
 }
 
 static void name_statement(struct statement *statement, char kind, uint64_t key)

@@ -26,12 +26,12 @@ struct target {
     char stream[NAME_BYTES_MAX + 1];
     bool binary;
     uint16_t column_count;
-    char *stream_json;         /* owns; as a JSON string */
-    char *table;               /* owns; "schema"."table" */
-    char *copy_sql;            /* owns */
-    char *expect_sql;          /* owns; a call of penstock.expect_columns(); NULL: COPY text */
-    Oid *types, *base_types;   /* owns both; the second is filled once it was asked for */
-    char *types_literal;       /* owns; "{2950,25}" */
+    char *stream_json;       /* owns; as a JSON string */
+    char *table;             /* owns; "schema"."table" */
+    char *copy_sql;          /* owns */
+    char *expect_sql;        /* owns; a call of penstock.expect_columns(); NULL: COPY text */
+    Oid *types, *base_types; /* owns both; the second is filled once it was asked for */
+    char *types_literal;     /* owns; "{2950,25}" */
     bool base_types_known;
     struct statement insert;   /* one row; a duplicate is an error */
     struct statement tolerant; /* one row; a duplicate is left out */

@@ -26,19 +26,14 @@ static const struct rule rules[] = {
     {"26", VERDICT_RETRY},    /* prepared statement gone: forgotten, and prepared again */
     {"28", VERDICT_RETRY},    /* authorization of a session */
     {"3D", VERDICT_RETRY},    /* database gone */
-    {"3F000", VERDICT_OPERATOR},
-    {"40", VERDICT_RETRY}, /* deadlock, serialization */
-    {"42501", VERDICT_OPERATOR},
-    {"42P01", VERDICT_OPERATOR},
-    {"42P05", VERDICT_RETRY}, /* prepared statement exists */
-    {"42", VERDICT_DRIFT},
-    {"53", VERDICT_RETRY}, /* disk, memory, connections */
-    {"55006", VERDICT_RETRY},
-    {"55P", VERDICT_RETRY}, /* lock_timeout and others that pass */
-    {"57", VERDICT_RETRY},  /* shutdown, cancel, statement_timeout */
-    {"58", VERDICT_RETRY},  /* the server's own files */
-    {"72", VERDICT_RETRY},
-    {"F0", VERDICT_RETRY},
+    {"3F000", VERDICT_OPERATOR}, {"40", VERDICT_RETRY}, /* deadlock, serialization */
+    {"42501", VERDICT_OPERATOR}, {"42P01", VERDICT_OPERATOR},
+    {"42P05", VERDICT_RETRY},                            /* prepared statement exists */
+    {"42", VERDICT_DRIFT},       {"53", VERDICT_RETRY},  /* disk, memory, connections */
+    {"55006", VERDICT_RETRY},    {"55P", VERDICT_RETRY}, /* lock_timeout and others that pass */
+    {"57", VERDICT_RETRY},                               /* shutdown, cancel, statement_timeout */
+    {"58", VERDICT_RETRY},                               /* the server's own files */
+    {"72", VERDICT_RETRY},       {"F0", VERDICT_RETRY},
     {"PS001", VERDICT_DRIFT}, /* penstock.expect_columns() */
     {"XX001", VERDICT_RETRY}, /* damaged data: no row of ours is at fault */
     {"XX002", VERDICT_RETRY},

@@ -11,7 +11,8 @@
 enum verdict {
     VERDICT_DATA,     /* a row is at fault: set it apart, store the others */
     VERDICT_DRIFT,    /* the table is not what the rows were made for; each row may be at fault */
-    VERDICT_OPERATOR, /* a table or a privilege is missing: may be mended any moment; wait a while */
+    VERDICT_OPERATOR, /* a table or a privilege is missing: may be mended any moment; wait a while
+                       */
     VERDICT_RETRY,    /* nothing to do with the rows: the same again, a little later */
 };
 

@@ -20,16 +20,16 @@ system_id() { (. /etc/os-release 2>/dev/null && echo "${ID:-unknown} ${ID_LIKE:-
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 # Is there a version to install? ("Candidate: (none)" is how apt says no.)
-is_available() { apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'; }
+is_available() { [[ "$(apt-cache policy "$1" 2>/dev/null)" =~ Candidate:\ [^\(] ]]; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # The pgvector of the PostgreSQL that is there, or that `postgresql` would bring.
 pgvector_package() {
     local version
-    version=$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1)
+    version=$({ ls /usr/lib/postgresql 2>/dev/null || true; } | sort -n | tail -n 1)
     [ -n "$version" ] || version=$(apt-cache depends postgresql 2>/dev/null |
-        sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+        sed -n '0,/Depends: postgresql-[0-9]/ s/.*Depends: postgresql-\([0-9]*\)$/\1/p')
     echo "postgresql-${version:-0}-pgvector"
 }
 

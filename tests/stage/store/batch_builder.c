@@ -134,7 +134,8 @@ struct batch *builder_batch(struct builder *builder)
     while (rest.size > 0) {
         bool whole = record_open(rest, &cursor);
         must(whole);
-        batch->records = realloc(batch->records, (batch->record_count + 1) * sizeof *batch->records);
+        batch->records =
+            realloc(batch->records, (batch->record_count + 1) * sizeof *batch->records);
         must(batch->records != NULL);
         struct batch_record *record = &batch->records[batch->record_count];
         *record = (struct batch_record){.header = cursor.header,
@@ -145,8 +146,7 @@ struct batch *builder_batch(struct builder *builder)
         for (uint32_t index = 0; record_next(&cursor, &event); index++) {
             if (batch->event_count == batch->event_room) {
                 batch->event_room = batch->event_room * 2 + 16;
-                batch->events =
-                    realloc(batch->events, batch->event_room * sizeof *batch->events);
+                batch->events = realloc(batch->events, batch->event_room * sizeof *batch->events);
                 must(batch->events != NULL);
             }
             batch->events[batch->event_count++] =

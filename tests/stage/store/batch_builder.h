@@ -1,6 +1,6 @@
 /*
- * batch_builder.h - batches made by hand, as a lane makes them from journal frames: records laid out
- * as in record.h, then walked with record_open() and record_next().
+ * batch_builder.h - batches made by hand, as a lane makes them from journal frames: records laid
+ * out as in record.h, then walked with record_open() and record_next().
  */
 #ifndef PENSTOCK_TEST_BATCH_BUILDER_H
 #define PENSTOCK_TEST_BATCH_BUILDER_H

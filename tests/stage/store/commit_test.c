@@ -207,8 +207,8 @@ static const char *heard(PGconn *connection, const char *expression)
     return out;
 }
 
-/* Everybody may LISTEN: a small batch comes whole, with offsets, on `penstock` and on the stream's own
- * channel, in both forms. */
+/* Everybody may LISTEN: a small batch comes whole, with offsets, on `penstock` and on the stream's
+ * own channel, in both forms. */
 static void test_small_batches_are_told_whole(void **state)
 {
     (void)state;
@@ -241,7 +241,8 @@ static void test_small_batches_are_told_whole(void **state)
     PQfinish(one);
 }
 
-/* A batch that a NOTIFY cannot carry is told without its events; none is told that was not stored. */
+/* A batch that a NOTIFY cannot carry is told without its events; none is told that was not stored.
+ */
 static void test_large_batches_are_told_without_events(void **state)
 {
     (void)state;
@@ -283,6 +284,28 @@ static void test_sizes_around_the_limit_are_told(void **state)
     PQfinish(all);
 }
 
+/* What was rolled back is told to nobody: a batch that had to go twice is told once, with what it
+ * stored; one that stored nothing, not at all. */
+static void test_rolled_back_attempts_are_told_to_nobody(void **state)
+{
+    (void)state;
+    PGconn *all = listen_to("penstock");
+    struct rig *rig = rig_open((struct rig_options){.prepared_rows = 3});
+    rig_wait_ready(rig);
+    sql("ALTER TABLE \"Note\" ADD CHECK (n <> 102)");
+    rig_commit(rig, notes(1, 101, 4));
+    assert_string_equal(heard(all, "j->'events'->1->'data'->>'n'"), "103");
+    assert_string_equal(heard(all, "j->>'count'"), "3");
+    PQclear(PQexec(all, "SELECT 1"));
+    assert_null(PQnotifies(all));
+    rig_commit(rig, notes(2, 103, 2));
+    assert_int_equal(builder.batch.duplicates, 2);
+    PQclear(PQexec(all, "SELECT 1"));
+    assert_null(PQnotifies(all));
+    rig_close(rig);
+    PQfinish(all);
+}
+
 /* ---- several committers ---------------------------------------------------------------------- */
 
 /* Two committers at the same time: every offset is given once, none is left out. */
@@ -314,9 +337,10 @@ static void test_two_committers_leave_no_gap(void **state)
     }
     assert_int_equal(sql_number("SELECT count(*) FROM \"Note\""), id - 1);
     assert_int_equal(sql_number("SELECT sum(last - first + 1) FROM penstock.batch"), id - 1);
-    assert_int_equal(sql_number("SELECT count(*) FROM penstock.batch b WHERE first <> 1 AND NOT EXISTS"
-                                " (SELECT FROM penstock.batch p WHERE p.last = b.first - 1)"),
-                     0);
+    assert_int_equal(
+        sql_number("SELECT count(*) FROM penstock.batch b WHERE first <> 1 AND NOT EXISTS"
+                   " (SELECT FROM penstock.batch p WHERE p.last = b.first - 1)"),
+        0);
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.batch a JOIN penstock.batch b"
                                 " ON a.first < b.first AND a.at > b.at"),
                      0);
@@ -376,6 +400,7 @@ int main(void)
         TEST(test_small_batches_are_told_whole),
         TEST(test_large_batches_are_told_without_events),
         TEST(test_sizes_around_the_limit_are_told),
+        TEST(test_rolled_back_attempts_are_told_to_nobody),
         TEST(test_two_committers_leave_no_gap),
         TEST(test_commits_are_synchronous),
         TEST(test_retention_keeps_head_checkpoint_and_account),

@@ -1,4 +1,5 @@
-/* listener_test.c - the feed's connection: notifications, and the log read back as window batches. */
+/* listener_test.c - the feed's connection: notifications, and the log read back as window batches.
+ */
 #include "rig.h"
 
 #include "parts.h" /* server/window: how a batch is laid out */
@@ -123,7 +124,8 @@ static void test_foreign_notifications_are_skipped(void **state)
     (void)state;
     sql("SELECT pg_notify('penstock', 'hello')");
     sql("SELECT pg_notify('penstock', '{}')");
-    sql("SELECT pg_notify('penstock', '{\"v\":1,\"first\":1,\"count\":1,\"at\":\"now\",\"node\":\"x\"}')");
+    sql("SELECT pg_notify('penstock', "
+        "'{\"v\":1,\"first\":1,\"count\":1,\"at\":\"now\",\"node\":\"x\"}')");
     sql("SELECT pg_notify('penstock', '{\"v\":1,\"first\":5,\"count\":2,\"node\":\"x\",\"events\":["
         "{\"offset\":9,\"stream\":\"s\",\"channels\":[],\"data\":{}}]}')");
     commit(1, 1, 1);
@@ -160,8 +162,8 @@ static struct seen read_from(uint64_t first, size_t bytes_max)
     return seen;
 }
 
-/* The log read from an offset has every batch behind it, in order, without a gap; batches that nobody
- * may hear of are there, empty; bytes bound one reading. */
+/* The log read from an offset has every batch behind it, in order, without a gap; batches that
+ * nobody may hear of are there, empty; bytes bound one reading. */
 static void test_log_is_read_in_order(void **state)
 {
     (void)state;
@@ -191,8 +193,8 @@ static void test_log_is_read_in_order(void **state)
     assert_int_equal(read_from(2008, 1 << 20).batches, 0);
 }
 
-/* Text with quotes, newlines and emoji, and a channel with characters that JSON escapes, come out as
- * they went in: inlined, and from the log. */
+/* Text with quotes, newlines and emoji, and a channel with characters that JSON escapes, come out
+ * as they went in: inlined, and from the log. */
 static void test_text_survives(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* lost_test.c - the connection is cut, frozen, or fought over, at every step of a commit: each event
- * goes in exactly once, and the answer is the right one. */
+/* lost_test.c - the connection is cut, frozen, or fought over, at every step of a commit: each
+ * event goes in exactly once, and the answer is the right one. */
 #include "proxy.h"
 #include "rig.h"
 
@@ -54,7 +54,8 @@ static struct batch *next_batch(size_t count, size_t again)
     return builder_batch(&builder);
 }
 
-/* Every event that was ever sent is in once, the log has no gap, and the batch says where it lies. */
+/* Every event that was ever sent is in once, the log has no gap, and the batch says where it lies.
+ */
 static void check(const struct batch *batch, size_t count)
 {
     assert_int_equal(batch->stored, count);
@@ -70,7 +71,8 @@ static void check(const struct batch *batch, size_t count)
                      batch->committed_us);
 }
 
-/* ---- cut at every byte ------------------------------------------------------------------------ */
+/* ---- cut at every byte ------------------------------------------------------------------------
+ */
 
 /* How many bytes one undisturbed batch moves each way. */
 static void measure(struct rig *rig, size_t count, size_t again, int64_t out_bytes[2])

@@ -28,7 +28,8 @@ static void drop_schema(void)
     sql("DROP SCHEMA IF EXISTS penstock CASCADE");
 }
 
-/* Before it was made the schema is missing; afterwards it fits, and making it again changes nothing. */
+/* Before it was made the schema is missing; afterwards it fits, and making it again changes
+ * nothing. */
 static void test_twice_is_once(void **state)
 {
     (void)state;
@@ -97,7 +98,8 @@ static void test_failure_leaves_nothing_behind(void **state)
     assert_int_equal(store_migrate(store, &problem), STATUS_BAD_DATABASE);
     assert_int_equal(sql_number("SELECT count(*) FROM pg_tables WHERE schemaname = 'penstock'"), 1);
     sql("DROP TABLE penstock.payload");
-    assert_int_equal(store_migrate(store, &problem), STATUS_OK); /* into the schema that was there */
+    assert_int_equal(store_migrate(store, &problem),
+                     STATUS_OK); /* into the schema that was there */
     store_close(store);
 }
 
@@ -117,8 +119,8 @@ static void test_bad_sql_is_told(void **state)
 static void expect_unavailable(const char *url, const char *words)
 {
     struct store *store;
-    struct store_options options = {.url = url, .role = "test", .connect_timeout_ms = 300,
-                                    .statement_timeout_ms = 300};
+    struct store_options options = {
+        .url = url, .role = "test", .connect_timeout_ms = 300, .statement_timeout_ms = 300};
     problem_clear(&problem);
     int64_t begin = clock_monotonic_us();
     assert_int_equal(store_open(&options, &store, &problem), STATUS_UNAVAILABLE);
@@ -153,8 +155,10 @@ static void test_hanging_statement_ends(void **state)
 {
     (void)state;
     struct store *store;
-    struct store_options options = {.url = getenv("DATABASE_URL"), .role = "test",
-                                    .connect_timeout_ms = 3000, .statement_timeout_ms = 200};
+    struct store_options options = {.url = getenv("DATABASE_URL"),
+                                    .role = "test",
+                                    .connect_timeout_ms = 3000,
+                                    .statement_timeout_ms = 200};
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     assert_int_equal(store_execute(store, "SELECT pg_sleep(20)", &problem), STATUS_BAD_DATABASE);
     assert_non_null(strstr(problem.text, "timeout"));

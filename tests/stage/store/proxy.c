@@ -186,8 +186,7 @@ struct proxy *proxy_open(const char *server)
     memcpy(own.sun_path, proxy->path, sizeof own.sun_path);
     proxy->listener = socket(AF_UNIX, SOCK_STREAM, 0);
     int failed = bind(proxy->listener, (struct sockaddr *)&own, sizeof own) ||
-                 listen(proxy->listener, 16) ||
-                 pthread_create(&proxy->thread, NULL, run, proxy);
+                 listen(proxy->listener, 16) || pthread_create(&proxy->thread, NULL, run, proxy);
     must(failed == 0);
     return proxy;
 }

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 enum proxy_cut {
-    PROXY_CLOSE,       /* both sides are closed */
-    PROXY_LINGER,      /* only the client's is: the server does not know */
-    PROXY_FREEZE,      /* both stay open, and nothing passes any more */
+    PROXY_CLOSE,  /* both sides are closed */
+    PROXY_LINGER, /* only the client's is: the server does not know */
+    PROXY_FREEZE, /* both stay open, and nothing passes any more */
 };
 
 struct proxy;

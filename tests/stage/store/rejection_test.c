@@ -1,5 +1,6 @@
 /* rejection_test.c - duplicates, and rows that only the database can refuse: one bad event harms
  * only itself. */
+#include "committer_private.h" /* one test moves a clock */
 #include "rig.h"
 
 #include <stdio.h>
@@ -116,7 +117,8 @@ static void test_first_of_a_batch_wins(void **state)
     assert_int_equal(sql_number("SELECT count(*) FROM \"Note\" WHERE body = 'second'"), 0);
 }
 
-/* A whole batch sent again stores nothing, takes up no offset, tells nobody, and is a checkpoint. */
+/* A whole batch sent again stores nothing, takes up no offset, tells nobody, and is a checkpoint.
+ */
 static void test_all_duplicates_move_only_the_checkpoint(void **state)
 {
     (void)state;
@@ -256,7 +258,8 @@ static void test_deferred_foreign_key(void **state)
 
 static void make_trigger(const char *body)
 {
-    sql("CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s; RETURN NEW; END $$",
+    sql("CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s; RETURN NEW; END "
+        "$$",
         body);
     sql("CREATE TRIGGER judge BEFORE INSERT ON \"Note\" FOR EACH ROW EXECUTE FUNCTION judge()");
 }
@@ -310,7 +313,8 @@ static void test_missing_partition(void **state)
 {
     (void)state;
     sql("DROP TABLE \"Note\"");
-    sql("CREATE TABLE \"Note\" (id uuid, n int, body text, PRIMARY KEY (id, n)) PARTITION BY RANGE (n)");
+    sql("CREATE TABLE \"Note\" (id uuid, n int, body text, PRIMARY KEY (id, n)) PARTITION BY RANGE "
+        "(n)");
     sql("CREATE TABLE low PARTITION OF \"Note\" FOR VALUES FROM (0) TO (151)");
     note.key_count = 2;
     note.key = 77;
@@ -374,10 +378,11 @@ static void test_text_rows(void **state)
     assert_int_equal(batch->stored, 2);
     assert_int_equal(batch->duplicates, 1);
     assert_int_equal(batch->rejected, 2);
-    assert_string_equal(sql_value("SELECT string_agg(coalesce(t, 'null'), ' ' ORDER BY k) FROM lines"),
-                        "null back\\slash");
-    assert_string_equal(sql_value("SELECT event->>'t' FROM penstock.dead_letter ORDER BY id LIMIT 1"),
-                        "a\tb");
+    assert_string_equal(
+        sql_value("SELECT string_agg(coalesce(t, 'null'), ' ' ORDER BY k) FROM lines"),
+        "null back\\slash");
+    assert_string_equal(
+        sql_value("SELECT event->>'t' FROM penstock.dead_letter ORDER BY id LIMIT 1"), "a\tb");
     assert_string_equal(sql_value("SELECT encode(raw, 'escape') FROM penstock.dead_letter"
                                   " WHERE sqlstate LIKE '22%%'"),
                         "many\tx");
@@ -398,7 +403,8 @@ static void test_more_rejections_than_room(void **state)
 
 /* ---- the table changes ----------------------------------------------------------------------- */
 
-/* A column is gone: every row that was made for it is a dead letter, those of other streams go in. */
+/* A column is gone: every row that was made for it is a dead letter, those of other streams go in.
+ */
 static void test_dropped_column(void **state)
 {
     (void)state;
@@ -428,7 +434,8 @@ static void test_dropped_column(void **state)
     builder_schema_fini(&schema);
 }
 
-/* COPY BINARY would read an int8 as a float8 of nonsense. The rows go in as the numbers they are. */
+/* COPY BINARY would read an int8 as a float8 of nonsense. The rows go in as the numbers they are.
+ */
 static void test_changed_type_never_stores_nonsense(void **state)
 {
     (void)state;
@@ -469,6 +476,55 @@ static void test_renamed_away_and_back(void **state)
     rig_wait(rig, &rig->done, 2);
     check_batch(&builder.batch);
     assert_int_equal(builder.batch.stored, 10);
+}
+
+/* A table that stays away does not hold up the lane for ever: after a while its rows are dead
+ * letters, and the others go in. (The test moves the beginning of that while into the past.) */
+static void test_table_that_stays_away(void **state)
+{
+    (void)state;
+    commit_notes(1, 1, 10);
+    sql("DROP TABLE \"Note\"");
+    builder_clear(&builder, 2);
+    add_notes(&builder, &note, 100, 50);
+    committer_submit(rig->committer, builder_batch(&builder));
+    rig_run_for(rig, 300 * 1000);
+    assert_int_equal(rig->done, 1);
+    rig->committer->targets.first->missing_since_us -= 60 * 1000 * 1000;
+    rig_wait(rig, &rig->done, 2);
+    check_batch(&builder.batch);
+    assert_int_equal(builder.batch.rejected, 50);
+    assert_string_equal(builder.batch.rejections[0].sqlstate, "42P01");
+    assert_int_equal(sql_number("SELECT count(*) FROM penstock.dead_letter WHERE event ? 'body'"),
+                     50);
+}
+
+/* A privilege that was revoked is waited for, too. */
+static void test_revoked_privilege_is_waited_for(void **state)
+{
+    (void)state;
+    sql("DROP ROLE IF EXISTS lane_role");
+    sql("CREATE ROLE lane_role LOGIN");
+    sql("GRANT USAGE ON SCHEMA public, penstock TO lane_role");
+    sql("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public, penstock TO lane_role");
+    char url[300];
+    snprintf(url, sizeof url, "postgresql:///postgres?host=%s&user=lane_role", getenv("PGHOST"));
+    rig_close(rig);
+    rig = rig_open((struct rig_options){.url = url});
+    rig_wait_ready(rig);
+    commit_notes(1, 1, 3);
+    sql("REVOKE INSERT ON \"Note\" FROM lane_role");
+    builder_clear(&builder, 2);
+    add_notes(&builder, &note, 100, 50);
+    committer_submit(rig->committer, builder_batch(&builder));
+    rig_run_for(rig, 300 * 1000);
+    assert_int_equal(rig->done, 1);
+    sql("GRANT INSERT ON \"Note\" TO lane_role");
+    rig_wait(rig, &rig->done, 2);
+    assert_int_equal(builder.batch.stored, 50);
+    rig_close(rig);
+    sql("DROP OWNED BY lane_role");
+    sql("DROP ROLE lane_role");
 }
 
 /* Locked exclusively, the table holds its batch up until the lock is gone. */
@@ -532,6 +588,8 @@ int main(void)
         TEST(test_changed_type_never_stores_nonsense),
         TEST(test_type_that_does_not_fit_is_refused),
         TEST(test_renamed_away_and_back),
+        TEST(test_table_that_stays_away),
+        TEST(test_revoked_privilege_is_waited_for),
         TEST(test_locked_table_is_waited_for),
         TEST(test_slow_rows_get_through),
     };

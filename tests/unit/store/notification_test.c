@@ -25,10 +25,11 @@ static void test_log_rows_become_batches(void **state)
     (void)state;
     struct window_batch *batch;
     struct window_entry entry;
-    assert_int_equal(read_log("[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\\\"b\"],\"data\":{}},\n"
-                              "{\"i\":2,\"stream\":\"s\",\"channels\":[\"c\",\"d\"],\"data\":{\"x\":[1]}}]",
-                              10, 13, &batch),
-                     STATUS_OK);
+    assert_int_equal(
+        read_log("[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\\\"b\"],\"data\":{}},\n"
+                 "{\"i\":2,\"stream\":\"s\",\"channels\":[\"c\",\"d\"],\"data\":{\"x\":[1]}}]",
+                 10, 13, &batch),
+        STATUS_OK);
     assert_int_equal(batch->first, 10);
     assert_int_equal(batch->last, 13);
     assert_int_equal(batch->committed_us, 7);
@@ -53,9 +54,16 @@ static void test_bad_log_rows_are_refused(void **state)
     (void)state;
 #define GOOD "\"stream\":\"s\",\"channels\":[],\"data\":{}"
     static const char *const bad[] = {
-        "{", "{}", "[1]", "[{}]", "[{\"i\":0,\"stream\":\"s\",\"channels\":[]}]",
-        "[{\"i\":4," GOOD "}]", "[{\"i\":-1," GOOD "}]", "[{\"i\":0.5," GOOD "}]",
-        "[{\"i\":9223372036854775807," GOOD "}]", "[{\"i\":1," GOOD "},{\"i\":1," GOOD "}]",
+        "{",
+        "{}",
+        "[1]",
+        "[{}]",
+        "[{\"i\":0,\"stream\":\"s\",\"channels\":[]}]",
+        "[{\"i\":4," GOOD "}]",
+        "[{\"i\":-1," GOOD "}]",
+        "[{\"i\":0.5," GOOD "}]",
+        "[{\"i\":9223372036854775807," GOOD "}]",
+        "[{\"i\":1," GOOD "},{\"i\":1," GOOD "}]",
         "[{\"i\":0," GOOD "},{\"i\":0," GOOD "}]",
         "[{\"i\":0,\"stream\":1,\"channels\":[],\"data\":{}}]",
         "[{\"i\":0,\"stream\":\"s\",\"channels\":{},\"data\":{}}]",
@@ -80,7 +88,8 @@ static void test_bad_log_rows_are_refused(void **state)
     assert_int_equal(read_log("", 0, 0, &batch), STATUS_MALFORMED);
 }
 
-#define HEAD "{\"v\":1,\"first\":100,\"count\":2,\"at\":\"2024-02-29T23:59:59.000001Z\",\"node\":\"n\""
+#define HEAD \
+    "{\"v\":1,\"first\":100,\"count\":2,\"at\":\"2024-02-29T23:59:59.000001Z\",\"node\":\"n\""
 
 /* Fields in any order, unknown ones passed over; the moment is read to the microsecond. */
 static void test_notifications_are_read(void **state)

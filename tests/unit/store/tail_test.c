@@ -42,7 +42,8 @@ static void add(size_t schema, enum event_outcome outcome, const char *push)
 {
     events[batch.event_count++] = (struct batch_event){
         .schema = &schemas[schema],
-        .event.push = span_of(push, push == NULL ? 0 : 2 + (size_t)push[1] + strlen(push + 2 + push[1])),
+        .event.push =
+            span_of(push, push == NULL ? 0 : 2 + (size_t)push[1] + strlen(push + 2 + push[1])),
         .outcome = (uint8_t)outcome,
     };
 }
@@ -91,8 +92,9 @@ static void test_payload_holds_what_was_stored(void **state)
     assert_string_equal(build(TAIL_BODIES),
                         "{\"\\\"stream\\\":\\\"a\\\",\\\"channels\\\":[\\\"\\\\\\\"'\\\\\\\\\\\"],"
                         "\\\"data\\\":{\\\"n\\\":2}}\"}");
-    assert_string_equal(tail.payload.data, "[{\"i\":1,\"stream\":\"a\",\"channels\":[\"\\\"'\\\\\"],"
-                                           "\"data\":{\"n\":2}}]");
+    assert_string_equal(tail.payload.data,
+                        "[{\"i\":1,\"stream\":\"a\",\"channels\":[\"\\\"'\\\\\"],"
+                        "\"data\":{\"n\":2}}]");
     assert_string_equal(text_value(&tail.arguments[TAIL_OWNERS]), "{1}");
     assert_string_equal(text_value(&tail.arguments[TAIL_RANKS]), "{1}");
 }

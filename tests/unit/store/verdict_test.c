@@ -21,9 +21,9 @@ static void expect(enum verdict verdict, const char *const *codes)
 static void test_faults_of_a_row(void **state)
 {
     (void)state;
-    static const char *const codes[] = {"23505", "23503", "23514", "23502", "23P01", "22001",
-                                        "22003", "22P02", "22P05", "P0001", "P0004", "MY001",
-                                        "21000", "44000", "54000", "XX000", "55000", "0A001", NULL};
+    static const char *const codes[] = {
+        "23505", "23503", "23514", "23502", "23P01", "22001", "22003", "22P02", "22P05", "P0001",
+        "P0004", "MY001", "21000", "44000", "54000", "XX000", "55000", "0A001", NULL};
     expect(VERDICT_DATA, codes);
 }
 
@@ -43,7 +43,8 @@ static void test_missing_table_or_privilege(void **state)
     expect(VERDICT_OPERATOR, codes);
 }
 
-/* No row is to blame: the same batch again, later. Above all a lost connection, which has no code. */
+/* No row is to blame: the same batch again, later. Above all a lost connection, which has no code.
+ */
 static void test_what_passes(void **state)
 {
     (void)state;
