@@ -317,44 +317,63 @@ static void on_read(void *owner, struct window_batch *batch)
 
 /* What must come next is not in the log, though something later was committed: commits become
  * visible in offset order, so it was there and is past retention. */
-static void pass_hole(struct feed *feed, const struct reading *reading)
+static void pass_hole(struct feed *feed, uint64_t behind)
 {
-    uint64_t behind = reading->lowest, head = feed->order.head;
+    if (window_head(feed->options.window) > window_floor(feed->options.window)) {
+        log_warn("feed", "offsets %llu to %llu are no longer in the log: subscribers have a gap",
+                 (unsigned long long)feed->order.head + 1, (unsigned long long)behind);
+    }
+    begin_anew(feed, behind);
+}
+
+/* False when the connection was lost. */
+static bool read_batches(struct feed *feed, struct reading *reading)
+{
     struct problem problem;
-    if (behind > 0) {
-        behind--;
-    } else if (listener_head(feed->source.listener, &behind, &problem) != STATUS_OK) {
+    size_t bytes = feed->order.bytes_max / 2;
+    bytes = bytes < READ_BYTES ? bytes : READ_BYTES;
+    if (listener_read(feed->source.listener, feed->order.head + 1, bytes, on_read, reading,
+                      &problem) != STATUS_OK) {
+        lose(feed, &problem);
+        return false;
+    }
+    feed->source.heard_us = clock_monotonic_us();
+    return true;
+}
+
+/* The log had nothing behind our head, though we were told of something. Where it really ends says
+ * whether that was false; what was committed since we read is no hole, so it is read once more. */
+static void doubt(struct feed *feed, struct reading *reading)
+{
+    uint64_t behind;
+    struct problem problem;
+    if (listener_head(feed->source.listener, &behind, &problem) != STATUS_OK) {
         lose(feed, &problem);
         return;
     }
-    if (behind <= head) {
+    if (behind <= feed->order.head) {
         log_warn("feed", "offset %llu was announced and is not in the log, which ends at %llu",
                  (unsigned long long)feed->order.told, (unsigned long long)behind);
         order_forget_told(&feed->order);
-        return;
+    } else if (read_batches(feed, reading) && !order_has_next(&feed->order)) {
+        pass_hole(feed, reading->lowest > 0 ? reading->lowest - 1 : behind);
     }
-    if (window_head(feed->options.window) > window_floor(feed->options.window)) {
-        log_warn("feed", "offsets %llu to %llu are no longer in the log: subscribers have a gap",
-                 (unsigned long long)head + 1, (unsigned long long)behind);
-    }
-    begin_anew(feed, behind);
 }
 
 static void read_log(struct feed *feed)
 {
     struct reading reading = {.feed = feed};
-    struct problem problem;
-    size_t bytes = feed->order.bytes_max / 2;
-    bytes = bytes < READ_BYTES ? bytes : READ_BYTES;
-    if (listener_read(feed->source.listener, feed->order.head + 1, bytes, on_read, &reading,
-                      &problem) != STATUS_OK) {
-        lose(feed, &problem);
+    if (!read_batches(feed, &reading)) {
         return;
     }
-    feed->source.heard_us = clock_monotonic_us();
     feed->reads_on = true; /* until nothing is missing */
-    if (!order_has_next(&feed->order)) {
-        pass_hole(feed, &reading);
+    if (order_has_next(&feed->order)) {
+        return;
+    }
+    if (reading.lowest > 0) {
+        pass_hole(feed, reading.lowest - 1);
+    } else {
+        doubt(feed, &reading);
     }
 }
 

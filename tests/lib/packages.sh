@@ -95,7 +95,7 @@ install_packages() {
         "${names[@]}" >"$log" 2>&1; then
         grep -E '^(E|W):|No space left|Could not resolve' "$log" | head -n 5 >&2
         rm -f "$log"
-        die "installing packages failed; is there a network and room on the disk? They are: ${names[*]}"
+        die "installing packages failed: is there a network, room on the disk, and (on Ubuntu) the component universe? They are: ${names[*]}"
     fi
     rm -f "$log"
 }

@@ -16,8 +16,8 @@ static int setup(void **state)
     problem_clear(&problem);
     struct store_options options = {.url = getenv("DATABASE_URL"),
                                     .role = "test",
-                                    .connect_timeout_ms = 3000,
-                                    .statement_timeout_ms = 3000};
+                                    .connect_timeout_ms = 30000,
+                                    .statement_timeout_ms = 30000};
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     return 0;
 }

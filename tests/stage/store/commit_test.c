@@ -345,6 +345,9 @@ static void test_two_committers_leave_no_gap(void **state)
                                 " ON a.first < b.first AND a.at > b.at"),
                      0);
     for (unsigned i = 0; i < 2; i++) {
+        /* Without the lock the log's unique index would still refuse the loser. */
+        assert_int_equal(counter_read(&rigs[i]->state.reconnects), 0);
+        assert_int_equal(counter_read(&rigs[i]->state.retries), 0);
         rig_close(rigs[i]);
         builder_fini(&builders[i]);
     }

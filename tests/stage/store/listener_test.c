@@ -18,8 +18,8 @@ static struct store_options options(void)
 {
     return (struct store_options){.url = getenv("DATABASE_URL"),
                                   .role = "feed",
-                                  .connect_timeout_ms = 3000,
-                                  .statement_timeout_ms = 3000};
+                                  .connect_timeout_ms = 30000,
+                                  .statement_timeout_ms = 30000};
 }
 
 static int setup(void **state)

@@ -188,6 +188,28 @@ static void test_silent_server_is_given_up(void **state)
     rig_close(rig);
 }
 
+/* Batches much larger than what the socket holds never stand still, however the other side reads.
+ */
+static void test_large_batches_never_stand_still(void **state)
+{
+    (void)state;
+    static char body[4001];
+    memset(body, 'x', sizeof body - 1);
+    struct rig *rig = rig_open((struct rig_options){.url = proxy_url(proxy)});
+    rig_wait_ready(rig);
+    for (unsigned round = 0; round < 25; round++) {
+        builder_clear(&builder, ++sequence);
+        for (unsigned i = 0; i < 600; i++) {
+            builder_record(&builder, &note);
+            builder_event(&builder, note_row(next_id++, 1, body), "all", "{\"round\":1}");
+        }
+        rig_commit(rig, builder_batch(&builder));
+        check(&builder.batch, 600);
+    }
+    assert_int_equal(counter_read(&rig->state.reconnects), 0);
+    rig_close(rig);
+}
+
 /* ---- terminated, stopped, started ------------------------------------------------------------ */
 
 static void terminate_lanes(void)
@@ -370,6 +392,7 @@ int main(void)
         TEST(test_lost_answer_is_read_from_the_log),
         TEST(test_lingering_session_is_ended),
         TEST(test_silent_server_is_given_up),
+        TEST(test_large_batches_never_stand_still),
         TEST(test_terminated_at_random_moments),
         TEST(test_server_stopped_and_started),
         TEST(test_submitted_while_down),

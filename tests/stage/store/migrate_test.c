@@ -16,8 +16,8 @@ static struct store *open_store(void)
     struct store *store;
     struct store_options options = {.url = getenv("DATABASE_URL"),
                                     .role = "test",
-                                    .connect_timeout_ms = 3000,
-                                    .statement_timeout_ms = 3000};
+                                    .connect_timeout_ms = 30000,
+                                    .statement_timeout_ms = 30000};
     problem_clear(&problem);
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     return store;
@@ -157,7 +157,7 @@ static void test_hanging_statement_ends(void **state)
     struct store *store;
     struct store_options options = {.url = getenv("DATABASE_URL"),
                                     .role = "test",
-                                    .connect_timeout_ms = 3000,
+                                    .connect_timeout_ms = 30000,
                                     .statement_timeout_ms = 200};
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     assert_int_equal(store_execute(store, "SELECT pg_sleep(20)", &problem), STATUS_BAD_DATABASE);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATIENCE_US (30 * 1000 * 1000)
+#define PATIENCE_US (90 * 1000 * 1000)
 
 enum loop_engine rig_engine = LOOP_EPOLL;
 
@@ -93,8 +93,8 @@ void rig_reset_database(void)
     struct store_options options = {
         .url = getenv("DATABASE_URL"),
         .role = "test",
-        .connect_timeout_ms = 5000,
-        .statement_timeout_ms = 5000,
+        .connect_timeout_ms = 60000,
+        .statement_timeout_ms = 60000,
     };
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     if (store_migrate(store, &problem) != STATUS_OK) {
@@ -142,9 +142,9 @@ struct rig *rig_open(struct rig_options options)
         .node = options.node == NULL ? "node" : options.node,
         .lane = options.lane,
         .epoch = epoch,
-        .connect_timeout_ms = 3000,
+        .connect_timeout_ms = 10000,
         .statement_timeout_ms =
-            options.statement_timeout_ms == 0 ? 5000 : options.statement_timeout_ms,
+            options.statement_timeout_ms == 0 ? 20000 : options.statement_timeout_ms,
         .prepared_rows = options.prepared_rows == 0 ? 16 : options.prepared_rows,
         .loop = rig->loop,
         .state = &rig->state,

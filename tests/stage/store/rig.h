@@ -28,7 +28,7 @@ struct rig {
 struct rig_options {
     const char *node, *url; /* NULL: "node", DATABASE_URL */
     uint32_t lane;
-    uint64_t prepared_rows, statement_timeout_ms; /* 0: 16, 5000 */
+    uint64_t prepared_rows, statement_timeout_ms; /* 0: 16, 20000 */
 };
 
 /* Drops everything and makes the schema penstock and the tables of the tests anew. */
@@ -38,7 +38,7 @@ struct rig *rig_open(struct rig_options options);
 void rig_wait_ready(struct rig *rig);
 /* Submits, and runs the loop until the batch is done. */
 void rig_commit(struct rig *rig, struct batch *batch);
-/* Runs the loop until `*number` reaches `least`; fails the test after 30 s. */
+/* Runs the loop until `*number` reaches `least`; fails the test after 90 s. */
 void rig_wait(struct rig *rig, const unsigned *number, unsigned least);
 void rig_run_for(struct rig *rig, int64_t us);
 void rig_close(struct rig *rig);

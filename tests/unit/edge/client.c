@@ -170,6 +170,19 @@ void client_send(struct client *client, const char *json)
     client_frame(client, true, OPCODE_TEXT, json, strlen(json));
 }
 
+void client_publish(struct client *client, int id, size_t padding)
+{
+    char *message = test_malloc(padding + 200);
+    int size = snprintf(message, 200,
+                        "{\"op\":\"publish\",\"id\":%d,\"stream\":\"notes\",\"events\":[{\"name\":"
+                        "\"x\",\"note\":\"",
+                        id);
+    memset(message + size, 'x', padding);
+    memcpy(message + size + padding, "\"}]}", 4);
+    client_frame(client, true, OPCODE_TEXT, message, (size_t)size + padding + 4);
+    test_free(message);
+}
+
 /* Size of a whole frame at the front of the buffer, its payload at `*at`; 0: not whole. */
 static size_t frame_whole(const struct client *client, size_t *at, size_t *payload)
 {

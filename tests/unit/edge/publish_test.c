@@ -244,55 +244,14 @@ static void producer_survives_a_reconnect(void **state)
 
 /* ---- backpressure ---------------------------------------------------------------------------- */
 
-static void publish_padded(struct client *to, int id, size_t padding)
-{
-    char *message = malloc(padding + 200);
-    int size = snprintf(message, 200,
-                        "{\"op\":\"publish\",\"id\":%d,\"stream\":\"notes\",\"events\":[{\"name\":"
-                        "\"x\",\"note\":\"",
-                        id);
-    memset(message + size, 'x', padding);
-    memcpy(message + size + padding, "\"}]}", 4);
-    client_frame(to, true, OPCODE_TEXT, message, (size_t)size + padding + 4);
-    free(message);
-}
-
-/* A full ring refuses one message, stops the reading, and goes on when there is room: every message
- * is answered once, and what was acknowledged is what the lane got. */
-static void full_ring_pauses_and_resumes(void **state)
-{
-    (void)state;
-    int acks = 0, overloads = 0;
-    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    atomic_store(&harness.lane_held, true);
-    for (int id = 0; id < 20; id++) {
-        publish_padded(&client, id, 5000);
-    }
-    client_expect(&client, &frame, "\"code\":\"overloaded\"");
-    assert_non_null(strstr(frame.payload, "\"retry_after_ms\":"));
-    overloads++;
-    client_expect_silence(&client); /* the rest is not even read */
-    atomic_store(&harness.lane_held, false);
-    while (acks + overloads < 20) {
-        client_receive(&client, &frame);
-        acks += strstr(frame.payload, "\"op\":\"ack\"") != NULL;
-        overloads += strstr(frame.payload, "\"overloaded\"") != NULL;
-    }
-    assert_int_equal(atomic_load(&harness.lane_records), (unsigned)acks);
-    assert_true(acks >= 10);
-    publish_padded(&client, 99, 10);
-    client_expect(&client, &frame, "\"id\":99");
-    client_close(&client);
-}
-
 /* A record that could never fit is too large, not overloaded. */
 static void record_beyond_the_ring_is_too_large(void **state)
 {
     (void)state;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    publish_padded(&client, 1, 70 << 10);
+    client_publish(&client, 1, 70 << 10);
     client_expect(&client, &frame, "\"code\":\"too_large\"");
-    publish_padded(&client, 2, 10);
+    client_publish(&client, 2, 10);
     client_expect(&client, &frame, "\"id\":2");
     client_close(&client);
 }
@@ -305,7 +264,7 @@ static void inflight_limit_pauses(void **state)
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     atomic_store(&harness.lane_held, true);
     for (int id = 0; id < 100; id++) {
-        publish_padded(&client, id, 1);
+        client_publish(&client, id, 1);
     }
     client_expect_silence(&client);
     assert_int_equal(counter_read(&harness.account.received), harness.settings.inflight);
@@ -324,7 +283,7 @@ static void unread_answers_stop_the_reading(void **state)
     (void)state;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     for (int id = 0; id < 3000; id++) {
-        publish_padded(&client, id, 1);
+        client_publish(&client, id, 1);
     }
     for (int id = 0; id < 3000; id++) {
         char expected[32];
@@ -341,7 +300,7 @@ static void failed_journal_refuses(void **state)
     (void)state;
     atomic_store(&harness.node.journal_failed, true);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    publish_padded(&client, 1, 1);
+    client_publish(&client, 1, 1);
     client_expect(&client, &frame, "\"code\":\"journal_failed\"");
     assert_int_equal(atomic_load(&harness.lane_events), 0);
     client_close(&client);
@@ -362,7 +321,6 @@ int main(void)
         TEST(rejection_is_passed_on),
         TEST(receipt_for_a_gone_connection_reaches_nobody),
         TEST(producer_survives_a_reconnect),
-        TEST(full_ring_pauses_and_resumes),
         TEST(record_beyond_the_ring_is_too_large),
         TEST(inflight_limit_pauses),
         TEST(unread_answers_stop_the_reading),
