@@ -67,6 +67,7 @@ void window_batch_add(struct window_batch *batch, uint64_t offset, struct span s
                       const struct push_view *push)
 {
     size_t mentions = batch->mention_count * sizeof(struct mention);
+    (void)mentions; /* without asserts */
     assert(batch->room - batch->size - mentions >= window_entry_bytes(stream, push));
     assert(offset >= batch->first && offset <= batch->last && stream.size <= UINT16_MAX);
     uint32_t place = (uint32_t)batch->size;

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from penstock import until
+from penstock import source_dir, until
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
 
@@ -236,3 +236,19 @@ def test_the_page_ends_with_the_server(page):
     """An open page does not hold up a shutdown."""
     page.open()
     page.server.stop(signal.SIGTERM, timeout=30)
+
+
+def test_the_example_of_the_readme_works_when_pasted(page, server, database):
+    """README.md's ten lines, as they stand there, in the console of the page."""
+    with open(os.path.join(source_dir(), "README.md"), encoding="utf-8") as readme:
+        example = readme.read().split("```js\n")[1].split("```")[0]
+    page.open()
+    page.driver.set_script_timeout(20)
+    said = page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1], said = [], log = console.log;"
+        "console.log = (...words) => { said.push(words.map(String)); if (said.length === 2) done(said); };"
+        "(async () => {" + example + "})().catch((error) => done(String(error)));")
+    assert isinstance(said, list), said
+    assert ["committed at offset", "1"] in said
+    assert ["1", "behavior", "[object Object]"] in said
+    assert database.count("BehaviorLog", "\"eventType\" = 'page_view'") == 1
