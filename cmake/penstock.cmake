@@ -3,8 +3,11 @@
 add_library(penstock_flags INTERFACE)
 target_compile_definitions(penstock_flags INTERFACE _GNU_SOURCE PENSTOCK_VERSION="${PROJECT_VERSION}")
 target_compile_options(penstock_flags INTERFACE
-    -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
     -Wwrite-strings -Wvla -fno-strict-aliasing -fno-common)
+if(PENSTOCK_WERROR)
+    target_compile_options(penstock_flags INTERFACE -Werror)
+endif()
 target_include_directories(penstock_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 
 add_library(penstock_hardening INTERFACE)

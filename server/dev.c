@@ -99,14 +99,6 @@ static void set_defaults(const struct private_postgres *postgres, char *config, 
     setenv("PENSTOCK_CONFIG", config, 0);
 }
 
-static void greet(const struct settings *settings)
-{
-    printf("\n  Penstock runs on  http://%s/\n  its tables        psql \"%s\"\n"
-           "  stop it           Ctrl-C (the data stays)\n\n",
-           settings->listen, settings->database_url);
-    fflush(stdout);
-}
-
 static int run_with_postgres(struct private_postgres *postgres, int argc, char **argv)
 {
     struct settings settings;
@@ -122,7 +114,6 @@ static int run_with_postgres(struct private_postgres *postgres, int argc, char *
         return exit_code;
     }
     if (prepare_database(&settings, &problem) == STATUS_OK) {
-        greet(&settings);
         exit_code = serve_run(&settings, true, postgres_is_alive, postgres);
     } else {
         exit_code = command_fail(&problem);

@@ -133,6 +133,15 @@ static void announce(const struct node *node, const struct settings *settings, s
              node->loop_engine, streams);
 }
 
+/* For the person in front of `penstock dev`; logs go to standard error. */
+static void greet(const struct settings *settings)
+{
+    printf("\n  Penstock runs on  http://%s/\n  its tables        psql \"%s\"\n"
+           "  stop it           Ctrl-C (the data stays)\n\n",
+           settings->listen, settings->database_url);
+    fflush(stdout);
+}
+
 static void exit_on_second_signal(int number)
 {
     (void)number;
@@ -180,6 +189,9 @@ static int run_pipeline(const struct settings *settings, const struct stream_set
         return command_fail(&problem);
     }
     announce(node, settings, streams->count);
+    if (is_development) {
+        greet(settings);
+    }
     int exit_code = watch(node, is_alive, owner);
     unblock_second_signal();
     atomic_store(&node->draining, true);

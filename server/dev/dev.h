@@ -56,7 +56,7 @@ struct folder {
 };
 /* Makes the folder if need be, checks that it is ours to use, and locks it. */
 enum status dev_folder_open(const char *path, const struct owner *owner, struct folder *out,
-                        struct problem *problem) must_use;
+                            struct problem *problem) must_use;
 void dev_folder_close(struct folder *folder); /* accepts the half-opened */
 /* "<folder>/<name>" into `out`. BAD_CONFIG when it is too long. */
 enum status folder_file(const struct folder *folder, const char *name, char out[PATH_MAX],

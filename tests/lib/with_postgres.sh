@@ -28,14 +28,15 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
+# Not named penstock: the search path begins with a schema of the role's own name.
 cd /
-"${as_owner[@]}" "$bin/initdb" -D "$PGDATA" -U penstock -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
+"${as_owner[@]}" "$bin/initdb" -D "$PGDATA" -U tester -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
     >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
 "${as_owner[@]}" "$bin/pg_ctl" -D "$PGDATA" -w -t 60 -l "$folder/log" \
     -o "-c listen_addresses='' -c unix_socket_directories=$folder -c max_connections=100 ${POSTGRES_OPTIONS:-}" \
     start >/dev/null || { cat "$folder/log" >&2; exit 1; }
 cd - >/dev/null
 
-export PGHOST=$folder PGUSER=penstock PGDATABASE=postgres
-export DATABASE_URL="postgresql:///postgres?host=$folder&user=penstock"
+export PGHOST=$folder PGUSER=tester PGDATABASE=postgres
+export DATABASE_URL="postgresql:///postgres?host=$folder&user=tester"
 "$@"

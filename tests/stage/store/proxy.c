@@ -178,7 +178,7 @@ struct proxy *proxy_open(const char *server)
     char *made = mkdtemp(proxy->folder);
     must(made != NULL);
     snprintf(proxy->path, sizeof proxy->path, "%s/.s.PGSQL.5432", proxy->folder);
-    snprintf(proxy->url, sizeof proxy->url, "postgresql:///postgres?host=%s&user=penstock",
+    snprintf(proxy->url, sizeof proxy->url, "postgresql:///postgres?host=%s&user=tester",
              proxy->folder);
     proxy->server.sun_family = AF_UNIX;
     snprintf(proxy->server.sun_path, sizeof proxy->server.sun_path, "%.80s/.s.PGSQL.5432", server);

@@ -169,7 +169,7 @@ static void test_computed_columns(void **state)
     database_open_stream(database, &fixture, "Computed");
     encode_and_copy(&fixture, "{\"d\":21}", "Computed");
     encode_and_copy(&fixture, "{}", "Computed");
-    expect_text("1,1,1,21,42,penstock;2,2,2,-,-,penstock",
+    expect_text("1,1,1,21,42,tester;2,2,2,-,-,tester",
                 "SELECT string_agg(concat_ws(',', a, b, c, coalesce(d::text, '-'),"
                 " coalesce(e::text, '-'), g), ';' ORDER BY a) FROM \"Computed\""
                 " WHERE f IS NOT NULL AND h IS NOT NULL");
