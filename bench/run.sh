@@ -16,7 +16,7 @@ if [ ! -f "bench/flow/$what.py" ]; then
 fi
 
 . tests/lib/packages.sh
-install_packages $BUILD_PACKAGES
+install_packages $BUILD_PACKAGES python3
 cmake --preset release >/dev/null
 cmake --build --preset release --target penstock penstock_load copy_floor
 export PENSTOCK_BUILD=$PWD/build/release
