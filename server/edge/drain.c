@@ -17,6 +17,7 @@
 void drain_begin(struct edge *edge)
 {
     edge->draining = true;
+    holds_end(edge);
     edge->drain_began_us = clock_monotonic_us();
     listen_close(edge);
     ev_timer_stop(edge->loop, &edge->tick);

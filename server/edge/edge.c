@@ -96,7 +96,7 @@ static const struct lws_protocols protocols[] = {
 static void work(struct edge *edge)
 {
     receipts_take(edge);
-    publish_resume(edge);
+    holds_advance(edge);
     window_reader_advance(edge->reader);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
@@ -131,7 +131,9 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     (void)events;
     struct edge *edge = (struct edge *)watcher->data;
-    sessions_tick(edge, clock_monotonic_us());
+    int64_t now_us = clock_monotonic_us();
+    sessions_tick(edge, now_us);
+    holds_tick(edge, now_us);
     /* The plugin looks at the library's timers only behind a socket's event: make one. */
     lws_cancel_service(edge->context);
     if (edge->draining) {

@@ -4,9 +4,10 @@
  *   edge.c       the loop: wakes, work, callbacks of libwebsockets
  *   listen.c     addresses, sockets, accept            upgrade.c    from HTTP to WebSocket
  *   session.c    slots, generations, pausing           receive.c    frames to messages
- *   publish.c    message to record                     answer.c     messages into the queue
- *   subscribe.c  channels to cursors                   push.c       queue and cursors to the socket
- *   http.c, http_reply.c, metrics.c                    drain.c      saying goodbye
+ *   publish.c    message to record                     hold.c       what finds no room waits
+ *   answer.c     messages into the queue               push.c       queue and cursors to the socket
+ *   subscribe.c  channels to cursors                   drain.c      saying goodbye
+ *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
  */
@@ -56,7 +57,7 @@ enum session_state {
 
 /* Why a session is not read from (bits); resumed when none is left. */
 enum pause {
-    PAUSE_RING = 1,     /* its lane's ring is full; in edge->waiting[lane] */
+    PAUSE_RING = 1,     /* its lane's ring is full; in edge->lines[lane] */
     PAUSE_INFLIGHT = 2, /* too many publishes unanswered */
     PAUSE_SEND = 4,     /* it does not read its answers */
 };
@@ -69,7 +70,7 @@ struct subscription {
     bool is_ready;                   /* it is in that list */
 };
 
-/* The beginning of a message that comes in pieces. */
+/* The beginning of a message that comes in pieces, or a whole one that is held. */
 struct gathering {
     uint8_t *data; /* owns; counted in edge->gathered_bytes by `room` */
     size_t size, room;
@@ -77,11 +78,19 @@ struct gathering {
     int64_t since_us; /* when it began; 0: none is under way */
 };
 
+/* A message that waits in `gathering` for room in the ring (hold.c). */
+struct hold {
+    bool on;
+    bool is_over;      /* it has waited long enough: the next try stores or refuses it */
+    size_t room_bytes; /* with fewer bytes free it is not worth a try */
+    int64_t since_us;  /* 0: nothing is held */
+};
+
 struct session {
     struct edge *edge;
     struct lws *wsi;
     struct session *previous, *next;           /* in edge->sessions */
-    struct session *wait_previous, *wait_next; /* in edge->waiting[lane], while PAUSE_RING */
+    struct session *line_previous, *line_next; /* in edge->lines[lane], while PAUSE_RING */
     uint32_t slot, generation;
     uint8_t state;    /* enum session_state */
     uint8_t encoding; /* enum encoding */
@@ -96,10 +105,17 @@ struct session {
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t id[SESSION_ID_BYTES];
     struct gathering gathering;
+    struct hold hold;
     struct queue queue;
     struct subscription *subscriptions; /* owns */
     size_t subscription_count;
     struct subscription *ready, *ready_last; /* to read from, in turn */
+};
+
+/* Who waits for room in one lane's ring; who came first is first. */
+struct line {
+    struct session *first, *last;
+    int64_t moved_us; /* when somebody got in, or the first one joined */
 };
 
 struct listener {
@@ -130,8 +146,8 @@ struct edge {
     uint32_t *generations;    /* owns */
     uint32_t *free_slots;     /* owns; a stack */
     uint32_t free_count;
-    struct session *waiting[LANES_MAX];
-    uint64_t gathered_bytes;
+    struct line lines[LANES_MAX];
+    uint64_t gathered_bytes; /* in gather buffers, of all sessions */
 
     struct window_reader *reader;
     struct decoder *decoder;
@@ -186,17 +202,27 @@ void sessions_tick(struct edge *edge, int64_t now_us);
 
 int upgrade_confirm(struct session *session, struct lws *wsi);
 
-/* ---- receive.c, publish.c, subscribe.c ------------------------------------------------------- */
+/* ---- receive.c, publish.c, hold.c, subscribe.c ----------------------------------------------- */
 
 /* One piece of a frame. */
 int receive(struct session *session, struct span piece);
 void gathering_drop(struct session *session);
-/* These three answer, or say in `problem` why not (its status is OK before). */
-void publish(struct session *session, struct message *message, size_t message_bytes,
+/* Copies a whole message into the gather buffer, unless it lies there; false: no memory. */
+bool gathering_keep(struct session *session, struct span message);
+/* Decodes a whole message, does what it asks for, and answers. */
+void message_run(struct session *session, struct span bytes);
+/* publish, subscribe and unsubscribe answer, or say in `problem` why not (its status is OK before).
+ * A publish that is held does neither: it will be run again. */
+void publish(struct session *session, struct message *message, struct span bytes,
              struct problem *problem);
-/* Resumes who waits for a ring that has room again. */
-void publish_resume(struct edge *edge);
 void receipts_take(struct edge *edge);
+/* Others were here before, and wait. */
+bool hold_must_queue(const struct session *session);
+/* Holds the message, until the ring has room_bytes or more; false: it must be refused. */
+bool hold(struct session *session, struct span message, size_t room_bytes);
+void holds_advance(struct edge *edge);              /* whoever finds room now gets in */
+void holds_tick(struct edge *edge, int64_t now_us); /* whoever has waited for too long is refused */
+void holds_end(struct edge *edge);                  /* all are; draining says why */
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);

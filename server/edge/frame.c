@@ -11,18 +11,21 @@
 
 size_t frame_header(uint8_t out[FRAME_HEADER_MAX], enum frame_opcode opcode, size_t payload_bytes)
 {
-    struct writer header = writer_of(out, FRAME_HEADER_MAX);
-    writer_u8(&header, (uint8_t)(FINAL | opcode));
+    out[0] = (uint8_t)(FINAL | opcode);
     if (payload_bytes < LENGTH_16_BITS) {
-        writer_u8(&header, (uint8_t)payload_bytes);
-    } else if (payload_bytes <= UINT16_MAX) {
-        writer_u8(&header, LENGTH_16_BITS);
-        writer_be16(&header, (uint16_t)payload_bytes);
-    } else {
-        writer_u8(&header, LENGTH_64_BITS);
-        writer_be64(&header, payload_bytes);
+        out[1] = (uint8_t)payload_bytes;
+        return 2;
     }
-    return writer_size(&header);
+    if (payload_bytes <= UINT16_MAX) {
+        uint16_t length = htobe16((uint16_t)payload_bytes);
+        out[1] = LENGTH_16_BITS;
+        memcpy(out + 2, &length, sizeof length);
+        return 2 + sizeof length;
+    }
+    uint64_t length = htobe64(payload_bytes);
+    out[1] = LENGTH_64_BITS;
+    memcpy(out + 2, &length, sizeof length);
+    return 2 + sizeof length;
 }
 
 bool frame_begin(struct writer *out, size_t header_room, uint8_t **start)

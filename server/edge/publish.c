@@ -7,10 +7,8 @@
  *      a message is stored whole or not at all;
  *   4. padding, header, ring_commit(), and the lane's bell.
  *
- * When the ring has no room, the lane is behind (the disk, or PostgreSQL for longer than the
- * journal lasts): the message is answered `overloaded`, and the session is not read from until half
- * of the ring is free. Backpressure is thus TCP's, and nobody is refused more than one message for
- * it.
+ * When the ring has no room, the lane is behind: the message is held and comes here again (hold.c).
+ * When it must not wait any longer it is refused with `overloaded`.
  */
 #include "edge_private.h"
 
@@ -18,7 +16,7 @@
 
 #define RETRY_AFTER_MS     250
 #define RECORD_BYTES_LEAST 4096 /* beyond the message's own bytes; less is not worth trying */
-#define RECORD_GROWTH      4    /* a record takes up to 3.2 times its message (config.h), or more in tiny events */
+#define RECORD_GROWTH      4    /* a record takes up to 3.2 times its message, as a rule (config) */
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
@@ -138,27 +136,17 @@ static size_t record_bytes_max(const struct ring *ring)
     return ring->size < RECORD_BYTES_MAX ? ring->size : RECORD_BYTES_MAX;
 }
 
-static void overloaded(struct session *session, struct problem *problem)
+/* The ring has too little room for now: a record of this message takes `room_bytes` or more. */
+static void wait_or_refuse(struct session *session, struct span message, size_t room_bytes,
+                           struct problem *problem)
 {
+    if (hold(session, message, room_bytes)) {
+        return;
+    }
     (void)problem_set(problem, STATUS_OVERLOADED,
                       "events come in faster than they can be stored: send the message again");
     problem->retry_after_ms = RETRY_AFTER_MS;
     session_pause(session, PAUSE_RING);
-}
-
-/* It may be that a smaller record, or a later one, fits. */
-static void did_not_fit(struct session *session, size_t room, struct problem *problem)
-{
-    struct ring *ring = session->edge->options.to_lane[session->lane];
-    if (room >= record_bytes_max(ring)) {
-        (void)problem_set(problem, STATUS_TOO_LARGE,
-                          "the message takes more than %zu bytes when stored: send fewer events",
-                          record_bytes_max(ring));
-        return;
-    }
-    /* Asking for all of it makes the ring look at how far its reader is. */
-    (void)ring_reserve(ring, ring->size, &room);
-    overloaded(session, problem);
 }
 
 static bool is_open_for(const struct edge *edge, struct problem *problem)
@@ -189,22 +177,30 @@ static void count_inflight(struct session *session, const struct message *messag
     }
 }
 
-/* Record or refusal. The 8 bytes of padding are always in hand. */
-static void store(struct session *session, struct message *message, size_t message_bytes,
-                  struct draft *draft, struct problem *problem)
+/* Free bytes of the ring, `least` or more; NULL: there is too little, or others wait for it. */
+static uint8_t *reserve(struct session *session, size_t least, size_t most, size_t *out_room)
 {
     struct ring *ring = session->edge->options.to_lane[session->lane];
-    size_t most = record_bytes_max(ring), room = 0;
-    size_t least = message_bytes + RECORD_BYTES_LEAST;
-    size_t likely = RECORD_GROWTH * least;
+    if (hold_must_queue(session)) {
+        return NULL;
+    }
     /* What the ring believes to be free may be long out of date: asking for all that the record is
      * likely to take makes it look again, and only then is less good enough. */
-    uint8_t *at = ring_reserve(ring, likely < most ? likely : most, &room);
+    size_t likely = RECORD_GROWTH * least;
+    uint8_t *at = ring_reserve(ring, likely < most ? likely : most, out_room);
+    return at != NULL ? at : ring_reserve(ring, least, out_room);
+}
+
+/* Record, hold or refusal. The 8 bytes of padding are always in hand. */
+static void store(struct session *session, struct message *message, struct span bytes,
+                  struct draft *draft, struct problem *problem)
+{
+    size_t most = record_bytes_max(session->edge->options.to_lane[session->lane]);
+    size_t least = bytes.size + RECORD_BYTES_LEAST, room;
+    least = least < most ? least : most;
+    uint8_t *at = reserve(session, least, most, &room);
     if (at == NULL) {
-        at = ring_reserve(ring, least < most ? least : most, &room);
-    }
-    if (at == NULL) {
-        overloaded(session, problem);
+        wait_or_refuse(session, bytes, least, problem);
         return;
     }
     room = room < most ? room : most;
@@ -212,8 +208,14 @@ static void store(struct session *session, struct message *message, size_t messa
     if (fill(session, message, draft, problem) != STATUS_OK) {
         return;
     }
+    if (draft->out.full && room == most) {
+        (void)problem_set(problem, STATUS_TOO_LARGE,
+                          "the message takes more than %zu bytes when stored: send fewer events",
+                          most);
+        return;
+    }
     if (draft->out.full) {
-        did_not_fit(session, room, problem);
+        wait_or_refuse(session, bytes, 2 * room < most ? 2 * room : most, problem);
         return;
     }
     draft->out.end += RECORD_ALIGN;
@@ -221,7 +223,7 @@ static void store(struct session *session, struct message *message, size_t messa
     count_inflight(session, message);
 }
 
-static void store_or_refuse(struct session *session, struct message *message, size_t message_bytes,
+static void store_or_refuse(struct session *session, struct message *message, struct span bytes,
                             struct problem *problem)
 {
     const struct stream_set *streams = session->edge->options.streams;
@@ -236,38 +238,20 @@ static void store_or_refuse(struct session *session, struct message *message, si
         .account = &streams->accounts[index],
         .arrival_us = clock_unix_us(),
     };
-    store(session, message, message_bytes, &draft, problem);
+    store(session, message, bytes, &draft, problem);
     if (problem->status != STATUS_OK) {
         counter_add(&draft.account->refused, draft.events == 0 ? 1 : draft.events);
     }
 }
 
-void publish(struct session *session, struct message *message, size_t message_bytes,
+void publish(struct session *session, struct message *message, struct span bytes,
              struct problem *problem)
 {
     if (is_open_for(session->edge, problem)) {
-        store_or_refuse(session, message, message_bytes, problem);
+        store_or_refuse(session, message, bytes, problem);
     }
     if (problem->status != STATUS_OK) {
         find_id(session, message);
-    }
-}
-
-void publish_resume(struct edge *edge)
-{
-    for (unsigned lane = 0; lane < edge->options.node->lane_count; lane++) {
-        if (edge->waiting[lane] == NULL) {
-            continue;
-        }
-        struct ring *ring = edge->options.to_lane[lane];
-        size_t room;
-        ring_starve(ring); /* before looking: else the lane's next release may go unheard */
-        if (ring_reserve(ring, ring->size / 2, &room) == NULL) {
-            continue; /* the lane rings our bell when it has released more */
-        }
-        while (edge->waiting[lane] != NULL) {
-            session_resume(edge->waiting[lane], PAUSE_RING);
-        }
     }
 }
 

@@ -26,12 +26,12 @@ static void unsupported(struct problem *problem, const char *op)
     (void)problem_set(problem, STATUS_UNSUPPORTED, "this server does not offer `%s` yet", op);
 }
 
-static void dispatch(struct session *session, struct message *message, size_t message_bytes,
+static void dispatch(struct session *session, struct message *message, struct span bytes,
                      struct problem *problem)
 {
     switch (message->op) {
     case OP_PUBLISH:
-        publish(session, message, message_bytes, problem);
+        publish(session, message, bytes, problem);
         return;
     case OP_SUBSCRIBE:
         subscribe(session, message, problem);
@@ -67,25 +67,33 @@ static enum status decode(struct session *session, struct span bytes, struct mes
     return message_finish(decoder, message, problem);
 }
 
-static int take_message(struct session *session, struct span bytes)
+void message_run(struct session *session, struct span bytes)
 {
-    struct edge_state *state = session->edge->state;
-    counter_add(&state->messages_in, 1);
-    counter_add(&state->bytes_in, bytes.size);
     struct message message = {0};
     struct problem problem;
     problem_clear(&problem);
     if (decode(session, bytes, &message, &problem) == STATUS_OK) {
-        dispatch(session, &message, bytes.size, &problem);
+        dispatch(session, &message, bytes, &problem);
     }
     if (problem.status == STATUS_OK) {
-        return 0;
+        return;
     }
     if (session->encoding == ENCODING_JSON && !utf8_valid(bytes)) {
-        return session_refuse(session, CLOSE_INVALID_UTF8, "the text is not UTF-8");
+        session_hang_up(session, CLOSE_INVALID_UTF8, "the text is not UTF-8");
+        return;
     }
     answer_error(session, message.id, &problem);
-    return 0;
+}
+
+static void take_message(struct session *session, struct span bytes)
+{
+    struct edge_state *state = session->edge->state;
+    counter_add(&state->messages_in, 1);
+    counter_add(&state->bytes_in, bytes.size);
+    message_run(session, bytes);
+    if (!session->hold.on) {
+        gathering_drop(session);
+    }
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -142,20 +150,17 @@ static bool gather(struct session *session, struct span piece)
     return true;
 }
 
+bool gathering_keep(struct session *session, struct span message)
+{
+    return message.data == session->gathering.data || gather(session, message);
+}
+
 /* The size is counted before anything is reserved; the sum cannot overflow this way. */
 static bool fits(const struct session *session, size_t piece_bytes, size_t announced_bytes)
 {
     size_t most = edge_settings(session->edge)->message_bytes;
     size_t held = session->gathering.size;
     return piece_bytes <= most - held && announced_bytes <= most - held - piece_bytes;
-}
-
-static int take_gathered(struct session *session)
-{
-    struct gathering *gathering = &session->gathering;
-    int result = take_message(session, span_of(gathering->data, gathering->size));
-    gathering_drop(session);
-    return result;
 }
 
 /* What no frame may be, whatever it carries. 0, or the result of the refusal. */
@@ -190,7 +195,8 @@ int receive(struct session *session, struct span piece)
     }
     bool is_last = lws_is_final_fragment(session->wsi) != 0; /* of the message, and all here */
     if (is_last && gathering->since_us == 0) {
-        return take_message(session, piece);
+        take_message(session, piece);
+        return 0;
     }
     gathering->frames += announced == 0 ? 1 : 0;
     if (gathering->frames > edge_settings(session->edge)->message_frames) {
@@ -200,5 +206,8 @@ int receive(struct session *session, struct span piece)
         return session_refuse(session, CLOSE_TRY_AGAIN_LATER,
                               "too many large messages are under way");
     }
-    return is_last ? take_gathered(session) : 0;
+    if (is_last) {
+        take_message(session, span_of(gathering->data, gathering->size));
+    }
+    return 0;
 }

@@ -136,36 +136,43 @@ void session_open(struct session *session)
     }
 }
 
-static void waiting_leave(struct session *session)
+static void line_join(struct session *session)
 {
-    if (session->wait_previous != NULL) {
-        session->wait_previous->wait_next = session->wait_next;
+    struct line *line = &session->edge->lines[session->lane];
+    session->line_previous = line->last;
+    if (line->last != NULL) {
+        line->last->line_next = session;
     } else {
-        session->edge->waiting[session->lane] = session->wait_next;
+        line->first = session;
+        line->moved_us = clock_monotonic_us();
     }
-    if (session->wait_next != NULL) {
-        session->wait_next->wait_previous = session->wait_previous;
-    }
-    session->wait_previous = session->wait_next = NULL;
+    line->last = session;
 }
 
-static void waiting_join(struct session *session)
+static void line_leave(struct session *session)
 {
-    struct session **first = &session->edge->waiting[session->lane];
-    session->wait_next = *first;
-    if (*first != NULL) {
-        (*first)->wait_previous = session;
+    struct line *line = &session->edge->lines[session->lane];
+    if (session->line_previous != NULL) {
+        session->line_previous->line_next = session->line_next;
+    } else {
+        line->first = session->line_next;
     }
-    *first = session;
+    if (session->line_next != NULL) {
+        session->line_next->line_previous = session->line_previous;
+    } else {
+        line->last = session->line_previous;
+    }
+    session->line_previous = session->line_next = NULL;
 }
 
 void session_shut(struct session *session)
 {
     session->state = SESSION_CLOSING;
     if ((session->paused & PAUSE_RING) != 0) {
-        waiting_leave(session);
+        line_leave(session);
     }
     session->paused = 0;
+    session->hold = (struct hold){0};
     subscriptions_drop(session);
     gathering_drop(session);
     queue_clear(&session->queue, &session->edge->pool);
@@ -177,7 +184,7 @@ void session_pause(struct session *session, enum pause reason)
         return;
     }
     if (reason == PAUSE_RING) {
-        waiting_join(session);
+        line_join(session);
     }
     if (session->paused == 0) {
         /* Cannot fail on a socket that is being read from (lib/core-net/wsi.c, 4.1.6). */
@@ -192,7 +199,7 @@ void session_resume(struct session *session, enum pause reason)
         return;
     }
     if (reason == PAUSE_RING) {
-        waiting_leave(session);
+        line_leave(session);
     }
     session->paused &= (uint8_t)~reason;
     if (session->paused == 0) {
