@@ -3,7 +3,8 @@
  *
  * A receipt must not be lost, so a full ring makes the lane wait. The wait is short: an edge takes
  * receipts whatever else it does, and never waits for a lane. An edge that has not moved for five
- * seconds is stuck or gone, and its clients with it; the receipt is then dropped and said so.
+ * seconds is stuck, and its clients with it: its receipts are dropped, without waiting again, until
+ * it takes some. When the lane is to stop, the edges have ended: nobody is left to tell.
  */
 #include "lane_private.h"
 
@@ -17,19 +18,28 @@ static size_t padded(size_t size)
     return (size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
 }
 
+/* NULL: the receipt is dropped. */
 static uint8_t *wait_for_room(struct lane *lane, unsigned edge, size_t size)
 {
     struct ring *ring = lane->options.to_edge[edge];
-    int64_t until = clock_monotonic_us() + RECEIPT_PATIENCE_US;
+    int64_t until = 0;
     size_t room;
     for (;;) {
         uint8_t *at = ring_reserve(ring, size, &room);
         if (at != NULL) {
+            lane->edge_is_stuck[edge] = false;
             return at;
         }
-        if (clock_monotonic_us() > until) {
-            log_error("lane", "edge %u has taken no receipt for %d s: one is dropped", edge,
-                      RECEIPT_PATIENCE_US / 1000000);
+        if (lane->edge_is_stuck[edge] || atomic_load(&lane->stopping)) {
+            return NULL;
+        }
+        int64_t now = clock_monotonic_us();
+        until = until == 0 ? now + RECEIPT_PATIENCE_US : until;
+        if (now > until) {
+            log_error("lane",
+                      "edge %u has taken no receipt for %d s: they are dropped until it takes some",
+                      edge, RECEIPT_PATIENCE_US / 1000000);
+            lane->edge_is_stuck[edge] = true;
             return NULL;
         }
         doorbell_ring(lane->options.edge_bells[edge]);

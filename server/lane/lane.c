@@ -81,8 +81,8 @@ static void publish_figures(struct lane *lane)
     journal_figures(lane->journal, &figures);
     struct lane_state *state = lane->state;
     atomic_store_explicit(&state->durable_sequence, figures.durable_sequence, memory_order_relaxed);
-    atomic_store_explicit(&state->committed_sequence, lane->sequence_next - 1,
-                          memory_order_relaxed);
+    uint64_t pending = lane->batch_under_way ? lane->batch.sequence_first : lane->sequence_next;
+    atomic_store_explicit(&state->committed_sequence, pending - 1, memory_order_relaxed);
     atomic_store_explicit(&state->journal_used, figures.bytes_used, memory_order_relaxed);
     atomic_store_explicit(&state->journal_quota, figures.bytes_max, memory_order_relaxed);
     atomic_store_explicit(&state->frames, figures.frames, memory_order_relaxed);
@@ -243,7 +243,7 @@ static void turn(struct lane *lane)
     doorbell_disarm(lane->options.bell);
 }
 
-/* Everything that the loop serves ends on the loop's thread; journal_close() waits for its writes. */
+/* What the loop serves ends on the loop's thread; journal_close() waits for its writes. */
 static void shut(struct lane *lane)
 {
     committer_destroy(lane->committer);

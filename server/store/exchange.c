@@ -20,6 +20,7 @@
 #include "penstock/base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SENT_ROOM_MIN 256
 
@@ -152,6 +153,15 @@ static void take_simple(struct committer *c, PGresult *result)
     }
 }
 
+/* The server said that the commit at a sync failed, and goes on. A lost connection shows as an error
+ * there too, but has no severity of the server's, or one that ends the session: then nobody knows
+ * whether it was committed, and the checkpoint has to say. */
+static bool is_refused_commit(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return is_error(result) && severity != NULL && strcmp(severity, "ERROR") == 0;
+}
+
 /* libpq yields for each command its results and a NULL, for each sync one result and no NULL
  * (libpq, "Pipeline Mode"). */
 static void take_pipelined(struct committer *c, PGresult *result)
@@ -164,7 +174,10 @@ static void take_pipelined(struct committer *c, PGresult *result)
         return;
     }
     ExecStatusType status = PQresultStatus(result);
-    if ((status == PGRES_PIPELINE_SYNC) != is_sync) {
+    if (is_sync && is_refused_commit(result)) {
+        /* A deferred constraint, say; the sync's own answer follows. */
+        exchange_fail(c, result, AT_TAIL, NULL);
+    } else if ((status == PGRES_PIPELINE_SYNC) != is_sync) {
         e->broken = true; /* answers and questions no longer match: no result can be trusted */
     } else if (is_sync) {
         e->head++;
