@@ -144,7 +144,11 @@ DECLARE
 BEGIN
     IF in_stored > 0 THEN
         PERFORM pg_advisory_xact_lock(x'70656e73'::integer, 1); -- 'pens'
-        out_first := penstock.head() + 1;
+        -- penstock.head(), written out: its plan is then kept, and it is asked under the lock.
+        SELECT coalesce(
+            (SELECT b.last FROM penstock.batch b WHERE b.last >= b.first ORDER BY b.first DESC LIMIT 1),
+            (SELECT max(c.last) FROM penstock.checkpoint c),
+            0) + 1 INTO out_first;
     ELSE
         out_first := 0;
     END IF;

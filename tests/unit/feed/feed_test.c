@@ -54,6 +54,11 @@ static void commit_as(const char *node, unsigned count, bool is_small)
 {
     static unsigned position;
     position++;
+    char bodies[200];
+    snprintf(bodies, sizeof bodies,
+             "ARRAY(SELECT '\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}' "
+             "FROM generate_series(1, %u))",
+             count);
     sql("BEGIN; INSERT INTO penstock.payload SELECT '%s', 0, %u, "
         "json_agg(json_build_object('i', i, 'stream', 's', 'channels', json_build_array('a'), "
         "'data', "
@@ -63,9 +68,7 @@ static void commit_as(const char *node, unsigned count, bool is_small)
         "i), %s); "
         "COMMIT",
         node, position, count - 1, node, position, count, count, count, count - 1,
-        is_small ? "ARRAY(SELECT '\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}' "
-                   "FROM generate_series(1, 1))"
-                 : "NULL");
+        is_small ? bodies : "NULL");
 }
 
 /* ---- one node -------------------------------------------------------------------------------- */
