@@ -78,36 +78,38 @@ static bool write_all(int fd, const char *data, size_t size)
     return true;
 }
 
-/* Moves what is there in one direction, up to the cut. */
+static void close_pair(struct pair *pair)
+{
+    shut(&pair->client);
+    shut(&pair->server);
+}
+
+/* Moves what is there in one direction, up to the cut. Bytes are counted before they go on: who has
+ * got an answer must find all of it counted. */
 static void forward(struct proxy *proxy, struct pair *pair, int direction)
 {
     char bytes[16384];
     int from = direction == UP ? pair->client : pair->server;
     int to = direction == UP ? pair->server : pair->client;
     int64_t budget = atomic_load(&proxy->budget[direction]);
-    size_t room = budget >= 0 && (size_t)budget < sizeof bytes ? (size_t)budget : sizeof bytes;
+    bool is_limited = budget >= 0;
+    size_t room = is_limited && (size_t)budget < sizeof bytes ? (size_t)budget : sizeof bytes;
     ssize_t size = room == 0 ? 0 : recv(from, bytes, room, 0);
-    if (budget < 0 && (size <= 0 || !write_all(to, bytes, (size_t)size))) {
-        shut(&pair->client);
-        shut(&pair->server);
-        return;
-    }
-    if (size > 0) {
-        atomic_fetch_add(&proxy->passed[direction], size);
-    }
-    if (budget < 0) {
-        return;
-    }
-    if (size > 0 && !write_all(to, bytes, (size_t)size)) {
-        shut(&pair->client);
-        shut(&pair->server);
-    } else if (size < 0 || budget - size <= 0) {
+    if (is_limited && (room == 0 || size < 0)) {
         cut_pair(proxy, pair);
-    } else if (size > 0) {
+        return;
+    }
+    if (size <= 0) {
+        close_pair(pair);
+        return;
+    }
+    atomic_fetch_add(&proxy->passed[direction], size);
+    if (!write_all(to, bytes, (size_t)size)) {
+        close_pair(pair);
+    } else if (is_limited && size == budget) {
+        cut_pair(proxy, pair);
+    } else if (is_limited) {
         atomic_store(&proxy->budget[direction], budget - size);
-    } else {
-        shut(&pair->client);
-        shut(&pair->server);
     }
 }
 
