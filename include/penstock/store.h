@@ -125,14 +125,11 @@ void committer_submit(struct committer *committer, struct batch *batch);
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-/* What a NOTIFY said. */
+/* What a NOTIFY said. A hint, and no more: any role of the database may send one, so what is pushed
+ * comes from a lane or from the log, never from here. */
 struct notification {
-    uint64_t first, last;
-    struct span node;
-    int64_t committed_us;
-    bool has_events; /* inlined: `batch` holds them */
-    struct window_batch
-        *batch; /* the caller takes it; NULL when not inlined or nothing is pushable */
+    uint64_t first, last; /* below 2^53 */
+    struct span node;     /* borrows, until the next listener_next() */
 };
 
 struct listener;

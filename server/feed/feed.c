@@ -11,9 +11,10 @@
  * edges' bells are rung;
  *   3. its NOTIFY arrives and says what is known already.
  *
- * Life of another node's batch: its NOTIFY carries it, when it is small; else the feed reads the
- * log from head + 1 on. It also does that when something later is there, and what must come next
- * has not come within WAIT_US: a lane had to drop its offer, say.
+ * Life of another node's batch: its NOTIFY says that it is there, and the feed reads the log from
+ * head + 1 on, which brings everything that came in the meantime as well. It also does that when
+ * something later is there, and what must come next has not come within WAIT_US: a lane had to drop
+ * its offer, say.
  *
  * How it fails:
  *   - the connection is lost: own batches go on as long as nothing else lies between them; after
@@ -38,6 +39,7 @@
 #define REST_US        1000000           /* the longest sleep */
 #define PROBE_US       INT64_C(10000000) /* a silent connection is asked whether it lives */
 #define FULL_WARN_US   INT64_C(5000000)  /* an edge that is stuck so long is worth a line */
+#define DOUBT_TELL_US  INT64_C(30000000) /* false announcements are worth one line in this time */
 #define READ_BYTES     ((size_t)4 << 20) /* of the log at once */
 #define HISTORY_EVENTS 100000            /* read at the start, for who resumes after a restart */
 #define HEAR_MAX       1000              /* notifications before batches are given out */
@@ -60,6 +62,7 @@ struct feed {
     uint64_t missing_behind; /* the head when something was first found missing … */
     int64_t missing_since_us;
     int64_t full_since_us; /* 0: the window is not full */
+    int64_t doubted_us;    /* when a false announcement was last told of */
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -257,23 +260,15 @@ static void probe(struct feed *feed)
     hear_head(feed, head);
 }
 
-/* ---- what NOTIFY tells ------------------------------------------------------------------------
- */
+/* ---- what NOTIFY tells ----------------------------------------------------------------------- */
 
+/* Any role of the database may NOTIFY: what it says is only a reason to look into the log. Batches
+ * of our own come from their lanes a moment later, so for those the log can wait. */
 static void take_notification(struct feed *feed, const struct notification *told)
 {
-    struct window_batch *batch = told->batch;
     order_hear(&feed->order, told->last);
-    if (batch == NULL && told->has_events) { /* it says that nobody hears of these */
-        batch = window_batch_create(told->first, told->last, 0);
-        if (batch != NULL) {
-            batch->committed_us = told->committed_us;
-        }
-    }
-    if (batch != NULL) {
-        order_take(&feed->order, batch);
-    } else if (!span_is(told->node, feed->options.node->name)) {
-        feed->reads_on = true; /* too large for a NOTIFY, and nobody here will bring it */
+    if (!span_is(told->node, feed->options.node->name)) {
+        feed->reads_on = true;
     }
 }
 
@@ -341,6 +336,18 @@ static bool read_batches(struct feed *feed, struct reading *reading)
     return true;
 }
 
+static void tell_doubt(struct feed *feed, uint64_t behind)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (feed->doubted_us == 0 || now_us - feed->doubted_us > DOUBT_TELL_US) {
+        feed->doubted_us = now_us;
+        log_warn("feed",
+                 "offset %llu was announced and is not in the log, which ends at %llu: does "
+                 "somebody else NOTIFY on the channel penstock?",
+                 (unsigned long long)feed->order.told, (unsigned long long)behind);
+    }
+}
+
 /* The log had nothing behind our head, though we were told of something. Where it really ends says
  * whether that was false; what was committed since we read is no hole, so it is read once more. */
 static void doubt(struct feed *feed, struct reading *reading)
@@ -352,8 +359,7 @@ static void doubt(struct feed *feed, struct reading *reading)
         return;
     }
     if (behind <= feed->order.head) {
-        log_warn("feed", "offset %llu was announced and is not in the log, which ends at %llu",
-                 (unsigned long long)feed->order.told, (unsigned long long)behind);
+        tell_doubt(feed, behind);
         order_forget_told(&feed->order);
     } else if (read_batches(feed, reading) && !order_has_next(&feed->order)) {
         pass_hole(feed, reading->lowest > 0 ? reading->lowest - 1 : behind);

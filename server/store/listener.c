@@ -14,11 +14,13 @@
 #include <stdlib.h>
 
 #define READ_BATCHES_MAX "256" /* in one query */
+#define SKIPPED_TELL_US  INT64_C(30000000)
 
 struct listener {
     PGconn *connection; /* owns */
     uint64_t statement_timeout_ms;
-    PGnotify *lent; /* owns; the notification's spans point into it until the next call */
+    PGnotify *lent;     /* owns; the notification's spans point into it until the next call */
+    int64_t skipped_us; /* when a stranger's notification was last told of */
 };
 
 static enum status ask(struct listener *listener, const char *doing, const char *sql, int count,
@@ -74,7 +76,16 @@ int listener_fd(const struct listener *listener)
     return PQsocket(listener->connection);
 }
 
-/* The next notification that is ours. What others send under our name is skipped, once told. */
+static void tell_skipped(struct listener *listener, const struct problem *problem)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (listener->skipped_us == 0 || now_us - listener->skipped_us > SKIPPED_TELL_US) {
+        listener->skipped_us = now_us;
+        log_warn("store", "skipped a notification: %s", problem->text);
+    }
+}
+
+/* The next notification that has the form of ours. */
 static enum listener_answer take(struct listener *listener, struct notification *out)
 {
     struct problem problem;
@@ -88,7 +99,7 @@ static enum listener_answer take(struct listener *listener, struct notification 
         if (notification_read(span_string(listener->lent->extra), out, &problem) == STATUS_OK) {
             return LISTENER_NOTIFIED;
         }
-        log_warn("store", "skipped a notification: %s", problem.text);
+        tell_skipped(listener, &problem);
     }
 }
 

@@ -1,8 +1,10 @@
 /*
  * notification.c - see notification.h.
  *
- * Both forms are written by this server (tail.c, schema.sql), but anybody may NOTIFY, and anybody
- * who owns the table may write into it: whatever does not fit is refused, and asserted of nothing.
+ * Both are written by this server (schema.sql, tail.c), but any role may NOTIFY, and whoever owns
+ * the table may write into it: what does not fit is refused, and nothing is taken for granted. Of a
+ * notification only the offsets are used, to learn that the log should be read: a forged one costs
+ * a query.
  */
 #include "notification.h"
 
@@ -73,9 +75,7 @@ static bool read_event(const struct value *value, uint64_t first, struct log_eve
     map_begin(value, &cursor);
     while (map_next(&cursor, &name, &field)) {
         bool fits = true;
-        if (span_is(name, "offset")) {
-            fits = has_offset = read_natural(&field, &out->offset);
-        } else if (span_is(name, "i")) {
+        if (span_is(name, "i")) {
             fits = has_offset = read_natural(&field, &out->offset);
             out->offset += first;
         } else if (span_is(name, "stream")) {
@@ -94,8 +94,8 @@ static bool read_event(const struct value *value, uint64_t first, struct log_eve
     return has_offset && has_stream && has_data && has_channels;
 }
 
-/* Room for all events; 0 when one of them is not as it should be, or out of order. */
-static size_t measure(const struct value *events, uint64_t first, uint64_t last)
+/* Room for all events. False when one of them is not as it should be, or out of order. */
+static bool measure(const struct value *events, uint64_t first, uint64_t last, size_t *out_size)
 {
     struct array_cursor cursor;
     struct value value;
@@ -105,12 +105,13 @@ static size_t measure(const struct value *events, uint64_t first, uint64_t last)
     array_begin(events, &cursor);
     while (array_next(&cursor, &value)) {
         if (!read_event(&value, first, &event) || event.offset < next || event.offset > last) {
-            return 0;
+            return false;
         }
         next = event.offset + 1;
         size += window_entry_bytes(event.stream, &event.push);
     }
-    return size;
+    *out_size = size;
+    return true;
 }
 
 static void fill(struct window_batch *batch, const struct value *events)
@@ -126,25 +127,33 @@ static void fill(struct window_batch *batch, const struct value *events)
     }
 }
 
-static bool is_empty(const struct value *events)
+static enum status parse_events(struct span events, uint64_t first, uint64_t last,
+                                struct value *out, size_t *out_size, struct problem *problem)
 {
-    struct array_cursor cursor;
-    struct value value;
-    array_begin(events, &cursor);
-    return !array_next(&cursor, &value);
+    enum status status = json_parse(events, out, problem);
+    if (status == STATUS_OK && out->kind != VALUE_ARRAY) {
+        return problem_set(problem, STATUS_MALFORMED, "penstock.payload holds no JSON array");
+    }
+    if (status == STATUS_OK && !measure(out, first, last, out_size)) {
+        return problem_set(problem, STATUS_MALFORMED,
+                           "the log's events %llu to %llu are not as Penstock writes them",
+                           (unsigned long long)first, (unsigned long long)last);
+    }
+    return status;
 }
 
-static enum status read_events(const struct value *events, uint64_t first, uint64_t last,
-                               int64_t committed_us, struct window_batch **out,
-                               struct problem *problem)
+enum status log_batch_read(struct span events, uint64_t first, uint64_t last, int64_t committed_us,
+                           struct window_batch **out, struct problem *problem)
 {
+    struct value value;
     size_t size = 0;
-    if (events != NULL && !is_empty(events)) {
-        size = measure(events, first, last);
-        if (size == 0) {
-            return problem_set(problem, STATUS_MALFORMED,
-                               "the log's events %llu to %llu are not as Penstock writes them",
-                               (unsigned long long)first, (unsigned long long)last);
+    if (first == 0 || last < first) {
+        return problem_set(problem, STATUS_MALFORMED, "a batch of the log ends before it begins");
+    }
+    if (events.size > 0) {
+        enum status status = parse_events(events, first, last, &value, &size, problem);
+        if (status != STATUS_OK) {
+            return status;
         }
     }
     *out = window_batch_create(first, last, size);
@@ -153,64 +162,17 @@ static enum status read_events(const struct value *events, uint64_t first, uint6
     }
     (*out)->committed_us = committed_us;
     if (size > 0) {
-        fill(*out, events);
+        fill(*out, &value);
     }
     return STATUS_OK;
 }
 
-enum status log_batch_read(struct span events, uint64_t first, uint64_t last, int64_t committed_us,
-                           struct window_batch **out, struct problem *problem)
-{
-    struct value value;
-    if (first == 0 || last < first) {
-        return problem_set(problem, STATUS_MALFORMED, "a batch of the log ends before it begins");
-    }
-    if (events.size == 0) {
-        return read_events(NULL, first, last, committed_us, out, problem);
-    }
-    enum status status = json_parse(events, &value, problem);
-    if (status == STATUS_OK && value.kind != VALUE_ARRAY) {
-        status = problem_set(problem, STATUS_MALFORMED, "penstock.payload holds no JSON array");
-    }
-    return status == STATUS_OK ? read_events(&value, first, last, committed_us, out, problem)
-                               : status;
-}
-
 /* ---- notifications --------------------------------------------------------------------------- */
-
-/* 2026-05-04T10:11:12.345678Z, as commit_batch() writes it. */
-static bool read_moment(struct span text, int64_t *out_us)
-{
-    static const char form[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
-    int64_t parts[7] = {0};
-    size_t part = 0;
-    if (text.size != sizeof form - 1) {
-        return false;
-    }
-    for (size_t i = 0; i < text.size; i++) {
-        bool is_digit = text.data[i] >= '0' && text.data[i] <= '9';
-        if (form[i] != 'd') {
-            part++;
-        }
-        if (is_digit != (form[i] == 'd') || (!is_digit && text.data[i] != (uint8_t)form[i])) {
-            return false;
-        }
-        if (is_digit) {
-            parts[part] = parts[part] * 10 + text.data[i] - '0';
-        }
-    }
-    /* Days since 1970 in the Gregorian calendar, years beginning in March. */
-    int64_t year = parts[0] - (parts[1] <= 2), month = (parts[1] + 9) % 12;
-    int64_t days = 365 * year + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 +
-                   parts[2] - 1 - 719468;
-    *out_us = ((days * 24 + parts[3]) * 60 + parts[4]) * 60000000 + parts[5] * 1000000 + parts[6];
-    return true;
-}
 
 enum status notification_read(struct span payload, struct notification *out,
                               struct problem *problem)
 {
-    struct value whole, field, events;
+    struct value whole, field;
     struct map_cursor cursor;
     struct span name;
     uint64_t version = 0, count = 0;
@@ -230,24 +192,15 @@ enum status notification_read(struct span payload, struct notification *out,
             fits = read_natural(&field, &out->first);
         } else if (span_is(name, "count")) {
             fits = read_natural(&field, &count);
-        } else if (span_is(name, "at")) {
-            fits = field.kind == VALUE_STRING && read_moment(field.raw, &out->committed_us);
         } else if (span_is(name, "node")) {
             fits = field.kind == VALUE_STRING;
             out->node = field.raw;
-        } else if (span_is(name, "events")) {
-            fits = field.kind == VALUE_ARRAY && !out->has_events;
-            out->has_events = true;
-            events = field;
         }
     }
-    if (!fits || version != 1 || out->first == 0 || count == 0) {
+    out->last = out->first + count - 1;
+    if (!fits || version != 1 || out->first == 0 || count == 0 || out->last > OFFSET_MAX) {
         return problem_set(problem, STATUS_MALFORMED,
                            "a notification on the channel penstock is none of Penstock's");
     }
-    out->last = out->first + count - 1;
-    if (!out->has_events || is_empty(&events)) {
-        return STATUS_OK;
-    }
-    return read_events(&events, out->first, out->last, out->committed_us, &out->batch, problem);
+    return STATUS_OK;
 }

@@ -249,7 +249,7 @@ static int fresh_schema(void **state)
 
 /* ---- where batches come from ----------------------------------------------------------------- */
 
-/* Another node's small batch comes with its NOTIFY. */
+/* Another node's small batch, too, which its NOTIFY carries whole. */
 static void small_batches_of_others_arrive(void **state)
 {
     (void)state;
@@ -482,7 +482,8 @@ static void hole_in_the_log_is_a_gap(void **state)
     expect_events(&station, 1, 1);
     sql("BEGIN; SELECT penstock.commit_batch('two', 9, 1, 5, 0, 0, '{}', '{s}', '{5}', '{0}', "
         "NULL, NULL, NULL); SELECT penstock.commit_batch('two', 9, 2, 1, 0, 0, '{}', '{s}', '{1}', "
-        "'{0}', '{1}', '{0}', ARRAY['\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}']); "
+        "'{0}', NULL, NULL, NULL); INSERT INTO penstock.payload VALUES ('two', 9, 2, "
+        "'[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}]'); "
         "DELETE FROM penstock.batch WHERE lane = 9 AND position = 1; COMMIT");
     assert_int_equal(await(&station, &entry, &from, &to), CURSOR_GAP);
     assert_int_equal(from, 2);
@@ -552,6 +553,28 @@ static void false_announcement_is_passed(void **state)
     station_close(&station);
 }
 
+/* Any role may NOTIFY: forged events are seen by nobody, and the true ones at their offsets are. */
+static void forged_events_are_not_pushed(void **state)
+{
+    (void)state;
+    struct station station;
+    station_start(&station, "one");
+    follow(&station, CURSOR_LIVE);
+    for (unsigned first = 1; first <= 20; first++) {
+        sql("NOTIFY penstock, "
+            "'{\"v\":1,\"first\":%u,\"count\":1,\"at\":\"2026-01-01T00:00:00.000000Z\","
+            "\"node\":\"%s\",\"streams\":{\"s\":1},\"events\":[{\"offset\":%u,\"stream\":\"s\","
+            "\"channels\":[\"a\"],\"data\":{\"n\":666}}]}'",
+            first, first % 2 == 0 ? "two" : "one", first);
+        sql("NOTIFY penstock, '{\"v\":1,\"first\":%u,\"count\":9,\"node\":\"two\",\"events\":[]}'",
+            first);
+        commit_as("two", 1, true);
+    }
+    expect_events(&station, 1, 20);
+    expect_nothing_more(&station);
+    station_close(&station);
+}
+
 /* Without any database the feed waits, and ends when told to. */
 static void feed_without_a_database_ends_when_told(void **state)
 {
@@ -585,6 +608,7 @@ int main(void)
         cmocka_unit_test_setup(restored_database_begins_anew, fresh_schema),
         cmocka_unit_test_setup(stalled_edge_loses_nothing, fresh_schema),
         cmocka_unit_test_setup(false_announcement_is_passed, fresh_schema),
+        cmocka_unit_test_setup(forged_events_are_not_pushed, fresh_schema),
         cmocka_unit_test_setup(feed_without_a_database_ends_when_told, fresh_schema),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
