@@ -21,7 +21,8 @@
  *   1. committer_submit(): its rows are sent the quick way, by COPY or as prepared statements, in
  * one transaction with payload, log row, checkpoint and NOTIFY.
  *   2. A row is at fault (SQLSTATE says so): the same batch goes row by row (inserter.c).
- *   3. No row is at fault: the same again after a pause that grows.
+ *   3. No row is at fault: the same again after a pause that grows. Where a row's trigger, say, may
+ * be behind it all the same, that is believed for a while only.
  *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the
  * checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the last
  * attempt, because no earlier one can have committed; only the offset is read from the log.
@@ -42,6 +43,10 @@
 /* A table or a privilege that is missing may be on its way: a migration renames and recreates. Only
  * after this long its rows are taken for bad ones. */
 #define MISSING_PATIENCE_US (30 * 1000 * 1000)
+
+/* An error that passes by itself, a deadlock or a timeout, has passed by then; one that a row's
+ * trigger brings whenever it is tried has not. */
+#define BLOCKED_PATIENCE_US (30 * 1000 * 1000)
 
 /* A lost session of ours holds the lane's lock until its statement ends, and, when its network is
  * gone, until keepalives tell the server (connection.c). Held longer, it is somebody else's. */
@@ -124,6 +129,7 @@ void committer_lose(struct committer *c, const char *why)
         message_flatten(message, sizeof message, PQerrorMessage(c->connection));
     }
     bool was_up = c->state > STATE_WAITING;
+    c->blocked_since_us = 0;
     tell(c, why, message[0] == '\0' ? "no answer in time" : message);
     if (was_up) {
         counter_add(&c->options.state->reconnects, 1);
@@ -138,6 +144,12 @@ void committer_fail(struct committer *c, const struct problem *problem)
     committer_move(c, STATE_FAILED);
     session_close(c);
     c->options.on_failed(c->options.owner, problem);
+}
+
+bool committer_build_tail(struct committer *c)
+{
+    struct tail_author author = {c->options.node, c->options.lane, c->checkpoint};
+    return tail_build(&c->tail, &author, &c->targets, c->batch);
 }
 
 bool committer_is_patient(struct target *target)
@@ -289,6 +301,8 @@ void committer_submit(struct committer *c, struct batch *batch)
     c->form = FORM_FAST;
     c->assigned = false;
     c->timeouts = 0;
+    c->blocked_since_us = 0;
+    c->impatient = false;
     c->inserter.immediate = false;
     if (c->state == STATE_IDLE) {
         start_batch(c);
@@ -336,24 +350,49 @@ static void complete(struct committer *c)
 
 /* ---- after an error -------------------------------------------------------------------------- */
 
+static bool was_blocked_long(struct committer *c)
+{
+    int64_t now = clock_monotonic_us();
+    if (c->blocked_since_us == 0) {
+        c->blocked_since_us = now;
+    }
+    c->impatient = c->impatient || now - c->blocked_since_us > BLOCKED_PATIENCE_US;
+    return c->impatient;
+}
+
+/* Is it a row that brings this error? */
+static bool blames_row(struct committer *c)
+{
+    const struct failure *failure = &c->failure;
+    switch (failure->verdict) {
+    case VERDICT_DATA:
+    case VERDICT_DRIFT:
+        return true;
+    case VERDICT_OPERATOR:
+        return !committer_is_patient(c->failed_target);
+    case VERDICT_RETRY:
+        break;
+    }
+    if (failure->may_be_row && was_blocked_long(c)) {
+        return true;
+    }
+    /* In one COPY all rows share the time that row by row each has for itself. */
+    return strcmp(failure->sqlstate, "57014") == 0 && c->form == FORM_FAST &&
+           ++c->timeouts >= TIMEOUTS_MAX;
+}
+
 /* The batch goes row by row. False: it must go as it went. */
 static bool choose_rows(struct committer *c)
 {
-    const struct failure *failure = &c->failure;
-    if (c->batch->event_count == 0) {
+    bool is_late = c->place == AT_CONSTRAINTS;
+    if (c->batch->event_count == 0 || (c->place != AT_ROWS && !is_late) || !blames_row(c)) {
         return false;
     }
-    if (c->place == AT_ROWS) {
-        return failure->verdict == VERDICT_DATA || failure->verdict == VERDICT_DRIFT ||
-               (failure->verdict == VERDICT_OPERATOR && !committer_is_patient(c->failed_target)) ||
-               (strcmp(failure->sqlstate, "57014") == 0 && ++c->timeouts >= TIMEOUTS_MAX &&
-                c->form == FORM_FAST);
+    if (is_late && c->inserter.immediate) {
+        return false; /* none was left to fail so late */
     }
-    if (c->place == AT_TAIL && verdict_is_deferred(failure->sqlstate) && !c->inserter.immediate) {
-        c->inserter.immediate = true;
-        return true;
-    }
-    return false;
+    c->inserter.immediate = c->inserter.immediate || is_late;
+    return true;
 }
 
 static void pause_batch(struct committer *c)
@@ -372,7 +411,11 @@ static void decide(struct committer *c)
         committer_lose(c, "this lane's checkpoint was moved by somebody else");
         return;
     }
-    if (strcmp(c->failure.sqlstate, "25006") == 0) {
+    if (strcmp(c->failure.sqlstate, "PS003") == 0) {
+        committer_lose(c, c->failure.message); /* the checkpoint is read anew, and decides */
+        return;
+    }
+    if (strcmp(c->failure.sqlstate, "25006") == 0 && !c->failure.may_be_row) {
         committer_lose(c, "this server only reads"); /* another host of the URL may write */
         return;
     }

@@ -40,11 +40,12 @@ enum committer_state {
  */
 
 enum sent_kind {
-    SENT_CONTROL, /* BEGIN, SAVEPOINT …: must not fail */
-    SENT_PREPARE, /* `ready` becomes true when it worked */
-    SENT_TYPES,   /* penstock.base_types() of `target` */
-    SENT_ROW,     /* `event` */
-    SENT_LETTER,  /* `event`: index of the failure */
+    SENT_CONTROL,     /* BEGIN, SAVEPOINT …: must not fail */
+    SENT_PREPARE,     /* `ready` becomes true when it worked */
+    SENT_TYPES,       /* penstock.base_types() of `target` */
+    SENT_ROW,         /* `event` */
+    SENT_LETTER,      /* `event`: index of the failure */
+    SENT_CONSTRAINTS, /* SET CONSTRAINTS ALL IMMEDIATE */
     SENT_PAYLOAD,
     SENT_COMMIT, /* penstock.commit_batch() */
     SENT_SYNC,
@@ -70,7 +71,15 @@ struct exchange {
 
 /* ---- copier ---------------------------------------------------------------------------------- */
 
-enum copy_step_kind { STEP_UNDO, STEP_ROWS, STEP_EXPECT, STEP_PAYLOAD, STEP_TAIL, STEP_COMMIT };
+enum copy_step_kind {
+    STEP_UNDO,
+    STEP_ROWS,
+    STEP_EXPECT,
+    STEP_CONSTRAINTS,
+    STEP_PAYLOAD,
+    STEP_TAIL,
+    STEP_COMMIT
+};
 
 struct copy_step {
     enum copy_step_kind kind;
@@ -112,7 +121,12 @@ struct inserter {
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 enum batch_form { FORM_FAST, FORM_ROWS };
-enum failure_place { AT_ROWS, AT_TAIL, AT_CONTROL };
+enum failure_place {
+    AT_ROWS,
+    AT_CONSTRAINTS, /* those that are checked behind the rows */
+    AT_TAIL,
+    AT_CONTROL
+};
 
 struct committer {
     struct committer_options options; /* its strings are owned */
@@ -149,6 +163,8 @@ struct committer {
     enum batch_form form;
     bool assigned; /* targets are */
     unsigned timeouts;
+    int64_t blocked_since_us; /* errors that pass by themselves have not; 0: there was none */
+    bool impatient;           /* they count as the fault of the row that brings them */
     uint64_t answer_first;
     int64_t answer_at_us;
     struct targets targets;
@@ -159,7 +175,7 @@ struct committer {
     struct text sql;
     bool forget; /* DEALLOCATE ALL goes before the next pipeline */
     bool controls_ready[3];
-    bool tail_ready, payload_ready, raw_ready;
+    bool tail_ready, payload_ready, constraints_ready, raw_ready;
 };
 
 /* committer.c */
@@ -170,6 +186,8 @@ void committer_advance(struct committer *c);
 void committer_lose(struct committer *c, const char *why);
 /* Stays down; on_failed is called. */
 void committer_fail(struct committer *c, const struct problem *problem);
+/* Ranks the batch's events and makes the tail of its commit. False: no memory. */
+bool committer_build_tail(struct committer *c);
 /* A failure of this target's table is still to be waited for. */
 bool committer_is_patient(struct target *target);
 
@@ -199,6 +217,9 @@ void exchange_go(struct committer *c);
 void exchange_run(struct committer *c, unsigned events);
 void exchange_fail(struct committer *c, const PGresult *result, enum failure_place place,
                    struct target *target);
+/* The same for what the server does not take for an error. */
+void exchange_fail_with(struct committer *c, const struct failure *failure,
+                        enum failure_place place, struct target *target);
 void exchange_reset(struct committer *c);
 
 /* copier.c */

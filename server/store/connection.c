@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MARGIN_US (2 * 1000 * 1000)
 
@@ -85,6 +86,11 @@ void connection_settings(const struct connection_options *options, struct text *
                      "SET tcp_keepalives_idle = " KEEPALIVE_IDLE_S ";"
                      "SET tcp_keepalives_interval = " KEEPALIVE_INTERVAL_S ";"
                      "SET tcp_keepalives_count = " KEEPALIVE_COUNT ";"
+                     /* Limits that a role brings along, of which some versions have some: a lane
+                      * may be idle for days, and statement_timeout is what bounds a statement. */
+                     "SELECT pg_catalog.set_config(s.name, '0', false)"
+                     " FROM pg_catalog.pg_settings s WHERE s.name IN ('lock_timeout',"
+                     " 'idle_session_timeout', 'transaction_timeout');"
                      /* An ack says "durable": a database that commits asynchronously by default
                       * must not do so here. Stronger settings than "on" stay. */
                      "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
@@ -118,13 +124,14 @@ void message_flatten(char *out, size_t size, const char *message)
 {
     size_t next = 0;
     const char *at = message;
-    for (; *at != '\0' && next + 3 <= size; at++) {
-        if (*at != '\n') {
-            out[next++] = *at;
-        } else if (at[1] != '\0') {
-            out[next++] = ';';
-            out[next++] = ' ';
+    for (; *at != '\0'; at++) {
+        const char *piece = *at != '\n' ? at : at[1] != '\0' ? "; " : "";
+        size_t bytes = *at != '\n' ? 1 : strlen(piece);
+        if (next + bytes >= size) {
+            break;
         }
+        memcpy(out + next, piece, bytes);
+        next += bytes;
     }
     out[*at == '\0' ? next : whole_runes(out, next)] = '\0';
 }

@@ -5,6 +5,7 @@
  *
  *     COPY a …; COPY b …;                    the rows, one COPY for each table
  *     SELECT penstock.expect_columns(…), …;  the tables are still what the rows were made for
+ *     SET CONSTRAINTS ALL IMMEDIATE;         what is deferred is checked before the lock is taken
  *     COPY penstock.payload …;               the pushable events
  *     SELECT … penstock.commit_batch(…)      offsets, log, checkpoint, NOTIFY
  *
@@ -13,7 +14,10 @@
  *    loop calls again when it is not.
  * 2. The end of the data is sent, the server goes on to the next statement by itself: the whole
  *    costs one round trip, and one more for each COPY.
- * 3. All statements of a string without BEGIN are one transaction, which commits before the answer
+ * 3. The answer to each COPY says how many rows went in. Rows that a BEFORE trigger left out are
+ *    missing there and make no error, but the tail counts on them: the last COPY, which is there
+ * even when nobody hears of these events, is where the whole can still be given up.
+ * 4. All statements of a string without BEGIN are one transaction, which commits before the answer
  *    to the last one is given (PostgreSQL manual, "Multiple Statements in a Simple Query").
  *
  * After inserter.c, which leaves a transaction open, the string is only the tail and COMMIT. The
@@ -70,15 +74,21 @@ static bool append_rows(struct committer *c)
     return is_first || add_step(&c->copier, STEP_EXPECT, NULL);
 }
 
+static bool append_constraints(struct committer *c)
+{
+    text_string(&c->sql, "SET CONSTRAINTS ALL IMMEDIATE;");
+    return add_step(&c->copier, STEP_CONSTRAINTS, NULL);
+}
+
+static bool append_payload(struct committer *c)
+{
+    text_string(&c->sql, "COPY penstock.payload (node, lane, position, events)"
+                         " FROM STDIN (FORMAT binary);");
+    return add_step(&c->copier, STEP_PAYLOAD, NULL);
+}
+
 static bool append_tail(struct committer *c)
 {
-    if (c->tail.payload.size > 0) {
-        text_string(&c->sql, "COPY penstock.payload (node, lane, position, events)"
-                             " FROM STDIN (FORMAT binary);");
-        if (!add_step(&c->copier, STEP_PAYLOAD, NULL)) {
-            return false;
-        }
-    }
     tail_sql(&c->tail, &c->sql);
     return add_step(&c->copier, STEP_TAIL, NULL);
 }
@@ -91,8 +101,7 @@ static bool clear(struct committer *c)
     if (copier->slice == NULL) {
         copier->slice = malloc(SLICE_BYTES);
     }
-    return copier->slice != NULL &&
-           tail_build(&c->tail, c->options.node, c->options.lane, &c->targets, c->batch);
+    return copier->slice != NULL && committer_build_tail(c);
 }
 
 static void ask(struct committer *c, bool made)
@@ -108,7 +117,8 @@ static void ask(struct committer *c, bool made)
 void copier_start(struct committer *c)
 {
     committer_move(c, STATE_COPYING);
-    ask(c, clear(c) && append_rows(c) && append_tail(c));
+    ask(c,
+        clear(c) && append_rows(c) && append_constraints(c) && append_payload(c) && append_tail(c));
 }
 
 void copier_finish(struct committer *c)
@@ -119,7 +129,8 @@ void copier_finish(struct committer *c)
         text_string(&c->sql, "ROLLBACK TO SAVEPOINT ps_row;");
         made = add_step(&c->copier, STEP_UNDO, NULL);
     }
-    made = made && append_tail(c);
+    made = made && append_constraints(c) && (c->tail.payload.size == 0 || append_payload(c)) &&
+           append_tail(c);
     text_string(&c->sql, "; COMMIT");
     ask(c, made && add_step(&c->copier, STEP_COMMIT, NULL));
 }
@@ -147,7 +158,20 @@ static void begin_data(struct committer *c)
 
 static enum failure_place place_of(enum copy_step_kind kind)
 {
-    return kind == STEP_ROWS || kind == STEP_EXPECT ? AT_ROWS : AT_TAIL;
+    return kind == STEP_ROWS || kind == STEP_EXPECT ? AT_ROWS
+           : kind == STEP_CONSTRAINTS               ? AT_CONSTRAINTS
+                                                    : AT_TAIL;
+}
+
+/* Not const: PQcmdTuples() asks for that, and changes nothing. */
+static void count_rows(struct committer *c, struct target *target, PGresult *result)
+{
+    uint64_t count = strtoull(PQcmdTuples(result), NULL, 10);
+    if (count != target->rows) {
+        struct failure failure;
+        failure_of_missing_rows(&failure, target->rows, count);
+        exchange_fail_with(c, &failure, AT_ROWS, target);
+    }
 }
 
 /* Not const: PQcmdStatus() asks for that, and changes nothing. */
@@ -167,6 +191,9 @@ void copier_result(struct committer *c, PGresult *result)
                        : step->kind == STEP_COMMIT ? strcmp(PQcmdStatus(result), "COMMIT") == 0
                                                    : true;
         c->exchange.broken = c->exchange.broken || !is_good; /* then the checkpoint decides */
+        if (step->kind == STEP_ROWS) {
+            count_rows(c, step->target, result);
+        }
         copier->step++;
     } else {
         exchange_fail(c, result, place_of(step->kind), step->target);
@@ -276,7 +303,7 @@ static bool pump_payload(struct committer *c)
 {
     struct copier *copier = &c->copier;
     const struct text *payload = &c->tail.payload;
-    if (copier->event == 0) {
+    if (copier->event == 0 && payload->size > 0) {
         slice_payload_opening(c);
         copier->event = 1;
     }
@@ -323,12 +350,24 @@ static bool has_room(const struct copier *copier, size_t size)
     return copier->slice_size + size <= SLICE_BYTES;
 }
 
+static void end_data(struct committer *c, const char *error)
+{
+    int ended = PQputCopyEnd(c->connection, error);
+    c->exchange.broken = ended < 0;
+    c->exchange.copying = ended == 0;
+}
+
 void copier_pump(struct committer *c)
 {
     struct copier *copier = &c->copier;
     const struct copy_step *step = &copier->steps[copier->step];
     bool binary = is_binary(step);
     if (!flushed(c)) {
+        return;
+    }
+    if (c->exchange.failed) {
+        end_data(c,
+                 "rows were left out"); /* the server takes it for an error, and ends the string */
         return;
     }
     if (!copier->opened) {
@@ -347,7 +386,5 @@ void copier_pump(struct committer *c)
     if (c->exchange.broken) {
         return;
     }
-    int ended = PQputCopyEnd(c->connection, NULL);
-    c->exchange.broken = ended < 0;
-    c->exchange.copying = ended == 0;
+    end_data(c, NULL);
 }

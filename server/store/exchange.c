@@ -108,15 +108,23 @@ static bool is_error(const PGresult *result)
     return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
 }
 
-void exchange_fail(struct committer *c, const PGresult *result, enum failure_place place,
-                   struct target *target)
+void exchange_fail_with(struct committer *c, const struct failure *failure,
+                        enum failure_place place, struct target *target)
 {
     if (!c->exchange.failed) {
         c->exchange.failed = true;
         c->place = place;
         c->failed_target = target;
-        failure_of_result(&c->failure, result);
+        c->failure = *failure;
     }
+}
+
+void exchange_fail(struct committer *c, const PGresult *result, enum failure_place place,
+                   struct target *target)
+{
+    struct failure failure;
+    failure_of_result(&failure, result);
+    exchange_fail_with(c, &failure, place, target);
 }
 
 static void hand_over(struct committer *c, const struct sent *sent, PGresult *result)
@@ -153,9 +161,9 @@ static void take_simple(struct committer *c, PGresult *result)
     }
 }
 
-/* The server said that the commit at a sync failed, and goes on. A lost connection shows as an error
- * there too, but has no severity of the server's, or one that ends the session: then nobody knows
- * whether it was committed, and the checkpoint has to say. */
+/* The server said that the commit at a sync failed, and goes on. A lost connection shows as an
+ * error there too, but has no severity of the server's, or one that ends the session: then nobody
+ * knows whether it was committed, and the checkpoint has to say. */
 static bool is_refused_commit(const PGresult *result)
 {
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -175,7 +183,7 @@ static void take_pipelined(struct committer *c, PGresult *result)
     }
     ExecStatusType status = PQresultStatus(result);
     if (is_sync && is_refused_commit(result)) {
-        /* A deferred constraint, say; the sync's own answer follows. */
+        /* The commit itself; the sync's own answer follows. */
         exchange_fail(c, result, AT_TAIL, NULL);
     } else if ((status == PGRES_PIPELINE_SYNC) != is_sync) {
         e->broken = true; /* answers and questions no longer match: no result can be trusted */

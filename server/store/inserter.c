@@ -20,12 +20,14 @@
  * 4. LETTERS: the refused rows of the run go into penstock.dead_letter (letter.c).
  * 5. After the last run copier_finish() sends the tail and COMMIT.
  *
- * A BEFORE trigger that returns NULL looks like a duplicate here, while COPY does not say that it
- * left a row out: such a row counts as stored there.
+ * A row that a BEFORE trigger leaves out (it returns NULL) counts as a duplicate: nothing of it is
+ * stored, and nobody hears of it.
  *
  * How it fails: an error that no row is to blame for (a deadlock, a timeout) gives the whole
- * transaction up, and committer.c tries again. Constraints that are checked at the commit only can
- * fail there; then everything goes once more with SET CONSTRAINTS ALL IMMEDIATE.
+ * transaction up, and committer.c tries again; when that has gone on for long, and the error came
+ * from a row's trigger or its foreign key, the row is to blame after all. Deferred constraints can
+ * fail behind all rows; then everything goes once more with SET CONSTRAINTS ALL IMMEDIATE before
+ * them.
  */
 #include "committer_private.h"
 
@@ -266,25 +268,30 @@ void inserter_next(struct committer *c)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static bool is_hopeless(const struct failure *failure, struct target *target)
+static bool is_hopeless(const struct committer *c, const struct failure *failure,
+                        struct target *target)
 {
-    return failure->verdict == VERDICT_RETRY ||
+    return (failure->verdict == VERDICT_RETRY && !(failure->may_be_row && c->impatient)) ||
            (failure->verdict == VERDICT_OPERATOR && committer_is_patient(target));
 }
 
-/* The primary key cannot serve ON CONFLICT: it is deferrable (55000), or was dropped (42P10). */
+/* The key cannot serve ON CONFLICT: it is deferrable (55000), was dropped (42P10), or the table has
+ * rules (0A000). */
 static bool lost_arbiter(struct target *target, const struct failure *failure)
 {
-    return (strcmp(failure->sqlstate, "42P10") == 0 || strcmp(failure->sqlstate, "55000") == 0) &&
-           strcmp(target->tolerant.sql, target->insert.sql) != 0 && target_drop_arbiter(target);
+    return (strcmp(failure->sqlstate, "42P10") == 0 || strcmp(failure->sqlstate, "55000") == 0 ||
+            strcmp(failure->sqlstate, "0A000") == 0) &&
+           target_drop_arbiter(target);
 }
 
 static void refuse_target(struct committer *c, struct target *target, const PGresult *result)
 {
     struct failure failure;
     failure_of_result(&failure, result);
-    if (is_hopeless(&failure, target)) {
+    if (is_hopeless(c, &failure, target)) {
         exchange_fail(c, result, AT_ROWS, target);
+    } else if (lost_arbiter(target, &failure)) {
+        exchange_fail(c, result, AT_ROWS, NULL); /* and begins anew, without ON CONFLICT */
     } else {
         target->refused = true;
         target->refusal = failure;
@@ -297,7 +304,7 @@ static void take_row_error(struct committer *c, const struct sent *sent, const P
     struct failure failure;
     failure_of_result(&failure, result);
     failure.event = sent->event;
-    if (is_hopeless(&failure, sent->target)) {
+    if (is_hopeless(c, &failure, sent->target)) {
         exchange_fail(c, result, AT_ROWS, sent->target);
     } else if (lost_arbiter(sent->target, &failure)) {
         exchange_fail(c, result, AT_ROWS, NULL); /* and begins anew, without ON CONFLICT */

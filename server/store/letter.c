@@ -21,7 +21,8 @@ static const char raw_sql[] =
     "INSERT INTO penstock.dead_letter (stream, target, sqlstate, constraint_name, column_name,"
     " message, producer, node, arrived, raw) VALUES ($1::text, $2::text, $3::text, $4::text,"
     " $5::text, $6::text, $7::text, $8::text,"
-    " 'epoch'::timestamptz + $9::bigint * interval '1 microsecond', $10::bytea)";
+    " 'epoch'::timestamptz OPERATOR(pg_catalog.+)"
+    " ($9::bigint OPERATOR(pg_catalog.*) interval '1 microsecond'), $10::bytea)";
 
 static const char *or_null(const char *text)
 {

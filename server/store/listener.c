@@ -52,7 +52,9 @@ enum status listener_open(const struct store_options *options, struct listener *
     listener->statement_timeout_ms = options->statement_timeout_ms;
     enum status status = connection_open(&connection_options, &listener->connection, problem);
     if (status == STATUS_OK) {
-        status = ask(listener, "listening", "LISTEN penstock", 0, NULL, NULL, problem);
+        status =
+            ask(listener, "listening", "SET search_path = pg_catalog, pg_temp; LISTEN penstock", 0,
+                NULL, NULL, problem);
     }
     if (status != STATUS_OK) {
         listener_close(listener);

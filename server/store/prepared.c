@@ -6,16 +6,21 @@
  * seen yet is prepared in the same pipeline. Commands between two syncs are one transaction, which
  * the sync commits (libpq, "Pipeline Mode").
  *
- * How it fails: the server skips everything up to the sync, and nothing is stored. The plain INSERT
- * makes a duplicate an error on purpose: how many were stored must be known before the tail is
- * sent.
+ * How it fails: the server skips everything up to the sync, and nothing is stored. A duplicate is
+ * an error on purpose, and so is a row that a trigger leaves out (target.c): how many were stored
+ * must be known before the tail is sent.
  */
 #include "committer_private.h"
 
 static const char payload_sql[] = "INSERT INTO penstock.payload (node, lane, position, events)"
                                   " VALUES ($1::text, $2::integer, $3::bigint, $4::text)";
 
-static const char payload_name[] = "ps_payload", tail_name[] = "ps_tail";
+/* Before the lock of commit_batch(): what a deferred constraint waits for, it waits for by itself.
+ */
+static const char constraints_sql[] = "SET CONSTRAINTS ALL IMMEDIATE";
+
+static const char payload_name[] = "ps_payload", tail_name[] = "ps_tail",
+                  constraints_name[] = "ps_constraints";
 
 bool statement_prepare(struct committer *c, struct statement *statement, int type_count,
                        const Oid *types, struct target *target)
@@ -58,6 +63,7 @@ static void send_tail(struct committer *c)
 {
     const char *values[TAIL_ARGUMENTS];
     tail_parameters(&c->tail, values);
+    send_prepared(c, SENT_CONSTRAINTS, constraints_name, 0, NULL);
     if (c->tail.payload.size > 0) {
         const char *payload[] = {values[TAIL_NODE], values[TAIL_LANE], values[TAIL_POSITION],
                                  c->tail.payload.data};
@@ -71,6 +77,9 @@ static void prepare_all(struct committer *c)
     for (size_t i = 0; i < c->targets.batch_count; i++) {
         struct target *target = c->targets.batch[i];
         statement_prepare(c, &target->insert, target->column_count, target->types, target);
+    }
+    if (!c->constraints_ready) {
+        exchange_prepare(c, constraints_name, constraints_sql, 0, NULL, &c->constraints_ready);
     }
     if (!c->payload_ready && c->tail.payload.size > 0) {
         exchange_prepare(c, payload_name, payload_sql, 0, NULL, &c->payload_ready);
@@ -100,7 +109,7 @@ void prepared_start(struct committer *c)
         return;
     }
     committer_move(c, STATE_PREPARED);
-    if (!tail_build(&c->tail, c->options.node, c->options.lane, &c->targets, c->batch)) {
+    if (!committer_build_tail(c)) {
         committer_lose(c, "no memory for a batch");
         return;
     }
@@ -115,7 +124,10 @@ void prepared_start(struct committer *c)
 void prepared_result(struct committer *c, const struct sent *sent, const PGresult *result)
 {
     if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-        exchange_fail(c, result, sent->target != NULL ? AT_ROWS : AT_TAIL, sent->target);
+        enum failure_place place = sent->target != NULL             ? AT_ROWS
+                                   : sent->kind == SENT_CONSTRAINTS ? AT_CONSTRAINTS
+                                                                    : AT_TAIL;
+        exchange_fail(c, result, place, sent->target);
     } else if (sent->kind == SENT_COMMIT && !answer_read(c, result)) {
         c->exchange.broken = true;
     }

@@ -9,6 +9,9 @@
 -- 4. NOTIFY tells everybody of the commit, and carries small batches whole.
 -- 5. What a table refused lies in penstock.dead_letter, with the reason.
 --
+-- Each function sets the search path: whoever may make objects in a schema that comes before
+-- pg_catalog must not be able to put an operator of his own under ours.
+--
 -- This is version 1. Later versions are steps of their own in migrate.c.
 
 DO $$
@@ -39,8 +42,7 @@ CREATE TABLE penstock.batch (
     rejected bigint NOT NULL,
     at timestamptz NOT NULL,
     streams jsonb NOT NULL, -- {"behavior": {"stored": 9, "duplicates": 1}}; what is 0 is left out
-    PRIMARY KEY (node, lane, position),
-    CHECK (last >= first OR (first = 0 AND last = -1))
+    PRIMARY KEY (node, lane, position)
 );
 CREATE UNIQUE INDEX batch_first ON penstock.batch (first) WHERE last >= first;
 
@@ -91,7 +93,7 @@ CREATE TABLE penstock.dead_letter (
 
 -- The newest offset; 0 when there is none.
 CREATE FUNCTION penstock.head() RETURNS bigint
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT greatest(
         (SELECT b.last FROM penstock.batch b WHERE b.last >= b.first ORDER BY b.first DESC LIMIT 1),
         (SELECT max(c.last) FROM penstock.checkpoint c),
@@ -100,92 +102,92 @@ $$;
 
 -- The last journal frame of a lane that is in; 0 when there is none.
 CREATE FUNCTION penstock.position_of(in_node text, in_lane integer) RETURNS bigint
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT greatest(
-        (SELECT max(b.position) FROM penstock.batch b WHERE b.node = in_node AND b.lane = in_lane),
+        (SELECT b.position FROM penstock.batch b WHERE b.node = in_node AND b.lane = in_lane
+            ORDER BY b.position DESC LIMIT 1),
         (SELECT c.position FROM penstock.checkpoint c WHERE c.node = in_node AND c.lane = in_lane),
         0)
 $$;
 
--- One NOTIFY. The events are left out where PostgreSQL would not take the whole (8000 bytes,
--- NOTIFY_PAYLOAD_MAX_LENGTH in async.c).
-CREATE FUNCTION penstock.announce(channel text, opening text, events text) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    whole text := opening || ',"events":[' || events || ']}';
-BEGIN
-    IF octet_length(whole) < 8000 THEN
-        PERFORM pg_notify(channel, whole);
-    ELSE
-        PERFORM pg_notify(channel, opening || '}');
-    END IF;
-END
-$$;
-
--- The last step of a commit: offsets, log, checkpoint, NOTIFY. Of the arrays, the first three have
--- one element for each stream: its name, how many of its events were stored, the rank of the first;
--- the last three one for each pushable event, and are NULL when those are too long to be carried:
--- owner (which stream, from 1), rank (offset within the batch) and body ('"stream":"…","channels":[…],"data":{…}}').
+-- The last step of a commit: offsets, log, checkpoint, NOTIFY.
+--
+-- in_previous is the checkpoint that the lane knows: where the log has another, somebody else writes
+-- in its name, and nothing is written (PS003). in_told is {"stream": count}. Of the arrays, the
+-- first three have one element for each stream: its name, how many of its events were stored, the
+-- rank of the first; the last three one for each pushable event, by ascending rank, and are NULL
+-- when those are too long to be carried: owner (which stream, from 1), rank (offset within the
+-- batch) and body ('"stream":"…","channels":[…],"data":{…}}').
 --
 -- Under READ COMMITTED each statement of a volatile function sees what was committed before that
--- statement began (PostgreSQL manual, "Function Volatility Categories"): so the head is read with
--- a snapshot taken after the lock was granted.
+-- statement began (PostgreSQL manual, "Function Volatility Categories"): so head and position are
+-- read with a snapshot taken after the lock was granted. They are penstock.head() and
+-- penstock.position_of(), written out, so that their plans are kept: everybody waits for this lock.
 CREATE FUNCTION penstock.commit_batch(
-    in_node text, in_lane integer, in_position bigint,
-    in_stored bigint, in_duplicates bigint, in_rejected bigint, in_streams jsonb,
+    in_node text, in_lane integer, in_previous bigint, in_position bigint,
+    in_stored bigint, in_duplicates bigint, in_rejected bigint, in_streams jsonb, in_told text,
     in_names text[], in_counts bigint[], in_starts bigint[],
     in_owners integer[], in_ranks bigint[], in_bodies text[],
     OUT out_first bigint, OUT out_at_us bigint)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     moment timestamptz;
     behind text; -- what every message has behind its first and count
-    inlined text;
 BEGIN
     IF in_stored > 0 THEN
         PERFORM pg_advisory_xact_lock(x'70656e73'::integer, 1); -- 'pens'
-        -- penstock.head(), written out: its plan is then kept, and it is asked under the lock.
-        SELECT coalesce(
-            (SELECT b.last FROM penstock.batch b WHERE b.last >= b.first ORDER BY b.first DESC LIMIT 1),
-            (SELECT max(c.last) FROM penstock.checkpoint c),
-            0) + 1 INTO out_first;
-    ELSE
-        out_first := 0;
     END IF;
     moment := clock_timestamp();
+    INSERT INTO penstock.batch AS made
+            (first, last, node, lane, position, duplicates, rejected, at, streams)
+        SELECT CASE WHEN in_stored > 0 THEN log.head + 1 ELSE 0 END,
+            CASE WHEN in_stored > 0 THEN log.head + in_stored ELSE -1 END,
+            in_node, in_lane, in_position, in_duplicates, in_rejected, moment, in_streams
+        FROM (SELECT
+            coalesce(
+                (SELECT b.last FROM penstock.batch b WHERE b.last >= b.first
+                    ORDER BY b.first DESC LIMIT 1),
+                (SELECT max(c.last) FROM penstock.checkpoint c), 0) AS head,
+            coalesce(
+                (SELECT b.position FROM penstock.batch b WHERE b.node = in_node AND b.lane = in_lane
+                    ORDER BY b.position DESC LIMIT 1),
+                (SELECT c.position FROM penstock.checkpoint c
+                    WHERE c.node = in_node AND c.lane = in_lane), 0) AS position) AS log
+        WHERE log.position = in_previous
+        RETURNING made.first INTO out_first;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'lane % of node "%" is at frame %, not at %: another server writes under its name',
+            in_lane, in_node, penstock.position_of(in_node, in_lane), in_previous
+            USING ERRCODE = 'PS003';
+    END IF;
     out_at_us := (extract(epoch FROM moment) * 1000000)::bigint;
-    INSERT INTO penstock.batch
-        (first, last, node, lane, position, duplicates, rejected, at, streams)
-    VALUES (out_first, out_first + in_stored - 1, in_node, in_lane, in_position,
-            in_duplicates, in_rejected, moment, in_streams);
     IF in_stored = 0 THEN
         RETURN;
     END IF;
 
     behind := ',"at":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
         || '","node":' || to_json(in_node);
-    SELECT coalesce(string_agg('{"offset":' || (out_first + e.rank) || ',' || e.body, ','
-                               ORDER BY e.rank), '')
-        INTO inlined FROM unnest(in_ranks, in_bodies) AS e (rank, body)
-        WHERE in_bodies IS NOT NULL;
-    PERFORM penstock.announce('penstock',
-        '{"v":1,"first":' || out_first || ',"count":' || in_stored || behind || ',"streams":'
-        || (SELECT json_object_agg(s.name, s.count)
-            FROM unnest(in_names, in_counts) AS s (name, count) WHERE s.count > 0),
-        CASE WHEN in_bodies IS NOT NULL THEN inlined END);
-
-    FOR n IN 1 .. cardinality(in_names) LOOP
-        CONTINUE WHEN in_counts[n] = 0;
-        SELECT coalesce(string_agg('{"offset":' || (out_first + e.rank) || ',' || e.body, ','
-                                   ORDER BY e.rank), '')
-            INTO inlined FROM unnest(in_owners, in_ranks, in_bodies) AS e (owner, rank, body)
-            WHERE e.owner = n;
-        -- A channel name has at most 63 bytes; a stream's name is ASCII.
-        PERFORM penstock.announce(left('penstock_' || in_names[n], 63),
-            '{"v":1,"stream":' || to_json(in_names[n]) || ',"first":' || (out_first + in_starts[n])
-            || ',"count":' || in_counts[n] || behind,
-            CASE WHEN in_bodies IS NOT NULL THEN inlined END);
-    END LOOP;
+    -- One message for all, one for each stream. Events are left out where PostgreSQL would not take
+    -- the whole (8000 bytes, NOTIFY_PAYLOAD_MAX_LENGTH in async.c; 13 frame them). A channel name has
+    -- at most 63 bytes; a stream's name is ASCII.
+    PERFORM pg_notify(message.channel, CASE
+            WHEN octet_length(message.opening) + octet_length(inlined.events) < 8000 - 13
+            THEN message.opening || ',"events":[' || inlined.events || ']}'
+            ELSE message.opening || '}' END)
+        FROM (
+            SELECT 0, 'penstock', '{"v":1,"first":' || out_first || ',"count":' || in_stored
+                || behind || ',"streams":' || in_told
+            UNION ALL
+            SELECT s.number, left('penstock_' || s.name, 63), '{"v":1,"stream":' || to_json(s.name)
+                || ',"first":' || (out_first + s.start) || ',"count":' || s.count || behind
+            FROM unnest(in_names, in_counts, in_starts) WITH ORDINALITY
+                AS s (name, count, start, number)
+            WHERE s.count > 0) AS message (number, channel, opening)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN in_bodies IS NOT NULL THEN coalesce(string_agg(
+                '{"offset":' || (out_first + e.rank) || ',' || e.body, ','), '') END
+            FROM unnest(in_owners, in_ranks, in_bodies) AS e (owner, rank, body)
+            WHERE message.number IN (0, e.owner)) AS inlined (events);
 END
 $$;
 
@@ -193,7 +195,7 @@ $$;
 -- types: rows made for a bigint would be read as a double precision without a word. Called behind
 -- the COPY, which holds a lock that keeps the table from being altered until the commit.
 CREATE FUNCTION penstock.expect_columns(in_table regclass, in_names text[], in_types oid[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     changed text;
 BEGIN
@@ -210,7 +212,7 @@ $$;
 
 -- Domains resolved: the dead letters must hold a value even where its domain refuses it.
 CREATE FUNCTION penstock.base_types(in_types oid[]) RETURNS oid[]
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE step (place, type, base) AS (
         SELECT g.place, g.type, coalesce(t.typbasetype, 0)
         FROM unnest(in_types) WITH ORDINALITY AS g (type, place)
@@ -225,7 +227,7 @@ $$;
 -- The log for people: events behind the offset `since`, oldest first.
 CREATE FUNCTION penstock.events(since bigint, max integer DEFAULT 100, channel text DEFAULT NULL)
 RETURNS TABLE ("offset" bigint, stream text, channels text[], data json, at timestamptz)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     batch record;
@@ -261,7 +263,7 @@ $$;
 -- Drops batches older than `keep`, leaving behind what later commits and restarts need to know.
 -- Returns how many were dropped.
 CREATE FUNCTION penstock.retain(keep interval) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     dropped bigint;
 BEGIN

@@ -75,7 +75,7 @@ void session_forget(struct committer *c)
 {
     targets_forget(&c->targets);
     c->forget = true;
-    c->tail_ready = c->payload_ready = c->raw_ready = false;
+    c->tail_ready = c->payload_ready = c->constraints_ready = c->raw_ready = false;
     memset(c->controls_ready, 0, sizeof c->controls_ready);
 }
 
@@ -217,7 +217,8 @@ void session_lock(struct committer *c)
     c->lock_granted = false;
     c->holder[0] = '\0';
     text_clear(&c->sql);
-    text_string(&c->sql, "SELECT pg_catalog.pg_try_advisory_lock(");
+    text_string(&c->sql, "SET LOCAL search_path = pg_catalog, pg_temp;"
+                         "SELECT pg_catalog.pg_try_advisory_lock(");
     append_key(c, &c->sql);
     text_string(&c->sql, ") AS granted;");
     append_holder(c, &c->sql);

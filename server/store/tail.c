@@ -9,8 +9,8 @@
 
 const char tail_prepared_sql[] =
     "SELECT out_first, out_at_us FROM penstock.commit_batch($1::text, $2::integer, $3::bigint,"
-    " $4::bigint, $5::bigint, $6::bigint, $7::jsonb, $8::text[], $9::bigint[], $10::bigint[],"
-    " $11::integer[], $12::bigint[], $13::text[])";
+    " $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::jsonb, $9::text, $10::text[],"
+    " $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[])";
 
 /* Room that the rest of a notification takes, at least: {"v":1,"first":1,"count":1,"at":"…"… */
 #define NOTIFY_FRAME_BYTES 100
@@ -135,6 +135,12 @@ static void append_stream(struct tail *tail, const struct target *target)
     append_count(json, "duplicates", target->duplicates, &is_first);
     append_count(json, "rejected", target->rejected, &is_first);
     text_string(json, "}");
+    if (target->stored > 0) {
+        struct text *told = &tail->arguments[TAIL_TOLD];
+        text_string(told, told->size == 0 ? "{" : ",");
+        text_string(told, target->stream_json);
+        text_format(told, ":%llu", (unsigned long long)target->stored);
+    }
 }
 
 static void append_streams(struct tail *tail, const struct targets *targets)
@@ -157,7 +163,7 @@ static void close_list(struct text *text, const char *empty, const char *end)
     text_string(text, text->size == 0 ? empty : end);
 }
 
-bool tail_build(struct tail *tail, const char *node, uint32_t lane, struct targets *targets,
+bool tail_build(struct tail *tail, const struct tail_author *author, struct targets *targets,
                 struct batch *batch)
 {
     struct text *arguments = tail->arguments;
@@ -168,12 +174,12 @@ bool tail_build(struct tail *tail, const char *node, uint32_t lane, struct targe
     tail->inlined = true;
     take_events(tail, targets, batch);
     append_streams(tail, targets);
-    close_list(&arguments[TAIL_STREAMS], "{}", "}");
-    for (size_t i = TAIL_NAMES; i < TAIL_ARGUMENTS; i++) {
+    for (size_t i = TAIL_STREAMS; i < TAIL_ARGUMENTS; i++) {
         close_list(&arguments[i], "{}", "}");
     }
-    text_string(&arguments[TAIL_NODE], node);
-    text_u64(&arguments[TAIL_LANE], lane);
+    text_string(&arguments[TAIL_NODE], author->node);
+    text_u64(&arguments[TAIL_LANE], author->lane);
+    text_u64(&arguments[TAIL_PREVIOUS], author->checkpoint);
     text_u64(&arguments[TAIL_POSITION], batch->sequence_last);
     text_u64(&arguments[TAIL_STORED], batch->stored);
     text_u64(&arguments[TAIL_DUPLICATES], batch->duplicates);

@@ -14,11 +14,13 @@
 enum {
     TAIL_NODE,
     TAIL_LANE,
+    TAIL_PREVIOUS,
     TAIL_POSITION,
     TAIL_STORED,
     TAIL_DUPLICATES,
     TAIL_REJECTED,
     TAIL_STREAMS,
+    TAIL_TOLD,
     TAIL_NAMES,
     TAIL_COUNTS,
     TAIL_STARTS,
@@ -34,11 +36,18 @@ struct tail {
     bool inlined; /* otherwise owners, ranks and bodies are NULL */
 };
 
+/* Whose commit it is. */
+struct tail_author {
+    const char *node;
+    uint32_t lane;
+    uint64_t checkpoint; /* the lane's, before this commit */
+};
+
 /*
  * Ranks the stored events, counts outcomes by target and in the batch, and makes payload and
  * arguments. False: no memory.
  */
-bool tail_build(struct tail *tail, const char *node, uint32_t lane, struct targets *targets,
+bool tail_build(struct tail *tail, const struct tail_author *author, struct targets *targets,
                 struct batch *batch);
 /* The arguments as parameters of a prepared statement. */
 void tail_parameters(const struct tail *tail, const char *out[TAIL_ARGUMENTS]);

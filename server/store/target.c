@@ -77,21 +77,46 @@ static char *make_expect(const struct target *target, const struct schema *schem
     return take_text(&sql);
 }
 
-static char *make_insert(const struct target *target, const struct schema *schema, bool tolerant)
+static void append_insert(struct text *sql, const struct target *target,
+                          const struct schema *schema)
+{
+    text_format(sql, "INSERT INTO %s (", target->table);
+    append_columns(sql, schema);
+    text_string(sql, ") VALUES (");
+    for (unsigned i = 0; i < schema->column_count; i++) {
+        text_format(sql, "%s$%u", i == 0 ? "" : ", ", i + 1);
+    }
+    text_string(sql, ")");
+}
+
+static char *make_plain(const struct target *target, const struct schema *schema)
 {
     struct text sql = {0};
-    text_format(&sql, "INSERT INTO %s (", target->table);
-    append_columns(&sql, schema);
-    text_string(&sql, ") VALUES (");
-    for (unsigned i = 0; i < schema->column_count; i++) {
-        text_format(&sql, "%s$%u", i == 0 ? "" : ", ", i + 1);
-    }
-    text_string(&sql, ")");
-    for (unsigned i = 0; tolerant && i < schema->key_count; i++) {
+    append_insert(&sql, target, schema);
+    return take_text(&sql);
+}
+
+/* An INSERT whose row a BEFORE trigger leaves out is no error to PostgreSQL. Here it is one, a
+ * division by zero: rows and tail are on their way together, and the tail says that all are in. */
+static char *make_counted(const struct target *target, const struct schema *schema)
+{
+    struct text sql = {0};
+    text_string(&sql, "WITH stored AS (");
+    append_insert(&sql, target, schema);
+    text_string(&sql,
+                " RETURNING 1) SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM stored");
+    return take_text(&sql);
+}
+
+static char *make_tolerant(const struct target *target, const struct schema *schema)
+{
+    struct text sql = {0};
+    append_insert(&sql, target, schema);
+    for (unsigned i = 0; i < schema->key_count; i++) {
         text_string(&sql, i == 0 ? " ON CONFLICT (" : ", ");
         text_identifier(&sql, schema->columns[schema->key_columns[i]].name);
     }
-    text_string(&sql, tolerant && schema->key_count > 0 ? ") DO NOTHING" : "");
+    text_string(&sql, schema->key_count > 0 ? ") DO NOTHING" : "");
     return take_text(&sql);
 }
 
@@ -100,8 +125,8 @@ static void append_object(struct text *sql, const struct schema *schema)
 {
     for (unsigned i = 0; i < schema->column_count; i++) {
         bool is_first = i % JSON_PAIRS_MAX == 0;
-        text_string(sql, i == 0     ? "jsonb_build_object("
-                         : is_first ? ") || jsonb_build_object("
+        text_string(sql, i == 0     ? "pg_catalog.jsonb_build_object("
+                         : is_first ? ") OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object("
                                     : ", ");
         text_literal(sql, span_string(schema->columns[i].name));
         text_format(sql, "::text, $%u", i + 1);
@@ -117,7 +142,9 @@ static char *make_letter(const struct schema *schema)
     for (unsigned i = 0; i < LETTER_ARRIVED; i++) {
         text_format(&sql, "$%u, ", schema->column_count + i + 1);
     }
-    text_format(&sql, "'epoch'::timestamptz + $%u::bigint * interval '1 microsecond', ",
+    text_format(&sql,
+                "'epoch'::timestamptz OPERATOR(pg_catalog.+) ($%u::bigint OPERATOR(pg_catalog.*)"
+                " interval '1 microsecond'), ",
                 schema->column_count + LETTER_ARRIVED + 1);
     append_object(&sql, schema);
     text_string(&sql, ")");
@@ -140,6 +167,7 @@ static void target_destroy(struct target *target)
     free(target->types_literal);
     free(target->insert.sql);
     free(target->tolerant.sql);
+    free(target->without_arbiter);
     free(target->letter.sql);
     free(target);
 }
@@ -170,11 +198,13 @@ static bool make_sql(struct target *target, const struct schema *schema)
     }
     target->copy_sql = make_copy(target, schema);
     target->expect_sql = schema->binary ? make_expect(target, schema) : NULL;
-    target->insert.sql = make_insert(target, schema, false);
-    target->tolerant.sql = make_insert(target, schema, true);
+    target->insert.sql = make_counted(target, schema);
+    target->tolerant.sql = make_tolerant(target, schema);
+    target->without_arbiter = make_plain(target, schema);
     target->letter.sql = make_letter(schema);
     return target->copy_sql != NULL && (!schema->binary || target->expect_sql != NULL) &&
-           target->insert.sql != NULL && target->tolerant.sql != NULL && target->letter.sql != NULL;
+           target->insert.sql != NULL && target->tolerant.sql != NULL &&
+           target->without_arbiter != NULL && target->letter.sql != NULL;
 }
 
 static void name_statement(struct statement *statement, char kind, uint64_t key)
@@ -205,12 +235,12 @@ static struct target *target_create(const struct schema *schema)
 
 bool target_drop_arbiter(struct target *target)
 {
-    char *plain = strdup(target->insert.sql);
-    if (plain == NULL) {
+    if (target->without_arbiter == NULL) {
         return false;
     }
     free(target->tolerant.sql);
-    target->tolerant.sql = plain;
+    target->tolerant.sql = target->without_arbiter;
+    target->without_arbiter = NULL;
     return true;
 }
 
@@ -295,6 +325,7 @@ static struct target *enter(struct targets *targets, const struct schema *schema
     }
     target->batch_number = targets->batch_number;
     target->refused = target->has_failures = false;
+    target->rows = 0;
     target->lead = find_lead(targets, target);
     targets->batch[targets->batch_count++] = target;
     target->number = (uint32_t)targets->batch_count;
@@ -320,6 +351,7 @@ bool targets_assign(struct targets *targets, const struct batch *batch)
             }
         }
         targets->of_event[i] = target;
+        target->rows++;
     }
     return true;
 }

@@ -33,16 +33,19 @@ struct target {
     Oid *types, *base_types; /* owns both; the second is filled once it was asked for */
     char *types_literal;     /* owns; "{2950,25}" */
     bool base_types_known;
-    struct statement insert;   /* one row; a duplicate is an error */
+    struct statement
+        insert; /* one row; an error when it is a duplicate, or left out by a trigger */
     struct statement tolerant; /* one row; a duplicate is left out */
-    struct statement letter;   /* one row into penstock.dead_letter */
-    int64_t missing_since_us;  /* the table or our privilege is gone; 0: not so */
+    char *without_arbiter;   /* owns; `tolerant` when the key cannot tell duplicates; NULL: it is */
+    struct statement letter; /* one row into penstock.dead_letter */
+    int64_t missing_since_us; /* the table or our privilege is gone; 0: not so */
 
     /* In the batch under way. */
     uint32_t number; /* place in targets.batch, from 1 */
     /* The first target of the same stream (an altered table makes a second one), which counts for
      * both; mostly itself. */
     struct target *lead;
+    uint64_t rows; /* of this target alone */
     uint64_t stored, duplicates, rejected, start;
     bool has_failures; /* rows of it were refused */
     bool refused;      /* no row of it can be stored; `refusal` says why */
@@ -79,7 +82,8 @@ bool targets_assign(struct targets *targets, const struct batch *batch);
 void targets_forget(struct targets *targets);
 void targets_fini(struct targets *targets);
 
-/* From now on `tolerant` is a plain INSERT: the primary key cannot tell duplicates. */
+/* From now on `tolerant` is a plain INSERT: the key cannot tell duplicates. False: it is already.
+ */
 bool target_drop_arbiter(struct target *target);
 
 #endif

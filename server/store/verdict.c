@@ -35,6 +35,7 @@ static const struct rule rules[] = {
     {"58", VERDICT_RETRY},                               /* the server's own files */
     {"72", VERDICT_RETRY},       {"F0", VERDICT_RETRY},
     {"PS001", VERDICT_DRIFT}, /* penstock.expect_columns() */
+    {"PS003", VERDICT_RETRY}, /* penstock.commit_batch(): not our checkpoint */
     {"XX001", VERDICT_RETRY}, /* damaged data: no row of ours is at fault */
     {"XX002", VERDICT_RETRY},
 };
@@ -52,10 +53,13 @@ enum verdict verdict_of(const char *sqlstate)
     return VERDICT_DATA;
 }
 
-/* Everything of ours that fails behind the rows has a code of the classes left out here: a missing
- * function or table (42, 3F), a full NOTIFY queue (54). */
-bool verdict_is_deferred(const char *sqlstate)
+bool verdict_is_of_server(const char *sqlstate)
 {
-    return verdict_of(sqlstate) == VERDICT_DATA && strncmp(sqlstate, "54", 2) != 0 &&
-           strncmp(sqlstate, "XX", 2) != 0;
+    static const char *const classes[] = {"3D", "53", "57P", "58", "XX"};
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        if (strncmp(sqlstate, classes[i], strlen(classes[i])) == 0) {
+            return true;
+        }
+    }
+    return sqlstate[0] == '\0';
 }

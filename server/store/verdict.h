@@ -19,7 +19,7 @@ enum verdict {
 /* `sqlstate`: five characters, or "" where libpq has none (the connection broke). */
 enum verdict verdict_of(const char *sqlstate);
 
-/* May this error come from a constraint that is only checked at the commit? */
-bool verdict_is_deferred(const char *sqlstate);
+/* Is this about the server as a whole (resources, its files, its end) rather than one statement? */
+bool verdict_is_of_server(const char *sqlstate);
 
 #endif

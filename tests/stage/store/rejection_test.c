@@ -1,67 +1,10 @@
 /* rejection_test.c - duplicates, and rows that only the database can refuse: one bad event harms
  * only itself. */
 #include "committer_private.h" /* one test moves a clock */
-#include "rig.h"
+#include "notes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static struct schema note;
-static struct builder builder;
-static struct rig *rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_reset_database();
-    note = note_schema();
-    builder_init(&builder, 64u << 20);
-    rig = rig_open((struct rig_options){.prepared_rows = 16});
-    rig_wait_ready(rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_close_all();
-    builder_fini(&builder);
-    builder_schema_fini(&note);
-    return 0;
-}
-
-static struct batch *commit_notes(uint64_t sequence, uint64_t first, size_t count)
-{
-    builder_clear(&builder, sequence);
-    add_notes(&builder, &note, first, count);
-    struct batch *batch = builder_batch(&builder);
-    rig_commit(rig, batch);
-    return batch;
-}
-
-/* What must hold after every batch, whatever went wrong: each event has one outcome, ranks and
- * offsets have no gap, the log agrees, and each row is where its outcome says. */
-static void check_batch(const struct batch *batch)
-{
-    uint64_t counts[3] = {0};
-    for (size_t i = 0; i < batch->event_count; i++) {
-        const struct batch_event *event = &batch->events[i];
-        if (event->outcome == EVENT_STORED) {
-            assert_int_equal(event->rank, counts[EVENT_STORED]);
-        }
-        counts[event->outcome]++;
-    }
-    assert_int_equal(counts[EVENT_STORED], batch->stored);
-    assert_int_equal(counts[EVENT_DUPLICATE], batch->duplicates);
-    assert_int_equal(counts[EVENT_REJECTED], batch->rejected);
-    assert_int_equal(sql_number("SELECT last - first + 1 FROM penstock.batch WHERE position = %d",
-                                (int)batch->sequence_last),
-                     batch->stored);
-    assert_int_equal(sql_number("SELECT sum(stored) FROM penstock.account"),
-                     sql_number("SELECT penstock.head()"));
-    assert_int_equal(sql_number("SELECT coalesce(sum(rejected), 0) FROM penstock.account"),
-                     sql_number("SELECT count(*) FROM penstock.dead_letter"));
-}
 
 /* ---- duplicates ------------------------------------------------------------------------------ */
 
@@ -167,39 +110,6 @@ static void test_unusable_key_rejects_only_duplicates(void **state)
 
 /* ---- rows that are refused ------------------------------------------------------------------- */
 
-/* Events 1 … count; those that `is_bad` names are refused with `sqlstate`, all others stored. */
-static void refuse_some(size_t count, unsigned every, const char *sqlstate)
-{
-    struct batch *batch = commit_notes(1, 1, count);
-    check_batch(batch);
-    size_t bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool is_bad = (i + 1) % every == 0;
-        bad += is_bad;
-        assert_int_equal(batch->events[i].outcome, is_bad ? EVENT_REJECTED : EVENT_STORED);
-    }
-    assert_int_equal(batch->rejected, bad);
-    assert_int_equal(batch->rejection_count, bad);
-    for (size_t i = 0; i < bad; i++) {
-        assert_string_equal(batch->rejections[i].sqlstate, sqlstate);
-        assert_int_equal(batch->rejections[i].event, (i + 1) * every - 1);
-    }
-    assert_int_equal(sql_number("SELECT count(*) FROM \"Note\""), count - bad);
-    assert_int_equal(sql_number("SELECT count(*) FROM \"Note\" WHERE n %% %u = 0", every), 0);
-    assert_int_equal(sql_number("SELECT count(*) FROM penstock.dead_letter WHERE stream = 'note'"
-                                " AND target = '\"public\".\"Note\"' AND sqlstate = '%s'"
-                                " AND (event->>'n')::int %% %u = 0 AND event->>'body' = 'a note'"
-                                " AND producer = '00000000feedbeef' AND node = 'node'"
-                                " AND arrived = to_timestamp(1700000000)",
-                                sqlstate, every),
-                     bad);
-    assert_int_equal(sql_number("SELECT count(*) FROM penstock.events(0, 100000)"), count - bad);
-    assert_int_equal(sql_number("SELECT count(*) FROM penstock.events(0, 100000)"
-                                " WHERE (data->>'n')::int %% %u = 0",
-                                every),
-                     0);
-}
-
 static void forbid_every(unsigned every)
 {
     sql("ALTER TABLE \"Note\" ADD CONSTRAINT fits CHECK (n %% %u <> 0)", every);
@@ -243,42 +153,6 @@ static void test_foreign_key(void **state)
     sql("INSERT INTO parent SELECT * FROM generate_series(1, 3000) n WHERE n %% 7 <> 0");
     sql("ALTER TABLE \"Note\" ADD FOREIGN KEY (n) REFERENCES parent");
     refuse_some(3000, 7, "23503");
-}
-
-/* A deferred foreign key is checked at the commit only. */
-static void test_deferred_foreign_key(void **state)
-{
-    (void)state;
-    sql("CREATE TABLE parent (n int PRIMARY KEY)");
-    sql("INSERT INTO parent SELECT * FROM generate_series(1, 300) n WHERE n %% 7 <> 0");
-    sql("ALTER TABLE \"Note\" ADD FOREIGN KEY (n) REFERENCES parent"
-        " DEFERRABLE INITIALLY DEFERRED");
-    refuse_some(300, 7, "23503");
-}
-
-static void make_trigger(const char *body)
-{
-    sql("CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s; RETURN NEW; END "
-        "$$",
-        body);
-    sql("CREATE TRIGGER judge BEFORE INSERT ON \"Note\" FOR EACH ROW EXECUTE FUNCTION judge()");
-}
-
-static void test_trigger_exception(void **state)
-{
-    (void)state;
-    make_trigger("IF NEW.n % 5 = 0 THEN RAISE 'not five: %', NEW.n; END IF");
-    refuse_some(500, 5, "P0001");
-    assert_string_equal(sql_value("SELECT message FROM penstock.dead_letter ORDER BY id LIMIT 1"),
-                        "not five: 5");
-}
-
-/* A trigger's "permission denied" is the row's fault; nobody waits for an operator. */
-static void test_trigger_that_denies(void **state)
-{
-    (void)state;
-    make_trigger("IF NEW.n = 2 THEN RAISE 'no' USING ERRCODE = 'insufficient_privilege'; END IF");
-    refuse_some(3, 2, "42501");
 }
 
 static void test_unique_of_another_column(void **state)
@@ -546,22 +420,9 @@ static void test_locked_table_is_waited_for(void **state)
     assert_int_equal(builder.batch.stored, 200);
 }
 
-/* A batch too slow for statement_timeout as a whole gets through in steps. */
-static void test_slow_rows_get_through(void **state)
-{
-    (void)state;
-    make_trigger("PERFORM pg_sleep(0.02)");
-    rig_close(rig);
-    rig = rig_open((struct rig_options){.statement_timeout_ms = 400});
-    rig_wait_ready(rig);
-    struct batch *batch = commit_notes(1, 1, 60);
-    check_batch(batch);
-    assert_int_equal(batch->stored, 60);
-}
-
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, notes_setup, notes_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_duplicates_of_a_tiny_batch_are_left_out),
         TEST(test_duplicates_of_a_large_batch_are_left_out),
@@ -574,9 +435,6 @@ int main(void)
         TEST(test_all_bad),
         TEST(test_one_bad_of_a_tiny_batch),
         TEST(test_foreign_key),
-        TEST(test_deferred_foreign_key),
-        TEST(test_trigger_exception),
-        TEST(test_trigger_that_denies),
         TEST(test_unique_of_another_column),
         TEST(test_duplicates_and_bad_rows_together),
         TEST(test_missing_partition),
@@ -591,7 +449,6 @@ int main(void)
         TEST(test_table_that_stays_away),
         TEST(test_revoked_privilege_is_waited_for),
         TEST(test_locked_table_is_waited_for),
-        TEST(test_slow_rows_get_through),
     };
     return rig_run_group("rejection", tests, sizeof tests / sizeof tests[0]);
 }

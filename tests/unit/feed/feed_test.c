@@ -63,11 +63,12 @@ static void commit_as(const char *node, unsigned count, bool is_small)
         "json_agg(json_build_object('i', i, 'stream', 's', 'channels', json_build_array('a'), "
         "'data', "
         "json_build_object('n', i)) ORDER BY i)::text FROM generate_series(0, %u) i; "
-        "SELECT penstock.commit_batch('%s', 0, %u, %u, 0, 0, '{}', '{s}', '{%u}', '{0}', "
+        "SELECT penstock.commit_batch('%s', 0, penstock.position_of('%s', 0), %u, %u, 0, 0, '{}', "
+        "'{\"s\":%u}', '{s}', '{%u}', '{0}', "
         "ARRAY(SELECT 1 FROM generate_series(1, %u)), ARRAY(SELECT i FROM generate_series(0, %u) "
         "i), %s); "
         "COMMIT",
-        node, position, count - 1, node, position, count, count, count, count - 1,
+        node, position, count - 1, node, node, position, count, count, count, count, count - 1,
         is_small ? bodies : "NULL");
 }
 
@@ -480,8 +481,10 @@ static void hole_in_the_log_is_a_gap(void **state)
     follow(&station, CURSOR_LIVE);
     commit_as("two", 1, true);
     expect_events(&station, 1, 1);
-    sql("BEGIN; SELECT penstock.commit_batch('two', 9, 1, 5, 0, 0, '{}', '{s}', '{5}', '{0}', "
-        "NULL, NULL, NULL); SELECT penstock.commit_batch('two', 9, 2, 1, 0, 0, '{}', '{s}', '{1}', "
+    sql("BEGIN; SELECT penstock.commit_batch('two', 9, 0, 1, 5, 0, 0, '{}', '{}', '{s}', '{5}', "
+        "'{0}', "
+        "NULL, NULL, NULL); SELECT penstock.commit_batch('two', 9, 1, 2, 1, 0, 0, '{}', '{}', "
+        "'{s}', '{1}', "
         "'{0}', NULL, NULL, NULL); INSERT INTO penstock.payload VALUES ('two', 9, 2, "
         "'[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}]'); "
         "DELETE FROM penstock.batch WHERE lane = 9 AND position = 1; COMMIT");

@@ -51,7 +51,7 @@ static void add(size_t schema, enum event_outcome outcome, const char *push)
 static const char *build(size_t argument)
 {
     assert_true(targets_assign(&targets, &batch));
-    assert_true(tail_build(&tail, "n", 3, &targets, &batch));
+    assert_true(tail_build(&tail, &(struct tail_author){"n", 3, 41}, &targets, &batch));
     return text_value(&tail.arguments[argument]);
 }
 
@@ -72,6 +72,8 @@ static void test_ranks_have_no_gap(void **state)
     assert_int_equal(batch.rejected, 1);
     assert_string_equal(build(TAIL_POSITION), "42");
     assert_string_equal(build(TAIL_LANE), "3");
+    assert_string_equal(build(TAIL_PREVIOUS), "41");
+    assert_string_equal(build(TAIL_TOLD), "{\"a\":2,\"b\":1}");
     assert_string_equal(build(TAIL_STREAMS), "{\"a\":{\"stored\":2,\"rejected\":1},"
                                              "\"b\":{\"stored\":1,\"duplicates\":1}}");
     assert_string_equal(build(TAIL_NAMES), "{\"a\",\"b\"}");

@@ -54,19 +54,20 @@ static void test_what_passes(void **state)
     expect(VERDICT_RETRY, codes);
 }
 
-/* At the commit only constraints and triggers speak of rows; what our own functions and NOTIFY may
- * raise there does not. */
-static void test_deferred(void **state)
+/* What concerns the server as a whole is never a row's doing, not even where a row ran into it. */
+static void test_of_server(void **state)
 {
     (void)state;
-    assert_true(verdict_is_deferred("23503"));
-    assert_true(verdict_is_deferred("P0001"));
-    assert_false(verdict_is_deferred("42883"));
-    assert_false(verdict_is_deferred("42P01"));
-    assert_false(verdict_is_deferred("54000"));
-    assert_false(verdict_is_deferred("XX000"));
-    assert_false(verdict_is_deferred("57014"));
-    assert_false(verdict_is_deferred(""));
+    static const char *const of_server[] = {"",      "53100", "53300", "57P01",
+                                            "58030", "3D000", "XX001"};
+    static const char *const of_statement[] = {"57014", "40001", "40P01",
+                                               "55P03", "25006", "28000"};
+    for (size_t i = 0; i < sizeof of_server / sizeof of_server[0]; i++) {
+        assert_true(verdict_is_of_server(of_server[i]));
+    }
+    for (size_t i = 0; i < sizeof of_statement / sizeof of_statement[0]; i++) {
+        assert_false(verdict_is_of_server(of_statement[i]));
+    }
 }
 
 int main(void)
@@ -76,7 +77,7 @@ int main(void)
         cmocka_unit_test(test_drift),
         cmocka_unit_test(test_missing_table_or_privilege),
         cmocka_unit_test(test_what_passes),
-        cmocka_unit_test(test_deferred),
+        cmocka_unit_test(test_of_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
