@@ -59,6 +59,9 @@ static void check_streams(struct report *report, const struct settings *settings
         snprintf(what, sizeof what, "stream %s", wanted->name);
         enum status status = streams_load_one(store, wanted, &stream, &problem);
         report_status(report, status, what, wanted->table, &problem);
+        if (status == STATUS_OK && !stream_tells_duplicates(stream)) {
+            printf("note  %s: at least once: %s\n", what, STREAMS_NO_KEY);
+        }
         stream_destroy(stream);
     }
 }

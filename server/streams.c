@@ -49,6 +49,10 @@ enum status streams_load(struct store *store, const struct settings *settings,
             streams_fini(out);
             return status;
         }
+        if (!stream_tells_duplicates(out->streams[out->count])) {
+            log_warn("main", "stream \"%s\" is delivered at least once: %s",
+                     settings->streams[out->count].name, STREAMS_NO_KEY);
+        }
     }
     return STATUS_OK;
 }

@@ -10,6 +10,11 @@
 #include "penstock/store.h"
 #include "penstock/stream.h"
 
+/* What to do about a stream that cannot tell duplicates. */
+#define STREAMS_NO_KEY                                                                           \
+    "its table has no key that events carry, so that an event sent twice makes two rows; add a " \
+    "PRIMARY KEY or a UNIQUE constraint on a uuid column that is NOT NULL"
+
 /* One stream of the configuration. The problem's text names the stream. */
 enum status streams_load_one(struct store *store, const struct stream_settings *settings,
                              struct stream **out, struct problem *problem) must_use;

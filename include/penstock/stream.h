@@ -36,7 +36,7 @@ struct column_description {
     bool not_null; /* the column's or its domain's */
     char identity; /* pg_attribute.attidentity: 0, 'a' (always), 'd' (by default) */
     bool generated;
-    uint16_t key_position;    /* in the primary key, from 1; 0: not part of it */
+    uint16_t key_position;    /* in the key that tells duplicates, from 1; 0: not part of it */
     char *default_expression; /* pg_get_expr(), or NULL; owns */
     char default_volatility; /* the least stable function in it: 'i', 's', 'v'; 0 without default */
     char *default_value;     /* evaluated once, as text, where it is immutable; else NULL; owns */
@@ -76,9 +76,11 @@ struct span stream_name(const struct stream *stream);
 /* The same for the same name, table, columns, types and format; never 0. Goes into records. */
 uint64_t stream_schema_key(const struct stream *stream);
 bool stream_is_pushed(const struct stream *stream); /* has channels */
+/* False: the table has no key that events carry, and an event sent twice makes two rows. */
+bool stream_tells_duplicates(const struct stream *stream);
 
 /* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
- * "fields":[{"name","type","required","default",…}],"channels":[…]}. */
+ * "delivery":"exactly once" or "at least once" (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
 void stream_describe(const struct stream *stream, struct writer *out);
 
 /* Per edge thread: the values of one event while it is read, and scratch; reserved once. */
@@ -119,9 +121,9 @@ struct schema {
     char table_schema[NAME_BYTES_MAX + 1], table_name[NAME_BYTES_MAX + 1];
     bool binary;   /* rows are COPY BINARY tuples; otherwise lines of COPY text */
     bool pushed;   /* events may have a push */
-    bool uuid_key; /* the primary key is one uuid column, and event_header.id is its value */
+    bool uuid_key; /* the key is one uuid column, and event_header.id is its value */
     uint16_t column_count;
-    uint16_t key_count;            /* primary key columns; 0: duplicates cannot be told */
+    uint16_t key_count;            /* columns of the key; 0: duplicates cannot be told */
     struct schema_column *columns; /* owns */
     uint16_t *key_columns;         /* owns; indexes into columns */
 };

@@ -3,7 +3,7 @@
  *
  * 1. One query finds the table and what we may do with it.
  * 2. One query reads its columns: domains resolved to what lies under them, array types to their
- *    elements, defaults with the least stable function in them, the primary key.
+ *    elements, defaults with the least stable function in them, the key that tells duplicates.
  * 3. One query reads the labels of the enums among them.
  * 4. Defaults in which everything is immutable are evaluated, once, one by one: an expression that
  *    fails stays without a value, and the database is left to complain of it.
@@ -22,7 +22,8 @@ static const char table_sql[] =
     "SELECT c.oid, n.nspname, c.relname, c.relkind,"
     "  pg_catalog.has_schema_privilege(n.oid, 'USAGE'),"
     "  CASE WHEN pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-    "    THEN pg_catalog.row_security_active(c.oid) END"
+    "    THEN pg_catalog.row_security_active(c.oid) END,"
+    "  EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3')"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relname = $2 AND CASE WHEN $1::text IS NULL"
     "   THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = $1 END"
@@ -69,6 +70,11 @@ static enum status judge_table(const PGresult *result, const char *table, struct
                            "under it: use a role with BYPASSRLS",
                            table);
     }
+    if (is_true(result, 0, 6)) {
+        return problem_set(problem, STATUS_BAD_DATABASE,
+                           "%s has a rule ON INSERT, which COPY passes by: make it a trigger",
+                           table);
+    }
     return STATUS_OK;
 }
 
@@ -102,7 +108,11 @@ static enum status find_table(struct store *store, const char *table, char out_o
  * base type. A modifier or default given further up wins; NOT NULL anywhere counts. An array type
  * is then replaced by its element's type. The element is not resolved when it is a domain: COPY
  * BINARY wants the domain's own oid in the array, so such a column counts as one of another type.
- * The least stable function: 'v' > 's' > 'i', which is the order of the letters, too. */
+ * The least stable function: 'v' > 's' > 'i', which is the order of the letters, too.
+ *
+ * The key is the index that ON CONFLICT can name and that an event's id is in: a unique one on a
+ * uuid column that is never NULL, be it the primary key or stand beside one that the database
+ * numbers; else the primary key, whatever it is made of. */
 static const char columns_sql[] =
     "WITH RECURSIVE step AS ("
     "  SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS not_null,"
@@ -139,8 +149,14 @@ static const char columns_sql[] =
     " LEFT JOIN pg_type e ON e.typarray = t.oid AND e.typarray <> 0"
     " LEFT JOIN pg_namespace en ON en.oid = e.typnamespace"
     /* indkey counts from 0; behind its first indnkeyatts places stand INCLUDE columns. */
-    " LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary"
-    "   AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts"
+    " LEFT JOIN pg_index i ON array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts"
+    "   AND i.indexrelid = (SELECT k.indexrelid FROM pg_index k"
+    "     LEFT JOIN pg_attribute u ON u.attrelid = k.indrelid AND u.attnum = k.indkey[0]"
+    "       AND k.indnkeyatts = 1 AND u.atttypid = 'pg_catalog.uuid'::regtype AND u.attnotnull"
+    "     WHERE k.indrelid = $1::oid AND k.indisunique AND k.indimmediate AND k.indisvalid"
+    "       AND k.indpred IS NULL AND k.indexprs IS NULL"
+    "       AND (k.indisprimary OR u.attnum IS NOT NULL)"
+    "     ORDER BY u.attnum IS NOT NULL DESC, k.indisprimary DESC, k.indexrelid LIMIT 1)"
     " ORDER BY a.attnum";
 
 enum {

@@ -91,6 +91,9 @@ void stream_describe(const struct stream *stream, struct writer *out)
     write_text(out, "table", writer_span(&name));
     writer_u8(out, ',');
     write_text(out, "format", span_string(stream->binary ? "binary" : "text"));
+    writer_u8(out, ',');
+    write_text(out, "delivery",
+               span_string(stream_tells_duplicates(stream) ? "exactly once" : "at least once"));
     writer_string(out, ",\"fields\":");
     write_columns(stream, false, out);
     writer_string(out, ",\"computed\":");

@@ -296,6 +296,11 @@ bool stream_is_pushed(const struct stream *stream)
     return stream->channel_count > 0;
 }
 
+bool stream_tells_duplicates(const struct stream *stream)
+{
+    return stream->key_count > 0;
+}
+
 int stream_find(const struct stream_set *set, struct span name)
 {
     for (size_t i = 0; i < set->count; i++) {

@@ -89,6 +89,27 @@ def test_check_reports_everything_at_once(database, tmp_path):
     assert "NoSuchTable" in out and "nope" in out and "ok    stream behavior" in out
 
 
+def test_check_names_a_table_without_a_key(database, tmp_path):
+    migrated(database)
+    database.execute("CREATE TABLE loose (id uuid NOT NULL, n int)")
+    environment = {"DATABASE_URL": database.url}
+    code, out, _ = run("check", "--config", config(tmp_path, stream("loose", "loose")), env=environment)
+    assert code == 0
+    assert "note  stream loose: at least once" in out and "UNIQUE" in out
+    database.execute("ALTER TABLE loose ADD UNIQUE (id)")
+    code, out, _ = run("check", "--config", config(tmp_path, stream("loose", "loose")), env=environment)
+    assert code == 0 and "at least once" not in out
+
+
+def test_a_rule_on_insert_is_refused(database, tmp_path):
+    migrated(database)
+    database.execute("CREATE TABLE ruled (id uuid PRIMARY KEY)")
+    database.execute("CREATE RULE r AS ON INSERT TO ruled DO INSTEAD NOTHING")
+    code, out, _ = run("check", "--config", config(tmp_path, stream("ruled", "ruled")),
+                       env={"DATABASE_URL": database.url})
+    assert code == 1 and "rule ON INSERT" in out
+
+
 def test_a_table_that_is_not_there(database, tmp_path):
     migrated(database)
     path = config(tmp_path, stream("gone", "NoSuchTable"))

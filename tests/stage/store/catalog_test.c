@@ -32,6 +32,7 @@ static int teardown(void **state)
 
 static void read_table(const char *name)
 {
+    table_description_fini(&table); /* of an earlier call */
     if (store_read_table(store, name, &table, &problem) != STATUS_OK) {
         fail_msg("%s", problem.text);
     }
@@ -55,6 +56,45 @@ static void expect_type(const char *name, const char *schema, const char *type, 
     assert_string_equal(found->type_schema, schema);
     assert_int_equal(found->type_kind, kind);
     assert_int_equal(found->base_oid, sql_number("SELECT '%s.\"%s\"'::regtype::oid", schema, type));
+}
+
+/* The key is the one that an event's id is in: a unique uuid column that is never NULL, before a
+ * primary key that the database numbers; and an index that ON CONFLICT cannot name is none. */
+static void test_key_that_tells_duplicates(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *columns, *key; /* NULL: none */
+    } cases[] = {
+        {"pk bigserial PRIMARY KEY, id uuid NOT NULL UNIQUE", "id"},
+        {"pk bigserial PRIMARY KEY, id uuid UNIQUE", "pk"},
+        {"pk uuid PRIMARY KEY, id uuid NOT NULL UNIQUE", "pk"},
+        {"pk text PRIMARY KEY, id uuid NOT NULL", "pk"},
+        {"pk bigserial PRIMARY KEY, id uuid NOT NULL, UNIQUE (id, pk)", "pk"},
+        {"id uuid NOT NULL UNIQUE", "id"},
+        {"id uuid NOT NULL UNIQUE DEFERRABLE", NULL},
+        {"pk uuid PRIMARY KEY DEFERRABLE, id uuid NOT NULL UNIQUE", "id"},
+        {"id uuid NOT NULL, EXCLUDE USING btree (id WITH =)", NULL},
+        {"id uuid NOT NULL", NULL},
+        {"id text NOT NULL UNIQUE", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sql("CREATE TABLE public.keyed (%s)", cases[i].columns);
+        read_table("public.keyed");
+        for (size_t n = 0; n < table.column_count; n++) {
+            bool is_key = cases[i].key != NULL && strcmp(table.columns[n].name, cases[i].key) == 0;
+            if (table.columns[n].key_position != is_key) {
+                fail_msg("%s: %s", cases[i].columns, table.columns[n].name);
+            }
+        }
+        sql("DROP TABLE public.keyed");
+    }
+    sql("CREATE TABLE public.keyed (id uuid NOT NULL)");
+    sql("CREATE UNIQUE INDEX ON public.keyed (id) WHERE id <> "
+        "'00000000-0000-0000-0000-000000000000'");
+    sql("CREATE UNIQUE INDEX ON public.keyed (uuid_send(id))");
+    read_table("public.keyed");
+    assert_int_equal(table.columns[0].key_position, 0);
 }
 
 /* Every property of every kind of column is read as the catalog has it. */
@@ -227,8 +267,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_table_with_everything), TEST(test_defaults),   TEST(test_names),
-        TEST(test_no_table_is_said),      TEST(test_privileges),
+        TEST(test_key_that_tells_duplicates),
+        TEST(test_table_with_everything),
+        TEST(test_defaults),
+        TEST(test_names),
+        TEST(test_no_table_is_said),
+        TEST(test_privileges),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     sql_disconnect();

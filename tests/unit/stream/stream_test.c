@@ -343,7 +343,9 @@ static void test_describe(void **state)
     assert_false(out.full);
     assert_string_equal(
         text,
-        "{\"stream\":\"log\",\"table\":\"public.Log\",\"format\":\"binary\",\"fields\":["
+        "{\"stream\":\"log\",\"table\":\"public.Log\",\"format\":\"binary\",\"delivery\":\"exactly "
+        "once\","
+        "\"fields\":["
         "{\"name\":\"id\",\"type\":\"uuid\",\"required\":false,\"nullable\":false,\"made\":"
         "\"uuid\"},"
         "{\"name\":\"userId\",\"type\":\"uuid\",\"required\":true,\"nullable\":false},"
