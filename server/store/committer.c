@@ -1,8 +1,8 @@
 /*
  * committer.c - carries batches into PostgreSQL, each exactly once, whatever happens in between.
  *
- *             pause over        hands shaken         settings made
- *   ┌─► DOWN ──────────► CONNECTING ──────► SETTING ──────────► LOCKING ◄──► WAITING (lock is held)
+ *          pause over                hands shaken      settings made
+ *   ┌─► DOWN ───► LOOKING_UP ─► CONNECTING ───► SETTING ───► LOCKING ◄──► WAITING (lock is held)
  *   │                                                              │ lock ours, checkpoint read
  *   │ the connection is lost, in any state                         ▼
  *   └──────────────────────────────────────────────────────────── IDLE ◄───────────────────────┐
@@ -64,6 +64,7 @@
 
 /*
  * DOWN        no connection; the timer brings the next attempt
+ * LOOKING_UP  names of the URL's servers are looked up; the result or the deadline moves it on
  * CONNECTING  libpq shakes hands; the socket or the deadline moves it on
  * SETTING     settings and epoch are on their way
  * LOCKING     lock and checkpoint are on their way
@@ -83,7 +84,8 @@ static const struct {
     const char *name;
     unsigned next; /* where it may go from here, besides DOWN and FAILED */
 } states[STATE_COUNT] = {
-    [STATE_DOWN] = {"down", BIT(CONNECTING)},
+    [STATE_DOWN] = {"down", BIT(LOOKING_UP) | BIT(CONNECTING)},
+    [STATE_LOOKING_UP] = {"looking up", BIT(CONNECTING)},
     [STATE_CONNECTING] = {"connecting", BIT(SETTING)},
     [STATE_SETTING] = {"setting", BIT(LOCKING)},
     [STATE_LOCKING] = {"locking", BIT(WAITING) | BIT(IDLE)},
@@ -124,7 +126,7 @@ static void tell(struct committer *c, const char *what, const char *message)
 
 void committer_lose(struct committer *c, const char *why)
 {
-    char message[300] = "no memory";
+    char message[300] = "there is no connection";
     if (c->connection != NULL) {
         message_flatten(message, sizeof message, PQerrorMessage(c->connection));
     }
@@ -416,7 +418,8 @@ static void decide(struct committer *c)
         return;
     }
     if (strcmp(c->failure.sqlstate, "25006") == 0 && !c->failure.may_be_row) {
-        committer_lose(c, "this server only reads"); /* another host of the URL may write */
+        session_turn(c); /* another server of the URL may write */
+        committer_lose(c, "this server only reads");
         return;
     }
     session_forget(c);
@@ -505,6 +508,7 @@ void committer_advance(struct committer *c)
     case STATE_PAUSED:
         start_batch(c);
         break;
+    case STATE_LOOKING_UP:
     case STATE_IDLE:
     case STATE_FAILED:
     case STATE_COUNT:
@@ -523,6 +527,13 @@ static void on_due(struct loop_timer *timer)
         break;
     case STATE_IDLE:
     case STATE_FAILED:
+        break;
+    case STATE_LOOKING_UP:
+        committer_lose(c, "the name server gave no answer in time");
+        break;
+    case STATE_CONNECTING:
+        session_turn(c);
+        committer_lose(c, "PostgreSQL gave no answer in time");
         break;
     default:
         committer_lose(c, "PostgreSQL gave no answer in time");
@@ -544,13 +555,14 @@ static bool copy_strings(struct committer *c)
 enum status committer_create(const struct committer_options *options, struct committer **out,
                              struct problem *problem)
 {
-    enum status status = connection_check_url(options->url, problem);
-    if (status != STATUS_OK) {
-        return status;
-    }
     struct committer *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for a committer");
+    }
+    enum status status = hosts_read(options->url, &c->hosts, problem);
+    if (status != STATUS_OK) {
+        free(c);
+        return status;
     }
     c->options = *options;
     if (!copy_strings(c)) {

@@ -21,6 +21,7 @@
 /* See the diagram in committer.c. */
 enum committer_state {
     STATE_DOWN,
+    STATE_LOOKING_UP,
     STATE_CONNECTING,
     STATE_SETTING,
     STATE_LOCKING,
@@ -142,8 +143,11 @@ struct committer {
     struct target *failed_target;
 
     /* session.c */
-    int backend_pid; /* of this session, or the last one */
-    bool was_ready;  /* since the start */
+    struct hosts hosts;    /* of the URL */
+    struct lookup *lookup; /* owns; of their names */
+    unsigned turn;         /* which of them is tried first */
+    int backend_pid;       /* of this session, or the last one */
+    bool was_ready;        /* since the start */
     bool lock_granted;
     char epoch[UUID_TEXT_BYTES + 1];
     int64_t waiting_since_us; /* for the lane's lock; 0: not waiting */
@@ -193,6 +197,8 @@ bool committer_is_patient(struct target *target);
 
 /* session.c */
 void session_connect(struct committer *c);
+/* The next attempt begins with another server of the URL. */
+void session_turn(struct committer *c);
 void session_poll(struct committer *c);
 void session_set(struct committer *c);
 void session_lock(struct committer *c);

@@ -33,21 +33,8 @@ static void ignore_notice(void *owner, const PGresult *result)
     (void)result; /* a trigger's RAISE NOTICE, say: not ours to print */
 }
 
-enum status connection_check_url(const char *url, struct problem *problem)
-{
-    char *error = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(url, &error);
-    if (parsed == NULL) {
-        PQfreemem(error); /* it quotes the URL */
-        return problem_set(problem, STATUS_BAD_CONFIG,
-                           "the database URL cannot be read: write it as "
-                           "postgresql://user@host:5432/database?sslmode=…");
-    }
-    PQconninfoFree(parsed);
-    return STATUS_OK;
-}
-
-PGconn *connection_start(const struct connection_options *options)
+PGconn *connection_start(const struct connection_options *options, const struct hosts *hosts,
+                         unsigned turn)
 {
     char timeout[24]; /* 0: the system's own */
     snprintf(
@@ -55,13 +42,35 @@ PGconn *connection_start(const struct connection_options *options)
         options->statement_timeout_ms == 0
             ? 0
             : (unsigned long long)(options->statement_timeout_ms + options->connect_timeout_ms));
-    /* What stands behind "dbname" overrides the URL, what stands before it is a default (libpq,
-     * PQconnectStartParams). */
-    const char *keywords[] = {
-        "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-        "dbname",          "application_name",    "client_encoding",  NULL};
-    const char *values[] = {KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S,      KEEPALIVE_COUNT, timeout,
-                            options->url,     options->application_name, "UTF8",          NULL};
+    struct host_lists lists;
+    hosts_join(hosts, turn, &lists);
+    /* What stands behind "dbname" overrides the URL, what stands before it is a default; an empty
+     * value is none (libpq, PQconnectStartParams). GSSAPI would ask servers of its own, and wait.
+     */
+    const char *keywords[] = {"gssencmode",
+                              "keepalives_idle",
+                              "keepalives_interval",
+                              "keepalives_count",
+                              "tcp_user_timeout",
+                              "dbname",
+                              "application_name",
+                              "client_encoding",
+                              "host",
+                              "hostaddr",
+                              "port",
+                              NULL};
+    const char *values[] = {"disable",
+                            KEEPALIVE_IDLE_S,
+                            KEEPALIVE_INTERVAL_S,
+                            KEEPALIVE_COUNT,
+                            timeout,
+                            options->url,
+                            options->application_name,
+                            "UTF8",
+                            lists.host,
+                            lists.address,
+                            lists.port,
+                            NULL};
     PGconn *connection = PQconnectStartParams(keywords, values, 1);
     if (connection != NULL) {
         PQsetNoticeReceiver(connection, ignore_notice, NULL);
@@ -160,14 +169,14 @@ enum status result_problem(const PGresult *result, enum status status, const cha
 
 /* ---- waiting with a limit -------------------------------------------------------------------- */
 
-static bool wait_for(const PGconn *connection, short events, int64_t deadline_us)
+static bool wait_for(int fd, short events, int64_t deadline_us)
 {
     for (;;) {
         int64_t left_us = deadline_us - clock_monotonic_us();
         int left_ms = left_us <= 0                      ? 0
                       : left_us > (int64_t)60000 * 1000 ? 60000
                                                         : (int)(left_us / 1000) + 1;
-        struct pollfd watched = {.fd = PQsocket(connection), .events = events};
+        struct pollfd watched = {.fd = fd, .events = events};
         int ready = poll(&watched, 1, left_ms);
         if (ready > 0) {
             return true;
@@ -178,11 +187,36 @@ static bool wait_for(const PGconn *connection, short events, int64_t deadline_us
     }
 }
 
-static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, struct problem *problem)
+static int64_t deadline_of(uint64_t timeout_ms)
 {
-    int64_t deadline =
-        timeout_ms == 0 ? INT64_MAX : clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    return timeout_ms == 0 ? INT64_MAX : clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+}
+
+static enum status look_up(struct hosts *hosts, uint64_t timeout_ms, struct problem *problem)
+{
+    struct lookup *lookup = lookup_start(hosts);
+    if (lookup == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory to look up PostgreSQL's address");
+    }
+    bool has_ended = wait_for(lookup_fd(lookup), POLLIN, deadline_of(timeout_ms));
+    if (has_ended) {
+        lookup_take(lookup, hosts);
+    }
+    lookup_release(lookup);
+    return has_ended ? STATUS_OK
+                     : problem_set(problem, STATUS_UNAVAILABLE,
+                                   "cannot connect to PostgreSQL: no answer from the name server "
+                                   "within %llu ms",
+                                   (unsigned long long)timeout_ms);
+}
+
+/* `*out_silent`: nobody answered, the next server may. */
+static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, bool *out_silent,
+                               struct problem *problem)
+{
+    int64_t deadline = deadline_of(timeout_ms);
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+    *out_silent = false;
     for (;;) {
         if (connection == NULL || PQstatus(connection) == CONNECTION_BAD) {
             return connection_problem(connection, STATUS_UNAVAILABLE,
@@ -191,7 +225,9 @@ static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, struct p
         if (next == PGRES_POLLING_OK) {
             return STATUS_OK;
         }
-        if (!wait_for(connection, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
+        short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        if (!wait_for(PQsocket(connection), events, deadline)) {
+            *out_silent = true;
             return problem_set(problem, STATUS_UNAVAILABLE,
                                "cannot connect to PostgreSQL: no answer within %llu ms",
                                (unsigned long long)timeout_ms);
@@ -200,16 +236,34 @@ static enum status shake_hands(PGconn *connection, uint64_t timeout_ms, struct p
     }
 }
 
+static enum status reach(const struct connection_options *options, PGconn **out,
+                         struct problem *problem)
+{
+    struct hosts hosts;
+    enum status status = hosts_read(options->url, &hosts, problem);
+    if (status == STATUS_OK && hosts_need_lookup(&hosts)) {
+        status = look_up(&hosts, options->connect_timeout_ms, problem);
+    }
+    bool is_silent = status == STATUS_OK;
+    for (unsigned turn = 0; is_silent && (turn == 0 || turn < hosts.count); turn++) {
+        problem_clear(problem);
+        *out = connection_start(options, &hosts, turn);
+        status = shake_hands(*out, options->connect_timeout_ms, &is_silent, problem);
+        if (status != STATUS_OK) {
+            PQfinish(*out);
+            *out = NULL;
+        }
+        is_silent = is_silent && status != STATUS_OK;
+    }
+    return status;
+}
+
 enum status connection_open(const struct connection_options *options, PGconn **out,
                             struct problem *problem)
 {
-    enum status status = connection_check_url(options->url, problem);
-    if (status != STATUS_OK) {
-        return status;
-    }
     struct text sql = {0};
-    PGconn *connection = connection_start(options);
-    status = shake_hands(connection, options->connect_timeout_ms, problem);
+    PGconn *connection = NULL;
+    enum status status = reach(options, &connection, problem);
     if (status == STATUS_OK && PQserverVersion(connection) < SERVER_VERSION_LEAST) {
         status = problem_set(problem, STATUS_BAD_DATABASE,
                              "PostgreSQL %d is too old: 13 or later is needed",
@@ -234,7 +288,7 @@ enum status connection_open(const struct connection_options *options, PGconn **o
 static bool next_result(PGconn *connection, int64_t deadline_us, PGresult **out)
 {
     while (PQisBusy(connection)) {
-        if (!wait_for(connection, POLLIN, deadline_us) || !PQconsumeInput(connection)) {
+        if (!wait_for(PQsocket(connection), POLLIN, deadline_us) || !PQconsumeInput(connection)) {
             return false;
         }
     }

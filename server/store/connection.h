@@ -5,6 +5,7 @@
 #ifndef PENSTOCK_STORE_CONNECTION_H
 #define PENSTOCK_STORE_CONNECTION_H
 
+#include "hosts.h"
 #include "text.h"
 
 #include <libpq-fe.h>
@@ -15,17 +16,16 @@ struct connection_options {
     uint64_t connect_timeout_ms, statement_timeout_ms; /* 0: none */
 };
 
-/* BAD_CONFIG when libpq cannot read the URL. The URL itself, which may hold a password, is not
- * quoted. */
-enum status connection_check_url(const char *url, struct problem *problem) must_use;
-
-/* Starts to connect without waiting (PQconnectPoll goes on). NULL: no memory. */
-PGconn *connection_start(const struct connection_options *options);
+/* Starts to connect without waiting (PQconnectPoll goes on) to the URL's servers, at the addresses
+ * in `hosts`, the one at `turn` first. NULL: no memory. */
+PGconn *connection_start(const struct connection_options *options, const struct hosts *hosts,
+                         unsigned turn);
 
 /* Appends the SET commands that make a session ours: see connection.c. */
 void connection_settings(const struct connection_options *options, struct text *sql);
 
-/* Connects and sets up, waiting no longer than the connect timeout. UNAVAILABLE on failure. */
+/* Connects and sets up, waiting no longer than the connect timeout for the name server and for each
+ * server of the URL. UNAVAILABLE on failure. */
 enum status connection_open(const struct connection_options *options, PGconn **out,
                             struct problem *problem) must_use;
 

@@ -1,7 +1,7 @@
 /*
  * session.c - from nothing to a connection that is ours alone and knows where it stands.
  *
- * 1. libpq shakes hands, on the loop (it looks up a host name by itself, and waits for that).
+ * 1. Names are looked up, on a thread of their own (hosts.h); libpq shakes hands, on the loop.
  * 2. The settings; the epoch must be the one this process started with.
  * 3. A session-level lock of (node, lane). It proves two things: no other server writes under our
  *    name, and our own lost session is over, so that its last commit is either in or never will be.
@@ -83,6 +83,8 @@ void session_close(struct committer *c)
 {
     unwatch(c);
     loop_timer_stop(c->options.loop, &c->timer);
+    lookup_release(c->lookup);
+    c->lookup = NULL;
     PQfinish(c->connection);
     c->connection = NULL;
     exchange_reset(c);
@@ -111,11 +113,11 @@ static struct connection_options connection_options_of(const struct committer *c
     };
 }
 
-void session_connect(struct committer *c)
+static void connect_to(struct committer *c, const struct hosts *hosts)
 {
     struct connection_options options = connection_options_of(c);
     committer_move(c, STATE_CONNECTING);
-    c->connection = connection_start(&options);
+    c->connection = connection_start(&options, hosts, c->turn);
     if (c->connection == NULL || PQstatus(c->connection) == CONNECTION_BAD) {
         committer_lose(c, "cannot connect to PostgreSQL");
         return;
@@ -124,6 +126,51 @@ void session_connect(struct committer *c)
     if (!exchange_watch(c, LOOP_WRITABLE)) {
         committer_lose(c, "cannot watch the connection");
     }
+}
+
+static void on_found(struct loop_watch *watch, unsigned events)
+{
+    struct committer *c = watch->owner;
+    struct hosts found;
+    (void)events;
+    unwatch(c);
+    lookup_take(c->lookup, &found);
+    lookup_release(c->lookup);
+    c->lookup = NULL;
+    connect_to(c, &found);
+}
+
+static void look_up(struct committer *c)
+{
+    struct problem problem;
+    problem_clear(&problem);
+    committer_move(c, STATE_LOOKING_UP);
+    c->lookup = lookup_start(&c->hosts);
+    if (c->lookup == NULL) {
+        committer_lose(c, "no memory to look up PostgreSQL's address");
+        return;
+    }
+    start_connect_deadline(c);
+    c->watch = (struct loop_watch){
+        .fd = lookup_fd(c->lookup), .events = LOOP_READABLE, .on_ready = on_found, .owner = c};
+    c->watching = loop_watch_start(c->options.loop, &c->watch, &problem) == STATUS_OK;
+    if (!c->watching) {
+        committer_lose(c, "cannot look up PostgreSQL's address");
+    }
+}
+
+void session_connect(struct committer *c)
+{
+    if (hosts_need_lookup(&c->hosts)) {
+        look_up(c);
+    } else {
+        connect_to(c, &c->hosts);
+    }
+}
+
+void session_turn(struct committer *c)
+{
+    c->turn++;
 }
 
 void session_poll(struct committer *c)

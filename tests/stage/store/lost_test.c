@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct schema note;
@@ -186,6 +188,35 @@ static void test_silent_server_is_given_up(void **state)
     check(batch, 200);
     assert_int_equal(counter_read(&rig->state.reconnects), 1);
     rig_close(rig);
+}
+
+/* A server of the URL that takes connections and says nothing does not keep us from the next one.
+ */
+static void test_silent_host_is_passed(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/penstock-silent.XXXXXX", url[300];
+    assert_non_null(mkdtemp(folder));
+    struct sockaddr_un silent = {.sun_family = AF_UNIX};
+    snprintf(silent.sun_path, sizeof silent.sun_path, "%s/.s.PGSQL.5432", folder);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&silent, sizeof silent), 0);
+    assert_int_equal(listen(listener, 16), 0);
+    snprintf(url, sizeof url, "postgresql:///postgres?host=%s,%s&user=tester", folder,
+             getenv("PGHOST"));
+    struct rig *rig = rig_open((struct rig_options){.url = url, .connect_timeout_ms = 300});
+    rig_wait_ready(rig);
+    rig_commit(rig, next_batch(3, 0));
+    rig_close(rig);
+    struct store *store;
+    struct problem problem;
+    problem_clear(&problem);
+    struct store_options options = {.url = url, .role = "test", .connect_timeout_ms = 300};
+    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
+    store_close(store);
+    close(listener);
+    unlink(silent.sun_path);
+    rmdir(folder);
 }
 
 /* Batches much larger than what the socket holds never stand still, however the other side reads.
@@ -392,6 +423,7 @@ int main(void)
         TEST(test_lost_answer_is_read_from_the_log),
         TEST(test_lingering_session_is_ended),
         TEST(test_silent_server_is_given_up),
+        TEST(test_silent_host_is_passed),
         TEST(test_large_batches_never_stand_still),
         TEST(test_terminated_at_random_moments),
         TEST(test_server_stopped_and_started),

@@ -142,7 +142,7 @@ struct rig *rig_open(struct rig_options options)
         .node = options.node == NULL ? "node" : options.node,
         .lane = options.lane,
         .epoch = epoch,
-        .connect_timeout_ms = 10000,
+        .connect_timeout_ms = options.connect_timeout_ms == 0 ? 10000 : options.connect_timeout_ms,
         .statement_timeout_ms =
             options.statement_timeout_ms == 0 ? 20000 : options.statement_timeout_ms,
         .prepared_rows = options.prepared_rows == 0 ? 16 : options.prepared_rows,

@@ -28,7 +28,8 @@ struct rig {
 struct rig_options {
     const char *node, *url; /* NULL: "node", DATABASE_URL */
     uint32_t lane;
-    uint64_t prepared_rows, statement_timeout_ms; /* 0: 16, 20000 */
+    /* 0: 16, 20000, 10000 */
+    uint64_t prepared_rows, statement_timeout_ms, connect_timeout_ms;
 };
 
 /* Drops everything and makes the schema penstock and the tables of the tests anew. */
