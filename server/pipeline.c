@@ -35,6 +35,8 @@ struct pipeline {
     struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX];
     unsigned lane_bells_made, edge_bells_made;
 
+    struct stream_handover lane_streams[LANES_MAX], edge_streams[EDGES_MAX];
+
     /* The same, as each stage wants to see it. */
     struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX];
     struct ring *records_by_edge[EDGES_MAX][LANES_MAX], *receipts_by_edge[EDGES_MAX][LANES_MAX];
@@ -100,6 +102,14 @@ static void on_committed(void *owner, unsigned lane, struct window_batch *batch)
     feed_offer(p->feed, lane, batch);
 }
 
+static void on_drift(void *owner)
+{
+    struct pipeline *p = owner;
+    if (p->options.on_drift != NULL) {
+        p->options.on_drift(p->options.owner);
+    }
+}
+
 static enum status open_feed(struct pipeline *p, struct problem *problem)
 {
     struct feed_options options = {
@@ -119,12 +129,14 @@ static enum status open_lanes(struct pipeline *p, struct problem *problem)
             .index = i,
             .settings = p->options.settings,
             .streams = p->options.streams,
+            .handover = &p->lane_streams[i],
             .node = p->options.node,
             .bell = &p->lane_bells[i],
             .from_edge = p->records_by_lane[i],
             .to_edge = p->receipts_by_lane[i],
             .edge_bells = p->edge_bell_list,
             .on_committed = on_committed,
+            .on_drift = on_drift,
             .owner = p,
         };
         status = lane_open(&options, &p->lanes[i], problem);
@@ -140,6 +152,7 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .index = i,
             .settings = p->options.settings,
             .streams = p->options.streams,
+            .handover = &p->edge_streams[i],
             .node = p->options.node,
             .window = p->window,
             .bell = &p->edge_bells[i],
@@ -256,6 +269,28 @@ enum status pipeline_start(const struct pipeline_options *options, struct pipeli
     }
     *out = p;
     return STATUS_OK;
+}
+
+/* True when all of them work with this set. */
+static bool offer(struct stream_handover *handovers, struct doorbell *bells, unsigned count,
+                  const struct stream_set *streams)
+{
+    bool taken = true;
+    for (unsigned i = 0; i < count; i++) {
+        if (handover_look(&handovers[i]) != streams) {
+            handover_offer(&handovers[i], streams);
+            doorbell_ring(&bells[i]);
+        }
+        taken = handover_is_taken(&handovers[i], streams) && taken;
+    }
+    return taken;
+}
+
+bool pipeline_hand_over(struct pipeline *p, const struct stream_set *streams)
+{
+    const struct node *node = p->options.node;
+    return offer(p->lane_streams, p->lane_bells, node->lane_count, streams) &&
+           offer(p->edge_streams, p->edge_bells, node->edge_count, streams);
 }
 
 void pipeline_stop(struct pipeline *p)

@@ -4,13 +4,14 @@
  *   1. PostgreSQL is waited for; its schema `penstock` must be there (`penstock migrate`);
  *   2. the catalog says what the streams' tables are;
  *   3. the data folder is locked, and says which node this is;
- *   4. the pipeline starts; journals are recovered, ports bound;
+ *   4. the pipeline starts; journals are recovered, ports bound; the catalog is watched from here
+ * on;
  *   5. a signal drains it (a second one exits at once; the next start then replays the journal).
  */
+#include "catalog_watch.h"
 #include "commands.h"
 #include "node_folder.h"
 #include "pipeline.h"
-#include "streams.h"
 
 #include "penstock/store.h"
 
@@ -43,17 +44,18 @@ void serve_block_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow (setrlimit(2), RLIMIT_FSIZE) */
 }
 
-/* True when a signal asks us to end. */
-static bool wait_for_signal(int timeout_ms)
+/* The number of a signal that asks for something, or 0. */
+static int wait_for_signal(int timeout_ms)
 {
     sigset_t set = ending_signals();
     struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
     int number = sigtimedwait(&set, NULL, &timeout);
-    if (number == SIGHUP) {
-        log_warn("main", "SIGHUP: this version does not reload its configuration; restart it");
-        return false;
-    }
-    return number > 0;
+    return number > 0 ? number : 0;
+}
+
+static bool is_ending(int number)
+{
+    return number != 0 && number != SIGHUP;
 }
 
 static enum status open_store(const struct settings *settings, struct store **out,
@@ -80,13 +82,13 @@ static enum status wait_for_store(const struct settings *settings, struct store 
         if (!said) {
             log_warn("main", "waiting for PostgreSQL: %s", problem->text);
         }
-        if (wait_for_signal(DATABASE_RETRY_MS)) {
+        if (is_ending(wait_for_signal(DATABASE_RETRY_MS))) {
             return status;
         }
     }
 }
 
-static enum status read_database(const struct settings *settings, struct stream_set *out_streams,
+static enum status read_database(const struct settings *settings, struct catalog_watch **out,
                                  char out_epoch[UUID_TEXT_BYTES + 1], struct problem *problem)
 {
     struct store *store = NULL;
@@ -98,7 +100,7 @@ static enum status read_database(const struct settings *settings, struct stream_
         status = store_read_epoch(store, out_epoch, problem);
     }
     if (status == STATUS_OK) {
-        status = streams_load(store, settings, out_streams, problem);
+        status = catalog_watch_open(settings, store, out, problem);
     }
     store_close(store);
     return status;
@@ -161,11 +163,26 @@ static void unblock_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static void on_hangup(struct catalog_watch *catalog)
+{
+    log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
+                     "restart the server");
+    catalog_watch_ask(catalog);
+}
+
 /* Returns the exit code: 0 after a signal. */
-static int watch(struct node *node, bool (*is_alive)(void *, struct problem *), void *owner)
+static int watch(struct node *node, struct catalog_watch *catalog,
+                 bool (*is_alive)(void *, struct problem *), void *owner)
 {
     struct problem problem;
-    while (!wait_for_signal(WATCH_MS)) {
+    for (;;) {
+        int number = wait_for_signal(WATCH_MS);
+        if (is_ending(number)) {
+            return 0;
+        }
+        if (number == SIGHUP) {
+            on_hangup(catalog);
+        }
         if (atomic_load(&node->journal_failed)) {
             return EXIT_FAILED; /* the lane has said why */
         }
@@ -173,30 +190,44 @@ static int watch(struct node *node, bool (*is_alive)(void *, struct problem *), 
             return command_fail(&problem);
         }
     }
-    return 0;
 }
 
-static int run_pipeline(const struct settings *settings, const struct stream_set *streams,
+static void on_drift(void *catalog)
+{
+    catalog_watch_ask(catalog);
+}
+
+static int run_pipeline(const struct settings *settings, struct catalog_watch *catalog,
                         struct node *node, bool is_development,
                         bool (*is_alive)(void *, struct problem *), void *owner)
 {
+    int exit_code;
     struct problem problem;
     struct pipeline *pipeline = NULL;
-    struct pipeline_options options = {
-        .settings = settings, .streams = streams, .node = node, .is_development = is_development};
+    struct pipeline_options options = {.settings = settings,
+                                       .streams = catalog_watch_streams(catalog),
+                                       .node = node,
+                                       .is_development = is_development,
+                                       .on_drift = on_drift,
+                                       .owner = catalog};
     problem_clear(&problem);
     if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    announce(node, settings, streams->count);
-    if (is_development) {
-        greet(settings);
+    if (catalog_watch_start(catalog, pipeline, &problem) == STATUS_OK) {
+        announce(node, settings, settings->stream_count);
+        if (is_development) {
+            greet(settings);
+        }
+        exit_code = watch(node, catalog, is_alive, owner);
+    } else {
+        exit_code = command_fail(&problem);
     }
-    int exit_code = watch(node, is_alive, owner);
     unblock_second_signal();
     atomic_store(&node->draining, true);
     log_info("main", "draining");
     pipeline_stop(pipeline);
+    catalog_watch_stop(catalog);
     pipeline_destroy(pipeline);
     bool failed = atomic_load(&node->journal_failed);
     log_info("main", "stopped");
@@ -208,7 +239,7 @@ int serve_run(const struct settings *settings, bool is_development,
 {
     struct problem problem;
     struct node_folder folder;
-    struct stream_set streams = {0};
+    struct catalog_watch *catalog = NULL;
     int exit_code;
     problem_clear(&problem);
     log_open((enum log_format)settings->log_format, (enum log_level)settings->log_level);
@@ -223,13 +254,13 @@ int serve_run(const struct settings *settings, bool is_development,
         exit_code = command_fail(&problem);
         goto free_node;
     }
-    if (read_database(settings, &streams, node->epoch, &problem) != STATUS_OK) {
+    if (read_database(settings, &catalog, node->epoch, &problem) != STATUS_OK) {
         exit_code = command_fail(&problem);
         goto close_folder;
     }
     count_stages(node, settings);
-    exit_code = run_pipeline(settings, &streams, node, is_development, is_alive, owner);
-    streams_fini(&streams);
+    exit_code = run_pipeline(settings, catalog, node, is_development, is_alive, owner);
+    catalog_watch_close(catalog);
 
 close_folder:
     node_folder_close(&folder);

@@ -1,11 +1,33 @@
+/* streams.c - see streams.h. */
 #include "streams.h"
 
 #include <stdlib.h>
 
-enum status streams_load_one(struct store *store, const struct stream_settings *settings,
-                             struct stream **out, struct problem *problem)
+#define DIFFERENCE_BYTES 600 /* of a log line; what is longer is cut */
+
+struct watched_table {
+    const struct stream_settings *settings; /* borrows */
+    uint64_t fingerprint;                   /* of what was last read; 0: there was no table */
+    struct table_description description;   /* the last one that could be used */
+    int64_t troubled_since_us;              /* monotonic; 0: it can be used */
+    struct problem trouble;                 /* why not */
+    bool refused;                           /* its events are */
+};
+
+struct streams {
+    const struct settings *settings;
+    struct stream_account *accounts; /* owns */
+    struct watched_table tables[STREAMS_MAX];
+    size_t count;
+    bool changed; /* since the last set was made */
+};
+
+/* ---- one stream ------------------------------------------------------------------------------ */
+
+static enum status create(const struct stream_settings *settings,
+                          const struct table_description *table, struct stream **out,
+                          struct problem *problem)
 {
-    struct table_description table = {0};
     struct span channels[EVENT_CHANNELS_MAX];
     for (size_t i = 0; i < settings->channel_count; i++) {
         channels[i] = span_string(settings->channels[i]);
@@ -15,9 +37,16 @@ enum status streams_load_one(struct store *store, const struct stream_settings *
         .channels = channels,
         .channel_count = settings->channel_count,
     };
+    return stream_create(&options, table, out, problem);
+}
+
+enum status streams_load_one(struct store *store, const struct stream_settings *settings,
+                             struct stream **out, struct problem *problem)
+{
+    struct table_description table = {0};
     enum status status = store_read_table(store, settings->table, &table, problem);
     if (status == STATUS_OK) {
-        status = stream_create(&options, &table, out, problem);
+        status = create(settings, &table, out, problem);
     }
     table_description_fini(&table);
     if (status != STATUS_OK) {
@@ -26,43 +55,263 @@ enum status streams_load_one(struct store *store, const struct stream_settings *
     return status;
 }
 
-enum status streams_load(struct store *store, const struct settings *settings,
-                         struct stream_set *out, struct problem *problem)
+/* ---- a table was read again ------------------------------------------------------------------ */
+
+/* Takes the description, which makes this stream. */
+static enum status adopt(struct streams *streams, struct watched_table *table,
+                         struct table_description *read, const struct stream *after,
+                         struct problem *problem)
 {
-    *out = (struct stream_set){0};
+    struct stream *before = NULL;
+    enum status status = create(table->settings, &table->description, &before, problem);
+    if (status != STATUS_OK) {
+        return status; /* no memory: it was made of this before */
+    }
+    uint8_t text[DIFFERENCE_BYTES];
+    struct writer difference = writer_of(text, sizeof text);
+    bool differs = stream_difference(before, after, &difference);
+    stream_destroy(before);
+    if (differs) {
+        log_info("catalog", "stream \"%s\": the table %s was altered: %.*s", table->settings->name,
+                 table->settings->table, SPAN_PRINT(writer_span(&difference)));
+    } else if (table->troubled_since_us != 0) {
+        log_info("catalog", "stream \"%s\": the table %s can be used again", table->settings->name,
+                 table->settings->table);
+    }
+    streams->changed = streams->changed || differs || table->refused;
+    table_description_fini(&table->description);
+    table->description = *read;
+    *read = (struct table_description){0};
+    table->troubled_since_us = 0;
+    table->refused = false;
+    return STATUS_OK;
+}
+
+/* The table is gone, or cannot be used as it is. */
+static void note_trouble(struct streams *streams, struct watched_table *table, uint64_t grace_ms,
+                         const struct problem *trouble)
+{
+    int64_t now = clock_monotonic_us();
+    const char *name = table->settings->name;
+    bool is_news = table->troubled_since_us == 0 || strcmp(table->trouble.text, trouble->text) != 0;
+    if (table->troubled_since_us == 0) {
+        table->troubled_since_us = now;
+    }
+    table->trouble = *trouble;
+    bool refused = table->refused || now - table->troubled_since_us >= (int64_t)grace_ms * 1000;
+    if (refused && (is_news || !table->refused)) {
+        log_warn("catalog", "stream \"%s\" takes no events until this is mended: %s", name,
+                 trouble->text);
+        streams->changed = true;
+    } else if (is_news) {
+        log_warn("catalog",
+                 "stream \"%s\": %s; its events are kept in the journal for now, and refused if "
+                 "this lasts longer than %llu ms",
+                 name, trouble->text, (unsigned long long)grace_ms);
+    }
+    table->refused = refused;
+}
+
+/* What only the present state of the database is to blame for fails the whole look. */
+static bool is_about_table(enum status status)
+{
+    return status == STATUS_BAD_DATABASE || status == STATUS_BAD_CONFIG;
+}
+
+static enum status read_again(struct streams *streams, struct store *store,
+                              struct watched_table *table, struct problem *problem)
+{
+    struct table_description read = {0};
+    struct stream *after = NULL;
+    uint64_t grace_ms = streams->settings->table_grace_ms;
+    enum status status = store_read_table(store, table->settings->table, &read, problem);
+    if (status == STATUS_OK) {
+        grace_ms = 0; /* it is there: what is wrong with its shape does not pass by waiting */
+        status = create(table->settings, &read, &after, problem);
+    }
+    if (status == STATUS_OK) {
+        status = adopt(streams, table, &read, after, problem);
+    } else if (is_about_table(status)) {
+        note_trouble(streams, table, grace_ms, problem);
+        problem_clear(problem);
+        status = STATUS_OK;
+    }
+    stream_destroy(after);
+    table_description_fini(&read);
+    return status;
+}
+
+/* ---- all tables ------------------------------------------------------------------------------ */
+
+static enum status ask_fingerprints(struct streams *streams, struct store *store,
+                                    uint64_t out[STREAMS_MAX], struct problem *problem)
+{
+    const char *names[STREAMS_MAX];
+    for (size_t i = 0; i < streams->count; i++) {
+        names[i] = streams->tables[i].settings->table;
+    }
+    return store_fingerprint_tables(store, names, streams->count, out, problem);
+}
+
+enum status streams_look(struct streams *streams, struct store *store, bool *out_changed,
+                         struct problem *problem)
+{
+    /* Asked first: what is altered behind it, even while tables are read, has another the next
+     * time. */
+    uint64_t fingerprints[STREAMS_MAX];
+    enum status status = ask_fingerprints(streams, store, fingerprints, problem);
+    for (size_t i = 0; i < streams->count && status == STATUS_OK; i++) {
+        struct watched_table *table = &streams->tables[i];
+        if (table->fingerprint == fingerprints[i] && table->troubled_since_us == 0) {
+            continue;
+        }
+        status = read_again(streams, store, table, problem);
+        if (status == STATUS_OK) {
+            table->fingerprint = fingerprints[i];
+        }
+    }
+    *out_changed = streams->changed;
+    return status;
+}
+
+bool streams_are_troubled(const struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++) {
+        if (streams->tables[i].troubled_since_us != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the start ------------------------------------------------------------------------------- */
+
+/* The stream is made only to see whether it can be. */
+static enum status read_first(struct store *store, struct watched_table *table,
+                              struct problem *problem)
+{
+    struct stream *stream = NULL;
+    enum status status =
+        store_read_table(store, table->settings->table, &table->description, problem);
+    if (status == STATUS_OK) {
+        status = create(table->settings, &table->description, &stream, problem);
+    }
+    if (status == STATUS_OK && !stream_tells_duplicates(stream)) {
+        log_warn("catalog", "stream \"%s\" is delivered at least once: %s", table->settings->name,
+                 STREAMS_NO_KEY);
+    }
+    stream_destroy(stream);
+    if (status != STATUS_OK) {
+        problem_context(problem, "stream \"%s\"", table->settings->name);
+    }
+    return status;
+}
+
+static enum status read_all(struct streams *streams, struct store *store, struct problem *problem)
+{
+    uint64_t fingerprints[STREAMS_MAX];
+    enum status status = ask_fingerprints(streams, store, fingerprints, problem);
+    for (size_t i = 0; i < streams->count && status == STATUS_OK; i++) {
+        streams->tables[i].fingerprint = fingerprints[i];
+        status = read_first(store, &streams->tables[i], problem);
+    }
+    return status;
+}
+
+enum status streams_open(const struct settings *settings, struct store *store, struct streams **out,
+                         struct problem *problem)
+{
     if (settings->stream_count == 0) {
         return problem_set(problem, STATUS_BAD_CONFIG,
                            "no stream is configured: add a section stream \"name\" { table = "
                            "\"Table\" } to the configuration file");
     }
-    out->streams = calloc(settings->stream_count, sizeof(struct stream *));
-    out->accounts = calloc(settings->stream_count, sizeof *out->accounts);
-    if (out->streams == NULL || out->accounts == NULL) {
-        streams_fini(out);
+    struct streams *streams = calloc(1, sizeof *streams);
+    struct stream_account *accounts = calloc(settings->stream_count, sizeof *accounts);
+    if (streams == NULL || accounts == NULL) {
+        free(streams);
+        free(accounts);
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for %zu streams",
                            settings->stream_count);
     }
-    for (; out->count < settings->stream_count; out->count++) {
-        enum status status = streams_load_one(store, &settings->streams[out->count],
-                                              &out->streams[out->count], problem);
-        if (status != STATUS_OK) {
-            streams_fini(out);
-            return status;
-        }
-        if (!stream_tells_duplicates(out->streams[out->count])) {
-            log_warn("main", "stream \"%s\" is delivered at least once: %s",
-                     settings->streams[out->count].name, STREAMS_NO_KEY);
-        }
+    streams->settings = settings;
+    streams->accounts = accounts;
+    streams->count = settings->stream_count;
+    for (size_t i = 0; i < streams->count; i++) {
+        streams->tables[i].settings = &settings->streams[i];
     }
+    enum status status = read_all(streams, store, problem);
+    if (status != STATUS_OK) {
+        streams_close(streams);
+        return status;
+    }
+    *out = streams;
     return STATUS_OK;
 }
 
-void streams_fini(struct stream_set *set)
+void streams_close(struct streams *streams)
 {
+    if (streams == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < streams->count; i++) {
+        table_description_fini(&streams->tables[i].description);
+    }
+    free(streams->accounts);
+    free(streams);
+}
+
+/* ---- sets ------------------------------------------------------------------------------------ */
+
+static enum status add_stream(struct stream_set *set, const struct watched_table *table,
+                              struct problem *problem)
+{
+    if (table->refused) {
+        set->refusals[set->count] = strdup(table->trouble.text);
+        if (set->refusals[set->count] == NULL) {
+            return problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
+        }
+    }
+    enum status status =
+        create(table->settings, &table->description, &set->streams[set->count], problem);
+    set->count++;
+    return status;
+}
+
+enum status streams_make(struct streams *streams, struct stream_set **out, struct problem *problem)
+{
+    struct stream_set *set = calloc(1, sizeof *set);
+    if (set == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
+    }
+    set->accounts = streams->accounts;
+    set->streams = calloc(streams->count, sizeof(struct stream *));
+    set->refusals = calloc(streams->count, sizeof(char *));
+    enum status status = set->streams != NULL && set->refusals != NULL
+                             ? STATUS_OK
+                             : problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
+    for (size_t i = 0; i < streams->count && status == STATUS_OK; i++) {
+        status = add_stream(set, &streams->tables[i], problem);
+    }
+    if (status != STATUS_OK) {
+        streams_free(set);
+        return status;
+    }
+    streams->changed = false;
+    *out = set;
+    return STATUS_OK;
+}
+
+void streams_free(struct stream_set *set)
+{
+    if (set == NULL) {
+        return;
+    }
     for (size_t i = 0; i < set->count; i++) {
         stream_destroy(set->streams[i]);
+        free(set->refusals[i]);
     }
     free(set->streams);
-    free(set->accounts);
-    *set = (struct stream_set){0};
+    free(set->refusals);
+    free(set);
 }

@@ -1,7 +1,17 @@
 /*
- * streams.h - the configured streams, built from what the catalog says of their tables.
+ * streams.h - the configured streams: what the catalog says of their tables, and the sets made of
+ * it.
  *
- * Thread: main.
+ *   streams_open() ─► streams_make() ─► the first set
+ *   streams_look(), now and then: a table was altered ─► streams_make() ─► the next set
+ *
+ * A table that is altered makes another stream. One that is gone, or cannot be used as it is,
+ * leaves its stream in the set with its last good shape, so that nothing is lost while a migration
+ * renames and recreates: events go on into the journal, and the committer waits. After
+ * table_grace_ms the edges refuse them (`unavailable`) until the table is back. A shape that no
+ * event could be written for is refused at once: the former shape would only make dead letters.
+ *
+ * Thread: one at a time.
  */
 #ifndef SERVER_STREAMS_H
 #define SERVER_STREAMS_H
@@ -18,9 +28,24 @@
 /* One stream of the configuration. The problem's text names the stream. */
 enum status streams_load_one(struct store *store, const struct stream_settings *settings,
                              struct stream **out, struct problem *problem) must_use;
-/* All of them; owns what it makes until streams_fini(). The first that fails, fails all. */
-enum status streams_load(struct store *store, const struct settings *settings,
-                         struct stream_set *out, struct problem *problem) must_use;
-void streams_fini(struct stream_set *set); /* accepts the half-built */
+
+struct streams;
+/* Reads all tables. The first that cannot be used, fails all. */
+enum status streams_open(const struct settings *settings, struct store *store, struct streams **out,
+                         struct problem *problem) must_use;
+void streams_close(struct streams *streams); /* accepts NULL; after the last set was freed */
+
+/* Reads again what was altered, and logs what that was. `*out_changed`: streams_make() has news. A
+ * failure is the database's as a whole; what was read before it is kept. */
+enum status streams_look(struct streams *streams, struct store *store, bool *out_changed,
+                         struct problem *problem) must_use;
+/* A table is gone, or cannot be used: look again soon. */
+bool streams_are_troubled(const struct streams *streams);
+
+/* All streams as they were last read, in the configuration's order. The accounts are the same for
+ * all sets, and belong to `streams`. */
+enum status streams_make(struct streams *streams, struct stream_set **out,
+                         struct problem *problem) must_use;
+void streams_free(struct stream_set *set); /* accepts NULL and the half-built */
 
 #endif

@@ -26,7 +26,8 @@ struct edge;
 struct edge_options {
     unsigned index;
     const struct settings *settings;
-    const struct stream_set *streams;
+    const struct stream_set *streams; /* to begin with */
+    struct stream_handover *handover; /* later ones come here, with a ring; NULL: none ever */
     struct node *node;
     struct window *window;
     struct doorbell *bell;   /* rung by lanes (receipts, room in a ring) and by the feed */

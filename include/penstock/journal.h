@@ -110,6 +110,9 @@ void journal_release(struct journal *journal, uint64_t through_sequence);
 void journal_each_schema(struct journal *journal, void (*visit)(void *owner, struct span body),
                          void *owner);
 
+/* Some segment carries this schema: records that name it may still be read. */
+bool journal_has_schema(const struct journal *journal, uint64_t schema_key);
+
 struct journal_figures {
     uint64_t first_sequence; /* oldest frame not released; 0: none */
     uint64_t durable_sequence;

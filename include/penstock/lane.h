@@ -29,7 +29,10 @@ struct lane;
 struct lane_options {
     unsigned index;
     const struct settings *settings;
-    const struct stream_set *streams;
+    const struct stream_set *streams; /* to begin with */
+    /* Later ones come here, with a ring, before any edge makes records with them; NULL: none ever.
+     */
+    struct stream_handover *handover;
     struct node *node;
     struct doorbell *bell;        /* rung by edges; the lane sleeps on it */
     struct ring **from_edge;      /* [node->edge_count] this lane consumes */
@@ -37,6 +40,8 @@ struct lane_options {
     struct doorbell **edge_bells; /* [node->edge_count] */
     /* Takes what was committed and may be pushed; called on the lane's thread. */
     void (*on_committed)(void *owner, unsigned lane, struct window_batch *batch);
+    /* Rows were refused as if their table had been altered; on the lane's thread. May be NULL. */
+    void (*on_drift)(void *owner);
     void *owner;
 };
 

@@ -44,6 +44,13 @@ enum status store_read_epoch(struct store *store, char out[UUID_TEXT_BYTES + 1],
  * table, it is no table, or INSERT on it (or on one of its columns) is not granted. */
 enum status store_read_table(struct store *store, const char *table, struct table_description *out,
                              struct problem *problem) must_use;
+/*
+ * For each table, named as above, a number that changes whenever store_read_table() may have
+ * another answer; 0: there is no such table. One query that waits for no lock on any of them. A
+ * function in a default that was replaced under the same name goes unseen.
+ */
+enum status store_fingerprint_tables(struct store *store, const char *const *tables, size_t count,
+                                     uint64_t *out, struct problem *problem) must_use;
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
 
@@ -108,6 +115,9 @@ struct committer_options {
     /* The batch is in PostgreSQL, its answer filled in: exactly once per submit, whatever happened
      * in between (reconnects, retries, isolation of bad rows). */
     void (*on_done)(void *owner, struct batch *batch);
+    /* PostgreSQL refused rows as it does when their table is not (any more) what they were made
+     * for: the catalog is worth a look. May be NULL; must do no more than note it. */
+    void (*on_drift)(void *owner);
     /* Only a person can decide what comes next: another epoch, a database that has lost commits,
      * another server of this name. The committer is over; destroy it, but not inside this call. A
      * missing privilege or table is not of this kind: it is logged and tried again, and after half

@@ -4,7 +4,7 @@
  *
  * Pure: a description of the table goes in (store.h reads it from the catalog), verdicts and bytes
  * come out. A `struct stream` is built once, never changes, and is read by all edges; a table that
- * was altered makes a new one.
+ * was altered makes a new one, in a new set that takes the place of the old (struct stream_set).
  *
  *   table_description ─► stream_create() ─► stream
  *       stream, event ─► stream_encode_event() ─► event_header, row, push
@@ -99,14 +99,62 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
                                 struct encode_context *context, int64_t arrival_us,
                                 struct writer *out, struct problem *problem) must_use;
 
+/*
+ * What an operator should know when one stream takes the place of another of the same name, because
+ * its table was altered: `column "level" is new (int4, may be left out); …`. False when nothing
+ * that matters to events or rows has changed; nothing is written then.
+ */
+bool stream_difference(const struct stream *before, const struct stream *after, struct writer *out);
+
 /* A set of streams by name: immutable, shared by all edges. Borrows the streams. */
 struct stream_set {
     struct stream **streams;
-    struct stream_account *accounts; /* one for each stream, same index */
+    struct stream_account *accounts; /* one for each stream, same index; they outlive the set */
     size_t count;
+    char **refusals; /* NULL, or for each stream NULL or why its events are refused for now */
 };
 /* Index in the set, or -1. */
 int stream_find(const struct stream_set *set, struct span name);
+/* NULL: the stream takes events. */
+static inline const char *stream_refusal(const struct stream_set *set, size_t index)
+{
+    return set->refusals == NULL ? NULL : set->refusals[index];
+}
+/* A JSON array of all streams as stream_describe() has them, with "available" and "reason". */
+void stream_set_describe(const struct stream_set *set, struct writer *out);
+
+/*
+ * Hands a new set to one thread that uses another, without a lock:
+ *
+ *     maker:  offer(new) ─────────────────► is_taken(new): the former set is not used there any
+ * more thread: ─────► look(): new … works on with new … confirm(new)
+ *
+ * The thread looks between two pieces of work, so no message is handled with two sets. The maker
+ * offers the next set only after the last one was taken.
+ */
+struct stream_handover {
+    const struct stream_set *_Atomic offered; /* written by the maker; NULL: none yet */
+    const struct stream_set *_Atomic taken;   /* written by the thread */
+};
+static inline void handover_offer(struct stream_handover *handover, const struct stream_set *set)
+{
+    /* Pairs with the acquire in handover_look(): whoever sees the set sees what is in it. */
+    atomic_store_explicit(&handover->offered, set, memory_order_release);
+}
+static inline const struct stream_set *handover_look(struct stream_handover *handover)
+{
+    return atomic_load_explicit(&handover->offered, memory_order_acquire);
+}
+static inline void handover_confirm(struct stream_handover *handover, const struct stream_set *set)
+{
+    /* Pairs with the acquire in handover_is_taken(): our reads of the former set are over, and what
+     * we made of the new one can be seen. */
+    atomic_store_explicit(&handover->taken, set, memory_order_release);
+}
+static inline bool handover_is_taken(struct stream_handover *handover, const struct stream_set *set)
+{
+    return atomic_load_explicit(&handover->taken, memory_order_acquire) == set;
+}
 
 /* ---- schemas: what a committer needs to know of rows that are already encoded ---------------- */
 

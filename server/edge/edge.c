@@ -3,8 +3,8 @@
  *
  * One turn of the loop:
  *   1. before it sleeps (ev_prepare): the bell is armed, then everything that others have left for
- *      us is taken: receipts, room in rings, what the feed has appended. Whoever leaves something
- *      after the bell was armed rings it;
+ *      us is taken: receipts, room in rings, what the feed has appended, the streams of tables that
+ *      were altered. Whoever leaves something after the bell was armed rings it;
  *   2. it sleeps on all sockets and the bell at once (epoll);
  *   3. it wakes (ev_check): the bell is disarmed, so that ringing costs nothing while we work;
  *   4. sockets are served: libwebsockets calls on_lws(), which calls into the other files.
@@ -93,8 +93,20 @@ static const struct lws_protocols protocols[] = {
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
+/* A table was altered. No message is under way here: those that are held are decoded again. */
+static void take_streams(struct edge *edge)
+{
+    struct stream_handover *handover = edge->options.handover;
+    const struct stream_set *offered = handover == NULL ? NULL : handover_look(handover);
+    if (offered != NULL && offered != edge->options.streams) {
+        edge->options.streams = offered;
+        handover_confirm(handover, offered);
+    }
+}
+
 static void work(struct edge *edge)
 {
+    take_streams(edge);
     receipts_take(edge);
     holds_advance(edge);
     window_reader_advance(edge->reader);

@@ -112,13 +112,8 @@ static bool reply_ready(const struct request *request)
 
 static void build_streams(const struct edge *edge, struct writer *out)
 {
-    const struct stream_set *streams = edge->options.streams;
-    writer_u8(out, '[');
-    for (size_t i = 0; i < streams->count; i++) {
-        writer_string(out, i == 0 ? "" : ",");
-        stream_describe(streams->streams[i], out);
-    }
-    writer_string(out, "]\n");
+    stream_set_describe(edge->options.streams, out);
+    writer_string(out, "\n");
 }
 
 static bool serve_path(const struct request *request)

@@ -120,6 +120,13 @@ static void write_lanes(const struct node *node, struct writer *out)
 /* Names of streams need no escaping: a-z 0-9 _ - (stream.h). */
 static void write_streams(const struct stream_set *streams, struct writer *out)
 {
+    family(out, "stream_available", "gauge",
+           "1: it takes events; 0: its table is gone or cannot be used.");
+    for (size_t stream = 0; stream < streams->count; stream++) {
+        line(out, "penstock_stream_available{stream=\"%.*s\"} %d\n",
+             SPAN_PRINT(stream_name(streams->streams[stream])),
+             stream_refusal(streams, stream) == NULL);
+    }
     for (size_t i = 0; i < COUNT(stream_columns); i++) {
         const struct column *column = &stream_columns[i];
         family(out, column->name, column->type, column->help);

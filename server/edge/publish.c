@@ -15,6 +15,7 @@
 #include <assert.h>
 
 #define RETRY_AFTER_MS     250
+#define TABLE_RETRY_MS     2000 /* a table that is gone comes back by an operator's hand */
 #define RECORD_BYTES_LEAST 4096 /* beyond the message's own bytes; less is not worth trying */
 #define RECORD_GROWTH      4    /* a record takes up to 3.2 times its message, as a rule (config) */
 
@@ -223,6 +224,18 @@ static void store(struct session *session, struct message *message, struct span 
     count_inflight(session, message);
 }
 
+static bool takes_events(const struct stream_set *streams, size_t index, struct problem *problem)
+{
+    const char *refusal = stream_refusal(streams, index);
+    if (refusal == NULL) {
+        return true;
+    }
+    (void)problem_set(problem, STATUS_UNAVAILABLE, "stream \"%.*s\" takes no events for now: %s",
+                      SPAN_PRINT(stream_name(streams->streams[index])), refusal);
+    problem->retry_after_ms = TABLE_RETRY_MS;
+    return false;
+}
+
 static void store_or_refuse(struct session *session, struct message *message, struct span bytes,
                             struct problem *problem)
 {
@@ -238,7 +251,9 @@ static void store_or_refuse(struct session *session, struct message *message, st
         .account = &streams->accounts[index],
         .arrival_us = clock_unix_us(),
     };
-    store(session, message, bytes, &draft, problem);
+    if (takes_events(streams, (size_t)index, problem)) {
+        store(session, message, bytes, &draft, problem);
+    }
     if (problem->status != STATUS_OK) {
         counter_add(&draft.account->refused, draft.events == 0 ? 1 : draft.events);
     }

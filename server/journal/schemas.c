@@ -113,6 +113,13 @@ struct known_schema *schemas_get(struct journal *journal, uint64_t key)
     return known != NULL ? known : ask(journal, key);
 }
 
+bool journal_has_schema(const struct journal *journal, uint64_t schema_key)
+{
+    const struct schema_table *table = &journal->schemas;
+    size_t at = place_of(table, schema_key);
+    return at < table->count && table->items[at].key == schema_key;
+}
+
 void journal_each_schema(struct journal *journal, void (*visit)(void *owner, struct span body),
                          void *owner)
 {

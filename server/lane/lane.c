@@ -17,6 +17,9 @@
 /* The lane looks at its rings at least this often, whatever the doorbell says. */
 #define TURN_US_MAX (100 * 1000)
 
+/* More schemas than a server with many streams needs: those of tables altered long ago may go. */
+#define SCHEMAS_MANY (4 * STREAMS_MAX)
+
 void lane_fail(struct lane *lane, const struct problem *problem)
 {
     if (!lane->failed) {
@@ -73,6 +76,41 @@ static bool rings_are_empty(struct lane *lane)
         }
     }
     return true;
+}
+
+/* ---- schemas --------------------------------------------------------------------------------- */
+
+static bool journal_needs(void *owner, uint64_t key)
+{
+    return journal_has_schema(owner, key);
+}
+
+/* A table was altered: its new schema is known here before any edge makes records with it. What is
+ * in the rings, in the journal or in a batch was made with former ones, which stay. */
+static void learn_streams(struct lane *lane)
+{
+    struct stream_handover *handover = lane->options.handover;
+    const struct stream_set *offered = handover == NULL ? NULL : handover_look(handover);
+    if (offered == NULL || offered == lane->options.streams) {
+        return;
+    }
+    struct problem problem;
+    problem_clear(&problem);
+    if (registry_learn(&lane->registry, offered, &problem) != STATUS_OK) {
+        if (!lane->learn_failure_said) {
+            log_error("lane", "lane %u cannot take up an altered table yet: %s",
+                      lane->options.index, problem.text);
+        }
+        lane->learn_failure_said = true;
+        return; /* tried again on the next turn */
+    }
+    lane->learn_failure_said = false;
+    lane->options.streams = offered;
+    /* The edges still use the set before this one, and with empty rings nothing older can come. */
+    if (lane->registry.count > SCHEMAS_MANY && rings_are_empty(lane)) {
+        registry_trim(&lane->registry, journal_needs, lane->journal);
+    }
+    handover_confirm(handover, offered);
 }
 
 static void publish_figures(struct lane *lane)
@@ -180,6 +218,14 @@ static void on_done(void *owner, struct batch *batch)
     lane->batch_under_way = false;
 }
 
+static void on_drift(void *owner)
+{
+    struct lane *lane = owner;
+    if (lane->options.on_drift != NULL) {
+        lane->options.on_drift(lane->options.owner);
+    }
+}
+
 static void on_committer_failed(void *owner, const struct problem *problem)
 {
     lane_fail(owner, problem);
@@ -234,6 +280,7 @@ static void turn(struct lane *lane)
     }
     publish_figures(lane);
     doorbell_arm(lane->options.bell);
+    learn_streams(lane);
     /* A record that came in before the bell was armed rang nobody. What did not fit the journal
      * waits for a write or a commit, and those wake the loop by themselves. */
     bool asleep = !emptied || rings_are_empty(lane);
@@ -321,6 +368,7 @@ static enum status open_committer(struct lane *lane, struct problem *problem)
         .state = lane->state,
         .on_ready = on_ready,
         .on_done = on_done,
+        .on_drift = on_drift,
         .on_failed = on_committer_failed,
         .owner = lane,
     };
@@ -337,7 +385,7 @@ enum status lane_open(const struct lane_options *options, struct lane **out,
     lane->options = *options;
     lane->state = &options->node->lanes[options->index];
     lane->sequence_next = 1;
-    enum status status = registry_init(&lane->registry, options->streams, problem);
+    enum status status = registry_learn(&lane->registry, options->streams, problem);
     if (status == STATUS_OK) {
         status = loop_open((enum loop_engine)options->settings->loop, &lane->loop, problem);
     }

@@ -23,6 +23,7 @@ struct lane {
     uint64_t sequence_next; /* first frame that no batch has taken */
     unsigned edge_next;     /* whose ring is looked at first; moves on, so that no edge starves */
     bool edge_is_stuck[EDGES_MAX]; /* it takes no receipts: no room is waited for */
+    bool learn_failure_said;
 
     _Atomic bool stopping;
     int64_t stop_by_us; /* monotonic; 0: not stopping */

@@ -34,6 +34,7 @@ enum status registry_add(struct registry *registry, struct span body, struct pro
     entry->account = account_of(registry->streams, entry->schema.stream);
     entry->next = registry->first;
     registry->first = entry;
+    registry->count++;
     return STATUS_OK;
 
 fini_schema:
@@ -43,24 +44,72 @@ free_entry:
     return status;
 }
 
-enum status registry_init(struct registry *registry, const struct stream_set *streams,
-                          struct problem *problem)
+static enum status register_stream(struct registry *registry, const struct stream *stream,
+                                   uint8_t *scratch, struct problem *problem)
 {
-    *registry = (struct registry){.streams = streams};
+    struct writer body = writer_of(scratch, SCHEMA_BODY_BYTES_MAX);
+    schema_write(stream, &body);
+    if (body.full) {
+        return problem_set(problem, STATUS_INTERNAL, "a schema is larger than %u bytes",
+                           SCHEMA_BODY_BYTES_MAX);
+    }
+    return registry_add(registry, writer_span(&body), problem);
+}
+
+/* Notes which schemas are of the newest set, so that registry_trim() leaves them alone. */
+static void mark(struct registry *registry)
+{
+    registry->sets++;
+    for (size_t i = 0; i < registry->streams->count; i++) {
+        uint64_t key = stream_schema_key(registry->streams->streams[i]);
+        registry_find(registry, key)->learned = registry->sets;
+    }
+}
+
+enum status registry_learn(struct registry *registry, const struct stream_set *streams,
+                           struct problem *problem)
+{
+    const struct stream_set *former = registry->streams;
     uint8_t *scratch = malloc(SCHEMA_BODY_BYTES_MAX);
     if (scratch == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for the schemas of the streams");
     }
     enum status status = STATUS_OK;
+    registry->streams = streams;
     for (size_t i = 0; i < streams->count && status == STATUS_OK; i++) {
-        struct writer body = writer_of(scratch, SCHEMA_BODY_BYTES_MAX);
-        schema_write(streams->streams[i], &body);
-        status = body.full ? problem_set(problem, STATUS_INTERNAL,
-                                         "a schema is larger than %u bytes", SCHEMA_BODY_BYTES_MAX)
-                           : registry_add(registry, writer_span(&body), problem);
+        status = register_stream(registry, streams->streams[i], scratch, problem);
     }
     free(scratch);
+    if (status == STATUS_OK) {
+        mark(registry);
+    } else {
+        registry->streams = former;
+    }
     return status;
+}
+
+static void entry_destroy(struct registered_schema *entry)
+{
+    schema_fini(&entry->schema);
+    free(entry->body);
+    free(entry);
+}
+
+void registry_trim(struct registry *registry, bool (*is_needed)(void *owner, uint64_t key),
+                   void *owner)
+{
+    struct registered_schema **link = &registry->first;
+    registry->found_last = NULL;
+    while (*link != NULL) {
+        struct registered_schema *entry = *link;
+        if (entry->learned + 1 >= registry->sets || is_needed(owner, entry->schema.key)) {
+            link = &entry->next;
+            continue;
+        }
+        *link = entry->next;
+        registry->count--;
+        entry_destroy(entry);
+    }
 }
 
 void registry_fini(struct registry *registry)
@@ -68,11 +117,9 @@ void registry_fini(struct registry *registry)
     while (registry->first != NULL) {
         struct registered_schema *entry = registry->first;
         registry->first = entry->next;
-        schema_fini(&entry->schema);
-        free(entry->body);
-        free(entry);
+        entry_destroy(entry);
     }
-    registry->found_last = NULL;
+    *registry = (struct registry){0};
 }
 
 struct registered_schema *registry_find(struct registry *registry, uint64_t key)

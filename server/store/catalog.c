@@ -106,9 +106,11 @@ static enum status find_table(struct store *store, const char *table, char out_o
 
 /* `step` goes down from each column's type through its domains; the deepest step of a column is its
  * base type. A modifier or default given further up wins; NOT NULL anywhere counts. An array type
- * is then replaced by its element's type. The element is not resolved when it is a domain: COPY
- * BINARY wants the domain's own oid in the array, so such a column counts as one of another type.
- * The least stable function: 'v' > 's' > 'i', which is the order of the letters, too.
+ * is then replaced by its element's type. Defaults name no column, so pg_get_expr() needs no table:
+ * given one it would lock it, and wait for whoever alters it. The element is not resolved when it
+ * is a domain: COPY BINARY wants the domain's own oid in the array, so such a column counts as one
+ * of another type. The least stable function: 'v' > 's' > 'i', which is the order of the letters,
+ * too.
  *
  * The key is the index that ON CONFLICT can name and that an event's id is in: a unique one on a
  * uuid column that is never NULL, be it the primary key or stand beside one that the database
@@ -117,7 +119,7 @@ static const char columns_sql[] =
     "WITH RECURSIVE step AS ("
     "  SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS not_null,"
     "    CASE WHEN a.attgenerated = '' THEN d.adbin::text END AS tree,"
-    "    CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS expression,"
+    "    CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END AS expression,"
     "    0 AS depth"
     "  FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
     "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"

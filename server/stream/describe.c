@@ -78,9 +78,9 @@ static void write_columns(const struct stream *stream, bool computed, struct wri
     writer_u8(out, ']');
 }
 
-void stream_describe(const struct stream *stream, struct writer *out)
+/* All but the braces around it. */
+static void write_stream(const struct stream *stream, struct writer *out)
 {
-    writer_u8(out, '{');
     write_text(out, "stream", stream->name);
     writer_u8(out, ',');
     uint8_t table[2 * NAME_BYTES_MAX + 1];
@@ -105,5 +105,29 @@ void stream_describe(const struct stream *stream, struct writer *out)
         }
         json_string(out, stream->channels[i].source);
     }
-    writer_string(out, "]}");
+    writer_u8(out, ']');
+}
+
+void stream_describe(const struct stream *stream, struct writer *out)
+{
+    writer_u8(out, '{');
+    write_stream(stream, out);
+    writer_u8(out, '}');
+}
+
+void stream_set_describe(const struct stream_set *set, struct writer *out)
+{
+    writer_u8(out, '[');
+    for (size_t i = 0; i < set->count; i++) {
+        const char *refusal = stream_refusal(set, i);
+        writer_string(out, i == 0 ? "{" : ",{");
+        write_stream(set->streams[i], out);
+        write_bool(out, "available", refusal == NULL);
+        if (refusal != NULL) {
+            writer_u8(out, ',');
+            write_text(out, "reason", span_string(refusal));
+        }
+        writer_u8(out, '}');
+    }
+    writer_u8(out, ']');
 }

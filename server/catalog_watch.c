@@ -1,0 +1,234 @@
+/*
+ * catalog_watch.c - see catalog_watch.h.
+ *
+ * One turn of the thread:
+ *   1. it sleeps until the next look is due (catalog_poll_ms), or until somebody asks for one: a
+ *      lane whose rows were refused as if their table had been altered, or SIGHUP;
+ *   2. one query tells whether any table is not what it was, and only such tables are read again
+ *      (streams.c). A connection that was lost is made anew here: so the catalog is looked at after
+ *      every outage, too;
+ *   3. when something changed, a new set is made. Lanes take it first, then edges; meanwhile the
+ *      thread looks whether they have;
+ *   4. nobody uses the former set: it is freed.
+ *
+ * How it fails: PostgreSQL is away, or slow - every wait has a deadline, the look is done again a
+ * second later, and the stages work on with the set they have. It has a thread of its own because
+ * those waits would keep main from its signals.
+ */
+#include "catalog_watch.h"
+
+#include "penstock/ring.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define LOOK_US_LEAST  (100 * 1000)  /* between two looks, whoever asks */
+#define RETRY_US       (1000 * 1000) /* after a look that failed, or while a table is gone */
+#define HANDOVER_US    (5 * 1000)    /* stages take a new set at their next turn */
+#define TIMEOUT_MS_MAX 5000 /* of connecting and of a statement: how long a stop may take */
+
+struct catalog_watch {
+    const struct settings *settings;
+    struct streams *streams; /* owns */
+    struct stream_set *now;  /* owns; the stages use it, or the next */
+    struct stream_set *next; /* owns; being handed over; NULL: none is */
+    struct pipeline *pipeline;
+    struct store *store; /* owns; NULL: not connected */
+    struct doorbell bell;
+    bool has_bell, started;
+    pthread_t thread;
+    _Atomic bool asked, stopping;
+    int64_t looked_us; /* when the last look ended */
+    bool failed;       /* the last look did */
+};
+
+/* ---- a look ---------------------------------------------------------------------------------- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static enum status connect_store(struct catalog_watch *watch, struct problem *problem)
+{
+    const struct settings *settings = watch->settings;
+    struct store_options options = {
+        .url = settings->database_url,
+        .role = "catalog",
+        .connect_timeout_ms = least(settings->connect_timeout_ms, TIMEOUT_MS_MAX),
+        .statement_timeout_ms = least(settings->statement_timeout_ms, TIMEOUT_MS_MAX),
+    };
+    return store_open(&options, &watch->store, problem);
+}
+
+/* Told once until it works again: the lanes tell more of an outage. */
+static void note_outcome(struct catalog_watch *watch, const struct problem *problem)
+{
+    bool failed = problem->status != STATUS_OK;
+    if (failed && !watch->failed) {
+        log_warn("catalog", "cannot look whether tables were altered: %s; trying again",
+                 problem->text);
+    } else if (!failed && watch->failed) {
+        log_info("catalog", "can look at the tables again");
+    }
+    watch->failed = failed;
+}
+
+static void look(struct catalog_watch *watch)
+{
+    struct problem problem;
+    bool changed = false;
+    problem_clear(&problem);
+    atomic_store(&watch->asked, false); /* before looking: whoever asks from now on may see more */
+    enum status status = watch->store == NULL ? connect_store(watch, &problem) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = streams_look(watch->streams, watch->store, &changed, &problem);
+    }
+    if (status == STATUS_OK && changed) {
+        status = streams_make(watch->streams, &watch->next, &problem);
+    }
+    if (status != STATUS_OK) {
+        store_close(watch->store);
+        watch->store = NULL;
+    }
+    note_outcome(watch, &problem);
+    watch->looked_us = clock_monotonic_us();
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static int64_t pause_us(const struct catalog_watch *watch)
+{
+    int64_t poll_us = (int64_t)watch->settings->catalog_poll_ms * 1000;
+    bool is_retry = watch->failed || streams_are_troubled(watch->streams);
+    if (watch->failed && poll_us < RETRY_US) {
+        return RETRY_US;
+    }
+    if (atomic_load(&watch->asked) && !watch->failed) {
+        return LOOK_US_LEAST;
+    }
+    return is_retry && poll_us > RETRY_US ? RETRY_US : poll_us;
+}
+
+static bool hand_over(struct catalog_watch *watch)
+{
+    if (!pipeline_hand_over(watch->pipeline, watch->next)) {
+        return false;
+    }
+    streams_free(watch->now);
+    watch->now = watch->next;
+    watch->next = NULL;
+    return true;
+}
+
+/* Does what is due, and says how long nothing will be. */
+static int64_t turn(struct catalog_watch *watch)
+{
+    if (watch->next != NULL && !hand_over(watch)) {
+        return HANDOVER_US;
+    }
+    int64_t due_us = watch->looked_us + pause_us(watch), now_us = clock_monotonic_us();
+    if (now_us < due_us) {
+        return due_us - now_us;
+    }
+    look(watch);
+    return 0;
+}
+
+static void sleep_on_bell(struct catalog_watch *watch, int64_t us)
+{
+    struct pollfd waiting = {.fd = watch->bell.fd, .events = POLLIN};
+    (void)poll(&waiting, 1, (int)((us + 999) / 1000));
+}
+
+static void *run(void *argument)
+{
+    struct catalog_watch *watch = argument;
+    watch->looked_us = clock_monotonic_us();
+    while (!atomic_load(&watch->stopping)) {
+        doorbell_arm(&watch->bell);
+        int64_t us = turn(watch);
+        if (us > 0 && !atomic_load(&watch->stopping)) {
+            sleep_on_bell(watch, us);
+        }
+        doorbell_disarm(&watch->bell);
+    }
+    store_close(watch->store);
+    watch->store = NULL;
+    return NULL;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+enum status catalog_watch_open(const struct settings *settings, struct store *store,
+                               struct catalog_watch **out, struct problem *problem)
+{
+    struct catalog_watch *watch = calloc(1, sizeof *watch);
+    if (watch == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory to watch the catalog");
+    }
+    watch->settings = settings;
+    enum status status = streams_open(settings, store, &watch->streams, problem);
+    if (status == STATUS_OK) {
+        status = streams_make(watch->streams, &watch->now, problem);
+    }
+    if (status == STATUS_OK) {
+        status = doorbell_init(&watch->bell, problem);
+        watch->has_bell = status == STATUS_OK;
+    }
+    if (status != STATUS_OK) {
+        catalog_watch_close(watch);
+        return status;
+    }
+    *out = watch;
+    return STATUS_OK;
+}
+
+const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch)
+{
+    return watch->now;
+}
+
+enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
+                                struct problem *problem)
+{
+    watch->pipeline = pipeline;
+    int error = pthread_create(&watch->thread, NULL, run, watch);
+    if (error != 0) {
+        return problem_set(problem, STATUS_NO_MEMORY, "cannot start a thread: %s", strerror(error));
+    }
+    watch->started = true;
+    pthread_setname_np(watch->thread, "catalog");
+    return STATUS_OK;
+}
+
+void catalog_watch_ask(struct catalog_watch *watch)
+{
+    atomic_store(&watch->asked, true);
+    doorbell_ring(&watch->bell);
+}
+
+void catalog_watch_stop(struct catalog_watch *watch)
+{
+    if (watch->started) {
+        atomic_store(&watch->stopping, true);
+        doorbell_ring(&watch->bell);
+        pthread_join(watch->thread, NULL);
+        watch->started = false;
+    }
+}
+
+void catalog_watch_close(struct catalog_watch *watch)
+{
+    if (watch == NULL) {
+        return;
+    }
+    streams_free(watch->next);
+    streams_free(watch->now);
+    streams_close(watch->streams);
+    if (watch->has_bell) {
+        doorbell_fini(&watch->bell);
+    }
+    free(watch);
+}

@@ -1,0 +1,31 @@
+/*
+ * catalog_watch.h - the thread that notices altered tables while the server runs, and gives the
+ * stages what they are now.
+ *
+ * Threads: main opens, starts, stops and closes; catalog_watch_ask() is anybody's.
+ */
+#ifndef SERVER_CATALOG_WATCH_H
+#define SERVER_CATALOG_WATCH_H
+
+#include "pipeline.h"
+#include "streams.h"
+
+struct catalog_watch;
+
+/* Reads all tables over `store`, which is lent for the call; all of them must be usable. */
+enum status catalog_watch_open(const struct settings *settings, struct store *store,
+                               struct catalog_watch **out, struct problem *problem) must_use;
+/* The set that the pipeline begins with. Before catalog_watch_start(). */
+const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch);
+/* Borrows the pipeline until catalog_watch_stop(). */
+enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
+                                struct problem *problem) must_use;
+/* Look soon: somebody has a reason to believe that a table was altered. Costs a fence. */
+void catalog_watch_ask(struct catalog_watch *watch);
+/* Ends the thread; waits for a statement under way, which has a deadline. Harmless when it was not
+ * started. */
+void catalog_watch_stop(struct catalog_watch *watch);
+/* Frees the sets: accepts NULL; after pipeline_destroy(). */
+void catalog_watch_close(struct catalog_watch *watch);
+
+#endif

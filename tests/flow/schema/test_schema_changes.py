@@ -1,0 +1,483 @@
+"""Tables altered while events come in: nothing acknowledged is lost, and no restart is needed.
+
+Every test publishes all the time, from two sessions that wait for `committed` and two that wait for
+`durable`. In the end each event that was acknowledged is in the table or in penstock.dead_letter,
+exactly once, and the server's own accounts agree.
+"""
+
+import contextlib
+import itertools
+import json
+import signal
+import threading
+import uuid
+
+import pytest
+
+from penstock import Closed, until
+from penstock.client import Problem
+from penstock.server import stream
+
+EVENTS = 5  # in one message
+STREAM = stream("note", "Note", "note:all") + stream("other", "Other")
+TABLES = """
+    CREATE TYPE mood AS ENUM ('sad', 'glad');
+    CREATE TABLE "Note" (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n integer NOT NULL,
+                         body text, feeling mood);
+    CREATE TABLE "Other" (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n integer);
+"""
+
+
+class Publisher:
+    """One session that publishes message after message, and remembers what became of each event."""
+
+    def __init__(self, load, server, ack):
+        self.load, self.ack = load, ack
+        self.client = server.connect()
+        self.acked, self.answers = set(), 0
+        self.unanswered = set()  # the server was killed first: they may be stored, or not
+        self.refusals = []  # the errors that refused a whole message
+        self.failure = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            while not self.load.stopping.is_set():
+                self._publish()
+        except BaseException as error:  # pytest must hear of it from the test's own thread
+            self.failure = error
+
+    def _publish(self):
+        events = [{"id": str(uuid.uuid4()), **self.load.fields(next(self.load.numbers))}
+                  for _ in range(EVENTS)]
+        ids = [event["id"] for event in events]
+        message_id = str(uuid.uuid4())
+        self.client.send("publish", id=message_id, stream="note", ack=self.ack, events=events)
+        while True:
+            try:
+                reply = self.client.receive()
+            except Closed:
+                assert self.load.is_killed, "the server closed the session"
+                self.unanswered.update(ids)
+                return
+            if reply["op"] == "error" and reply["code"] == "rejected_by_database":
+                continue  # of this message, or of one that was acked durable before
+            assert reply["id"] == message_id, reply
+            break
+        self.answers += 1
+        if reply["op"] == "ack":
+            self.acked.update(ids)
+        else:
+            self.refusals.append(reply)
+            self.load.pause.wait(reply.get("retry_after_ms", 0) / 1000)
+
+
+class Load:
+    """Four publishers. `fields` makes an event's fields of its number; a test may change it."""
+
+    def __init__(self, server, database, fields):
+        self.server, self.database, self.fields = server, database, fields
+        self.stopping, self.pause = threading.Event(), threading.Event()
+        self.numbers = itertools.count(1)
+        self.is_killed = False  # the server was, and its accounts began anew
+        self.publishers = [Publisher(self, server, ack) for ack in ("committed", "durable") * 2]
+
+    def __enter__(self):
+        for publisher in self.publishers:
+            publisher.thread.start()
+        self.wait_for_acks()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.stopping.set()
+        self.pause.set()
+        for publisher in self.publishers:
+            publisher.thread.join()
+        if kind is None:
+            self._check()
+
+    def kill_server(self):
+        """kill -9; the publishers end, and who waited for an answer will not have it."""
+        self.is_killed = True
+        self.stopping.set()
+        self.server.kill()
+
+    def wait_for_acks(self, count=5, ack=None):
+        """Waits until each publisher (of this level) has had so many more answers."""
+        chosen = [p for p in self.publishers if ack in (None, p.ack)]
+        wanted = [p.answers + count for p in chosen]
+
+        def answered():
+            failed = [p.failure for p in self.publishers if p.failure]
+            assert not failed, failed[0]
+            return all(p.answers >= least for p, least in zip(chosen, wanted))
+
+        until(f"{count} more answers", answered, 60)
+
+    def refusals(self):
+        return [refusal for publisher in self.publishers for refusal in publisher.refusals]
+
+    # ---- the sum ---------------------------------------------------------------------------
+
+    def _check(self):
+        failed = [p.failure for p in self.publishers if p.failure]
+        assert not failed, failed[0]
+        until("nothing is pending", self._is_settled, 60)
+        acked = set().union(*(p.acked for p in self.publishers))
+        unanswered = set().union(*(p.unanswered for p in self.publishers))
+        stored = [row[0] for row in self.database.query('SELECT id::text FROM "Note"')]
+        dead = self.dead()
+        both = stored + dead
+        assert len(both) == len(set(both)), "an event is there twice"
+        assert acked <= set(both), f"{len(acked - set(both))} acknowledged events are lost"
+        assert set(both) <= acked | unanswered, "refused events are stored"
+
+    def _is_settled(self):
+        if self.is_killed:
+            return self.database.count("Note") >= sum(len(p.acked) for p in self.publishers)
+        metrics = self.server.metrics()
+        of = {name: metrics[f'penstock_stream_{name}_total{{stream="note"}}']
+              for name in ("received", "committed", "duplicates", "dead_lettered")}
+        assert of["duplicates"] == 0
+        return of["received"] == of["committed"] + of["dead_lettered"]
+
+    def dead(self):
+        """The ids in penstock.dead_letter; one whose row has no JSON any more is found by its bytes."""
+        by_bytes = {uuid.UUID(i).bytes: i for p in self.publishers for i in p.acked}
+        found = []
+        for event, raw in self.database.query(
+                "SELECT event->>'id', raw FROM penstock.dead_letter WHERE stream = 'note'"):
+            found.append(event if event else by_bytes[bytes(raw)[6:22]])  # u16 fields, u32 size
+        return found
+
+    def dead_states(self):
+        return {row[0] for row in self.database.query("SELECT sqlstate FROM penstock.dead_letter")}
+
+
+def plain(n):
+    return {"n": n, "body": f"note {n}"}
+
+
+@pytest.fixture
+def notes(empty_database):
+    empty_database.execute(TABLES)
+    return empty_database
+
+
+@pytest.fixture
+def start(make_server, notes):
+    def start(**settings):
+        return make_server(on=notes, streams=STREAM, settings={"edge_threads": 2, **settings}).start()
+    return start
+
+
+def probe(server, stream_name="note", **event):
+    """Publishes one event on a fresh session: None when it is acknowledged, else the error."""
+    client = server.connect()
+    try:
+        client.publish(stream_name, [event], ack="durable")
+        return None
+    except Problem as problem:
+        return problem.message
+    finally:
+        client.close()
+
+
+class Probes:
+    """Events beside the load; they count in the sum."""
+
+    def __init__(self, load):
+        self.load = load
+        self.publisher = load.publishers[1]  # a durable one: its set is what counts
+
+    def __call__(self, **event):
+        event = {"id": str(uuid.uuid4()), "n": next(self.load.numbers), **event}
+        problem = probe(self.load.server, **event)
+        if problem is None:
+            self.publisher.acked.add(event["id"])
+        return problem
+
+    def until_taken(self, **event):
+        """The event is refused as an invalid one, until the server knows the new shape."""
+        def taken():
+            problem = self(**event)
+            assert problem is None or problem["code"] == "invalid_event", problem
+            return problem is None
+        until(f"{event} is taken", taken)
+
+    def until_refused(self, field, **event):
+        def refused():
+            problem = self(**event)
+            assert problem is None or problem["code"] == "invalid_event", problem
+            return problem is not None and problem["field"] == field
+        until(f"{event} is refused", refused)
+        for _ in range(8):  # by every edge
+            assert self(**event)["field"] == field
+
+
+def described(server, name="note"):
+    """The stream as /v1/streams has it."""
+    listed = json.loads(server.http("GET", "/v1/streams")[2])
+    return next(entry for entry in listed if entry["stream"] == name)
+
+
+def field_names(server):
+    return [field["name"] for field in described(server)["fields"]]
+
+
+# ---- columns that come ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("definition", ["bigint", "bigint DEFAULT 7", "bigint NOT NULL DEFAULT 7"])
+def test_an_added_column_can_be_published_without_a_restart(start, notes, definition):
+    """Nobody is refused or dead-lettered meanwhile; rows without the field get what the table says."""
+    server = start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        assert probes(level=1)["field"] == "level"
+        notes.execute(f'ALTER TABLE "Note" ADD COLUMN level {definition}')
+        probes.until_taken(level=1 << 40)
+        load.fields = lambda n: {**plain(n), "level": n}
+        load.wait_for_acks()
+        until("every edge lists it", lambda: all("level" in field_names(server) for _ in range(8)))
+    assert load.refusals() == [] and load.dead() == []
+    assert notes.count("Note", "level > 0 AND level = n") > 0
+    assert notes.count("Note", f"level = {1 << 40}") == 1
+    server.wait_for_log('column \\"level\\" is new')
+
+
+def test_a_new_label_of_an_enum_can_be_published_without_a_restart(start, notes):
+    server = start()
+    with Load(server, notes, lambda n: {**plain(n), "feeling": "glad"}) as load:
+        probes = Probes(load)
+        assert probes(feeling="calm")["field"] == "feeling"
+        notes.execute("ALTER TYPE mood ADD VALUE 'calm' BEFORE 'glad'")
+        probes.until_taken(feeling="calm")
+        load.fields = lambda n: {**plain(n), "feeling": "calm"}
+        load.wait_for_acks()
+    assert load.refusals() == [] and load.dead() == []
+    assert notes.count("Note", "feeling = 'calm'") > 1
+    server.wait_for_log('column \\"feeling\\" has other labels')
+
+
+# ---- columns that go -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statement, gone", [
+    ('ALTER TABLE "Note" DROP COLUMN body', "is gone"),
+    ('ALTER TABLE "Note" RENAME COLUMN body TO contents', '"contents\\" is new'),
+])
+def test_a_column_that_is_gone_is_refused_at_the_edge_from_then_on(start, notes, statement, gone):
+    """What was acknowledged with it lies in the dead letters, with the reason."""
+    server = start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        notes.execute(statement)
+        probes.until_refused("body", body="too late")
+        load.fields = lambda n: {"n": n}
+        load.wait_for_acks()
+        load.wait_for_acks(ack="committed")
+    assert {refusal["code"] for refusal in load.refusals()} <= {"invalid_event"}
+    assert load.dead_states() <= {"42703"}  # undefined_column
+    server.wait_for_log(gone)
+
+
+def test_a_renamed_column_takes_events_under_its_new_name(start, notes):
+    server = start()
+    with Load(server, notes, lambda n: {"n": n}) as load:
+        probes = Probes(load)
+        notes.execute('ALTER TABLE "Note" RENAME COLUMN body TO contents')
+        probes.until_taken(contents="in time")
+        assert notes.count("Note", "contents IS NOT NULL") <= 1
+    assert notes.count("Note", "contents = 'in time'") == 1
+
+
+# ---- columns that change -------------------------------------------------------------------------
+
+
+def test_a_wider_type_loses_nothing_that_was_encoded_for_the_narrow_one(start, notes):
+    """int4 rows of the journal go into an int8 column; larger numbers are taken from then on."""
+    server = start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        assert probes(n=1 << 40)["field"] == "n"
+        notes.execute('ALTER TABLE "Note" ALTER COLUMN n TYPE bigint')
+        probes.until_taken(n=1 << 40)
+        load.wait_for_acks()
+    assert load.refusals() == [] and load.dead() == []
+    server.wait_for_log('column \\"n\\" is int8, was int4')
+
+
+def test_what_does_not_fit_another_type_is_refused_or_dead_lettered(start, notes):
+    server = start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        notes.execute('ALTER TABLE "Note" ALTER COLUMN body TYPE integer USING length(body)')
+        probes.until_refused("body", body="a text")
+        load.fields = lambda n: {"n": n, "body": n}
+        load.wait_for_acks()
+    assert {refusal["code"] for refusal in load.refusals()} <= {"invalid_event"}
+    assert notes.count("Note", "body = n") > 0
+
+
+def test_a_column_that_becomes_not_null_is_required_from_then_on(start, notes):
+    server = start()
+    with Load(server, notes, lambda n: {"n": n} if n % 2 else plain(n)) as load:
+        probes = Probes(load)
+        notes.execute('BEGIN; LOCK TABLE "Note"; UPDATE "Note" SET body = \'\' WHERE body IS NULL;'
+                      'ALTER TABLE "Note" ALTER COLUMN body SET NOT NULL; COMMIT')
+        probes.until_refused("body")
+        load.fields = plain
+        load.wait_for_acks()
+    assert {refusal["code"] for refusal in load.refusals()} <= {"invalid_event"}
+    assert load.dead_states() <= {"23502"}  # not_null_violation
+    server.wait_for_log('column \\"body\\" is NOT NULL now')
+
+
+# ---- tables that go ------------------------------------------------------------------------------
+
+
+def test_a_table_renamed_away_and_back_is_not_noticed_by_publishers(start, notes):
+    """The journal keeps what comes meanwhile; nothing is refused, nothing dead-lettered."""
+    server = start()
+    with Load(server, notes, plain) as load:
+        notes.execute('ALTER TABLE "Note" RENAME TO "Elsewhere"')
+        server.wait_for_log("there is no table Note")
+        load.wait_for_acks(ack="durable")
+        assert described(server)["available"] is True
+        notes.execute('ALTER TABLE "Elsewhere" RENAME TO "Note"')
+        server.wait_for_log("can be used again")
+        load.wait_for_acks()
+    assert load.refusals() == [] and load.dead() == []
+
+
+def test_a_table_that_stays_away_makes_its_stream_unavailable_until_it_is_back(start, notes):
+    """Only that stream's events are refused, with the reason and a time to come back."""
+    server = start(table_grace_ms=0)
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        notes.execute('ALTER TABLE "Note" RENAME TO "Elsewhere"')
+        problem = until("events are refused", probes)
+        assert problem["code"] == "unavailable" and problem["retry_after_ms"] > 0
+        assert "there is no table Note" in problem["message"]
+        until("both edges refuse", lambda: all(probes() is not None for _ in range(8)))
+        assert probe(server, "other", n=1) is None
+        entry = described(server)
+        assert entry["available"] is False and "no table Note" in entry["reason"]
+        assert described(server, "other")["available"] is True
+        assert server.metrics()['penstock_stream_available{stream="note"}'] == 0
+        notes.execute('ALTER TABLE "Elsewhere" RENAME TO "Note"')
+        until("events are taken", lambda: probes() is None)
+        load.pause.set()  # the publishers need not wait for their retry_after_ms any more
+        load.wait_for_acks()
+    assert {refusal["code"] for refusal in load.refusals()} <= {"unavailable"}
+    assert load.dead() == []
+    notes.wait_for_count("Other", 1)
+
+
+def test_a_stream_that_cannot_be_made_of_the_altered_table_is_refused_at_once(make_server, notes):
+    """Its channels name a column that is gone: with the former shape there would be dead letters."""
+    server = make_server(on=notes, streams=stream("note", "Note", "body:{body}"),
+                         settings={"edge_threads": 2}).start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        notes.execute('ALTER TABLE "Note" RENAME COLUMN body TO contents')
+        problem = until("events are refused", lambda: probes(body="x"))
+        assert problem["code"] == "unavailable" and "body" in problem["message"]
+        notes.execute('ALTER TABLE "Note" RENAME COLUMN contents TO body')
+        until("events are taken", lambda: probes(body="x") is None)
+        load.pause.set()
+        load.wait_for_acks()
+    assert {refusal["code"] for refusal in load.refusals()} <= {"unavailable"}
+    assert load.dead_states() <= {"42703"}
+
+
+# ---- locks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statement", [
+    'LOCK TABLE "Note" IN ACCESS EXCLUSIVE MODE',
+    'CREATE INDEX ON "Note" (n)',  # a SHARE lock until the end of the transaction
+    'ALTER TABLE "Note" ADD COLUMN extra text',  # not committed yet: nobody else may see it
+])
+def test_the_journal_absorbs_what_comes_while_the_table_is_locked(start, notes, statement):
+    server = start(catalog_poll_ms=100)
+    with Load(server, notes, plain) as load, contextlib.closing(notes.connect(False)) as other:
+        other.cursor().execute(statement)
+        before = notes.count("Note") if statement.startswith("CREATE") else None
+        load.wait_for_acks(40, ack="durable")
+        assert before is None or notes.count("Note") == before
+        assert "extra" not in field_names(server)
+        assert "cannot look" not in server.log()
+        other.commit()
+        load.wait_for_acks(ack="committed")
+    assert load.refusals() == [] and load.dead() == []
+
+
+# ---- when it is noticed --------------------------------------------------------------------------
+
+
+def test_rows_refused_as_if_altered_and_sighup_are_reasons_to_look(start, notes):
+    """With an hour between two looks, a drop is noticed by its rows, and the rest by SIGHUP."""
+    server = start(catalog_poll_ms=3600000)
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        notes.execute('ALTER TABLE "Note" DROP COLUMN body')
+        probes.until_refused("body", body="too late")
+        load.fields = lambda n: {"n": n}
+        load.wait_for_acks()
+        notes.execute('ALTER TABLE "Note" ADD COLUMN level integer')
+        assert probes(level=1)["field"] == "level"
+        server.process.send_signal(signal.SIGHUP)
+        probes.until_taken(level=1)
+
+
+def test_a_table_altered_while_postgres_restarts_is_noticed(start, notes, postgres):
+    server = start()
+    with Load(server, notes, plain) as load:
+        probes = Probes(load)
+        postgres.restart()
+        notes.execute('ALTER TABLE "Note" ADD COLUMN level integer')
+        probes.until_taken(level=1)
+        load.wait_for_acks()
+    assert load.refusals() == [] and load.dead() == []
+
+
+def test_a_replay_knows_the_shapes_of_before_and_after(start, notes):
+    """Killed while the table is locked, with records of both shapes in the journal: all go in."""
+    server = start()
+    with Load(server, notes, plain) as load, contextlib.closing(notes.connect(False)) as other:
+        probes = Probes(load)
+        other.cursor().execute('LOCK TABLE "Note" IN ACCESS EXCLUSIVE MODE')
+        load.wait_for_acks(ack="durable")
+        other.cursor().execute('ALTER TABLE "Note" ADD COLUMN level integer')
+        other.commit()
+        probes.until_taken(level=1)
+        other.cursor().execute('LOCK TABLE "Note" IN ACCESS EXCLUSIVE MODE')
+        load.fields = lambda n: {**plain(n), "level": n}
+        load.wait_for_acks(ack="durable")
+        load.kill_server()
+        other.commit()
+        server.start()
+    assert load.dead() == []
+    assert notes.count("Note", "level = n") > 0
+
+
+def test_many_changes_under_load_lose_nothing(start, notes):
+    """Columns come and go, while events carry whatever the publisher believes to be there."""
+    server = start(catalog_poll_ms=100)
+    fields = {"extra": None}
+
+    def wild(n):
+        return {**plain(n), **({"extra": n} if fields["extra"] else {})}
+
+    with Load(server, notes, wild) as load:
+        for kind in ["integer", "bigint", "numeric", "text", "integer", "jsonb", "float8", "bigint"]:
+            notes.execute(f'ALTER TABLE "Note" ADD COLUMN extra {kind}')
+            fields["extra"] = kind
+            load.wait_for_acks(3)
+            fields["extra"] = None
+            load.wait_for_acks(3, ack="durable")
+            notes.execute('ALTER TABLE "Note" DROP COLUMN extra')
+            load.wait_for_acks(3)
+    assert {refusal["code"] for refusal in load.refusals()} <= {"invalid_event"}
