@@ -125,21 +125,22 @@ class Load:
         until("nothing is pending", self._is_settled, 60)
         acked = set().union(*(p.acked for p in self.publishers))
         unanswered = set().union(*(p.unanswered for p in self.publishers))
-        stored = [row[0] for row in self.database.query('SELECT id::text FROM "Note"')]
-        dead = self.dead()
-        both = stored + dead
+        both = self.stored() + self.dead()
         assert len(both) == len(set(both)), "an event is there twice"
         assert acked <= set(both), f"{len(acked - set(both))} acknowledged events are lost"
         assert set(both) <= acked | unanswered, "refused events are stored"
 
     def _is_settled(self):
         if self.is_killed:
-            return self.database.count("Note") >= sum(len(p.acked) for p in self.publishers)
+            return set().union(*(p.acked for p in self.publishers)) <= set(self.stored() + self.dead())
         metrics = self.server.metrics()
         of = {name: metrics[f'penstock_stream_{name}_total{{stream="note"}}']
               for name in ("received", "committed", "duplicates", "dead_lettered")}
         assert of["duplicates"] == 0
         return of["received"] == of["committed"] + of["dead_lettered"]
+
+    def stored(self):
+        return [row[0] for row in self.database.query('SELECT id::text FROM "Note"')]
 
     def dead(self):
         """The ids in penstock.dead_letter; one whose row has no JSON any more is found by its bytes."""

@@ -192,6 +192,7 @@ void harness_start(struct harness *harness)
     struct edge_options options = {
         .settings = &harness->settings,
         .streams = &harness->streams,
+        .handover = &harness->handover,
         .node = node,
         .window = harness->window,
         .bell = &harness->edge_bell,

@@ -22,6 +22,7 @@ struct harness {
     struct stream *stream;
     struct stream_account account;
     struct stream_set streams;
+    struct stream_handover handover; /* of sets that come later */
     struct window *window;
     struct ring to_lane, from_lane;
     struct doorbell edge_bell, lane_bell;

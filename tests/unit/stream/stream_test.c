@@ -314,7 +314,7 @@ static void test_find(void **state)
     struct fixture fixture;
     table_behavior(&table);
     fixture_open(&fixture, &table, NULL, 0);
-    struct stream_set set = {&fixture.stream, NULL, 1};
+    struct stream_set set = {.streams = &fixture.stream, .count = 1};
     assert_int_equal(stream_find(&set, span_string("log")), 0);
     assert_int_equal(stream_find(&set, span_string("lo")), -1);
     assert_int_equal(stream_find(&set, span_string("logs")), -1);

@@ -1,0 +1,187 @@
+/*
+ * difference_test.c - what an operator is told of an altered table, and that what is the same says
+ * nothing. Then sets: their description, and their way from thread to thread.
+ */
+#include "fixture.h"
+
+static struct stream *make(struct table_description *table)
+{
+    struct stream_options options = {.name = span_string("log")};
+    struct stream *stream = NULL;
+    struct problem problem;
+    if (stream_create(&options, table, &stream, &problem) != STATUS_OK) {
+        fail_msg("%s", problem.text);
+    }
+    table_description_fini(table);
+    return stream;
+}
+
+/* id uuid primary key, n int4, body varchar(20), feeling mood; alter() makes another of it. */
+static struct stream *make_altered(void (*alter)(struct table_description *table))
+{
+    struct table_description table;
+    table_init(&table);
+    struct column_description *id = table_add(&table, "id", OID_UUID);
+    id->not_null = true;
+    id->key_position = 1;
+    table_add(&table, "n", OID_INT4);
+    table_add(&table, "body", OID_VARCHAR)->type_modifier = 24;
+    table_add(&table, "feeling", OID_MOOD);
+    if (alter != NULL) {
+        alter(&table);
+    }
+    return make(&table);
+}
+
+static void expect_difference(void (*alter)(struct table_description *table), const char *expected)
+{
+    struct stream *before = make_altered(NULL), *after = make_altered(alter);
+    char text[400];
+    struct writer out = writer_of(text, sizeof text);
+    bool differs = stream_difference(before, after, &out);
+    writer_u8(&out, 0);
+    assert_string_equal(text, expected);
+    assert_int_equal(differs, expected[0] != '\0');
+    stream_destroy(before);
+    stream_destroy(after);
+}
+
+static void add_columns(struct table_description *table)
+{
+    table_add(table, "a", OID_TEXT);
+    struct column_description *b = table_add(table, "b", OID_INT4);
+    b->not_null = true;
+    column_default(b, "7", 'i', "7");
+    table_add(table, "c", OID_INT8)->identity = 'a';
+    table_add(table, "d", OID_BOOL)->not_null = true;
+}
+
+static void drop_body(struct table_description *table)
+{
+    table->columns[2] = table->columns[3];
+    table->column_count--;
+}
+
+static void rename_body(struct table_description *table)
+{
+    strcpy(table->columns[2].name, "text");
+}
+
+static void widen(struct table_description *table)
+{
+    table->columns[1].type_oid = table->columns[1].base_oid = OID_INT8;
+    table->columns[2].type_modifier = 44;
+}
+
+static void remake_enum(struct table_description *table)
+{
+    table->columns[3].type_oid = 30001;
+}
+
+static void relabel(struct table_description *table)
+{
+    strcpy(table->columns[3].enum_labels[0], "merry");
+}
+
+static void require(struct table_description *table)
+{
+    table->columns[1].not_null = true;
+}
+
+static void give_default(struct table_description *table)
+{
+    column_default(&table->columns[1], "1", 'i', "1");
+}
+
+static void move(struct table_description *table)
+{
+    strcpy(table->schema, "archive");
+}
+
+static void drop_key(struct table_description *table)
+{
+    table->columns[0].key_position = 0;
+}
+
+static void swap_columns(struct table_description *table)
+{
+    struct column_description held = table->columns[1];
+    table->columns[1] = table->columns[2];
+    table->columns[2] = held;
+}
+
+/* Every change that matters to events or rows is named; all of them in one line. */
+static void test_changes(void **state)
+{
+    (void)state;
+    expect_difference(NULL, "");
+    expect_difference(add_columns, "column \"a\" is new (text, may be left out); "
+                                   "column \"b\" is new (int4, with a default); "
+                                   "column \"c\" is new (int8, computed by the database); "
+                                   "column \"d\" is new (bool, required)");
+    expect_difference(drop_body, "column \"body\" is gone");
+    expect_difference(rename_body, "column \"text\" is new (varchar(20), may be left out); "
+                                   "column \"body\" is gone");
+    expect_difference(widen, "column \"n\" is int8, was int4; "
+                             "column \"body\" is varchar(40), was varchar(20)");
+    expect_difference(remake_enum, "column \"feeling\" has another type of the same name");
+    expect_difference(relabel, "column \"feeling\" has other labels");
+    expect_difference(require, "column \"n\" is NOT NULL now; column \"n\" is now required");
+    expect_difference(give_default, "column \"n\" is now with a default");
+    expect_difference(move, "it is now \"archive\".\"Log\"");
+    expect_difference(drop_key, "no primary key tells duplicates any more; "
+                                "column \"id\" is now required"); /* a key is made at the edge */
+    expect_difference(swap_columns, "its columns stand in another order");
+}
+
+/* A constant that becomes another one is told. */
+static void test_another_default(void **state)
+{
+    (void)state;
+    struct table_description table;
+    char text[200];
+    struct stream *made[2];
+    for (int i = 0; i < 2; i++) {
+        table_init(&table);
+        column_default(table_add(&table, "n", OID_INT4), "…", 'i', i == 0 ? "1" : "2");
+        made[i] = make(&table);
+    }
+    struct writer out = writer_of(text, sizeof text);
+    assert_true(stream_difference(made[0], made[1], &out));
+    writer_u8(&out, 0);
+    assert_string_equal(text, "column \"n\" has another default");
+    stream_destroy(made[0]);
+    stream_destroy(made[1]);
+}
+
+/* A set lists its streams, and says which of them take no events, and why. */
+static void test_set_is_described(void **state)
+{
+    (void)state;
+    struct stream *streams[] = {make_altered(NULL), make_altered(drop_body)};
+    char *refusals[] = {NULL, (char[]){"there is no table \"Log\""}};
+    struct stream_set set = {.streams = streams, .count = 2, .refusals = refusals};
+    char text[4000];
+    struct writer out = writer_of(text, sizeof text);
+    stream_set_describe(&set, &out);
+    writer_u8(&out, 0);
+    assert_false(out.full);
+    assert_memory_equal(text, "[{\"stream\":\"log\",", 17);
+    assert_non_null(strstr(text, "\"channels\":[],\"available\":true},{\"stream\":\"log\""));
+    const char *end = ",\"available\":false,\"reason\":\"there is no table \\\"Log\\\"\"}]";
+    assert_string_equal(text + strlen(text) - strlen(end), end);
+    set.refusals = NULL;
+    assert_null(stream_refusal(&set, 1));
+    stream_destroy(streams[0]);
+    stream_destroy(streams[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_another_default),
+        cmocka_unit_test(test_set_is_described),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
