@@ -98,17 +98,17 @@ static void look(struct catalog_watch *watch)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+/* From the last look to the next. */
 static int64_t pause_us(const struct catalog_watch *watch)
 {
     int64_t poll_us = (int64_t)watch->settings->catalog_poll_ms * 1000;
-    bool is_retry = watch->failed || streams_are_troubled(watch->streams);
-    if (watch->failed && poll_us < RETRY_US) {
+    if (watch->failed) {
         return RETRY_US;
     }
-    if (atomic_load(&watch->asked) && !watch->failed) {
+    if (atomic_load(&watch->asked)) {
         return LOOK_US_LEAST;
     }
-    return is_retry && poll_us > RETRY_US ? RETRY_US : poll_us;
+    return poll_us > RETRY_US && streams_are_troubled(watch->streams) ? RETRY_US : poll_us;
 }
 
 static bool hand_over(struct catalog_watch *watch)

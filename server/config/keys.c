@@ -175,11 +175,13 @@ const struct key keys[] = {
      .help = "How often the catalog is asked whether a stream's table was altered. It is asked at "
              "once when PostgreSQL refuses rows as if that were so, and on SIGHUP.",
      AT(catalog_poll_ms)},
+    /* Not longer than the committer waits for the table (MISSING_PATIENCE_US): what comes later than
+     * that becomes dead letters. */
     {.name = "table_grace_ms",
      .type = KEY_NUMBER,
      .unit = "MS",
      .value = "30000",
-     .most = 3600000,
+     .most = 30000,
      .help = "A stream whose table is gone or may not be written goes on into the journal for so "
              "long, as migrations rename and recreate; then its events are refused until the table "
              "is back.",
