@@ -316,14 +316,16 @@ static void tell_rejections(struct committer *c)
     const struct batch *batch = c->batch;
     int64_t now = clock_monotonic_us();
     c->rejected_untold += batch->rejected;
+    if (batch->rejection_count > 0) {
+        snprintf(c->rejected_example, sizeof c->rejected_example, "%s", batch->rejections[0].text);
+    }
     if (c->rejected_untold == 0 || now - c->told_rejected_us < TELL_REJECTED_EVERY_US) {
         return;
     }
     log_warn("store",
              "lane %u: %" PRIu64 " events were refused by their table and lie in "
              "penstock.dead_letter; one of them: %s",
-             c->options.lane, c->rejected_untold,
-             batch->rejection_count > 0 ? batch->rejections[0].text : "");
+             c->options.lane, c->rejected_untold, c->rejected_example);
     c->told_rejected_us = now;
     c->rejected_untold = 0;
 }

@@ -272,6 +272,8 @@ def test_a_table_altered_while_postgres_restarts_is_noticed(start, notes, postgr
 def test_a_database_that_hangs_holds_up_neither_publishers_nor_the_end(start, notes, postgres):
     """Whoever looks at the catalog waits for an answer that does not come, but not for ever."""
     server = start(catalog_poll_ms=100, statement_timeout_ms=500, connect_timeout_ms=500, drain_ms=500)
+    until("the catalog is looked at", lambda: "penstock catalog" in
+          {name for _, name, _, _ in postgres.backends(notes)})
     processes = [row[0] for row in postgres.backends(notes)] + [postgres.process.pid]
     for pid in processes:
         os.kill(pid, signal.SIGSTOP)
