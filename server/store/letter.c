@@ -7,7 +7,9 @@
  *    domain refuses can be told.
  * 2. Where that fails, too (a value that no type takes, a type that is gone), the row's bytes are
  *    kept as they are. This must work.
- * 3. The reasons are noted in the batch, as far as it has room, for the publishers.
+ * 3. The channels of the event go with it, so that it can still be pushed when it is put in again
+ *    (dead_letter.sql).
+ * 4. The reasons are noted in the batch, as far as it has room, for the publishers.
  */
 #include "committer_private.h"
 
@@ -19,14 +21,33 @@
 static const char raw_name[] = "ps_raw_letter";
 static const char raw_sql[] =
     "INSERT INTO penstock.dead_letter (stream, target, sqlstate, constraint_name, column_name,"
-    " message, producer, node, arrived, raw) VALUES ($1::text, $2::text, $3::text, $4::text,"
-    " $5::text, $6::text, $7::text, $8::text,"
-    " 'epoch'::timestamptz OPERATOR(pg_catalog.+)"
-    " ($9::bigint OPERATOR(pg_catalog.*) interval '1 microsecond'), $10::bytea)";
+    " message, producer, node, arrived, channels, raw) VALUES ($1::text, $2::text, $3::text,"
+    " $4::text, $5::text, $6::text, $7::text, $8::text, 'epoch'::timestamptz"
+    " OPERATOR(pg_catalog.+) ($9::bigint OPERATOR(pg_catalog.*) interval '1 microsecond'),"
+    " $10::text[], $11::bytea)";
 
 static const char *or_null(const char *text)
 {
     return text[0] == '\0' ? NULL : text;
+}
+
+/* The event's channels as an array literal, in `sql`: between two queries it is free. NULL: nobody
+ * hears of the event. */
+static const char *write_channels(struct committer *c, struct span push)
+{
+    struct push_view view;
+    if (push.size == 0 || !push_open(push, &view)) {
+        return NULL;
+    }
+    text_clear(&c->sql);
+    text_string(&c->sql, "{");
+    for (unsigned i = 0; i < view.channel_count; i++) {
+        text_string(&c->sql, i == 0 ? "" : ",");
+        text_array_element(&c->sql, view.channels[i]);
+    }
+    text_string(&c->sql, "}");
+    c->exchange.broken = c->exchange.broken || c->sql.failed; /* no memory: all of it goes again */
+    return text_value(&c->sql);
 }
 
 /* Fills in the parameters that say where the event came from and why it was refused. */
@@ -48,6 +69,7 @@ static void describe(struct committer *c, const struct failure *failure, size_t 
     values[LETTER_PRODUCER] = producer;
     values[LETTER_NODE] = c->options.node;
     values[LETTER_ARRIVED] = arrived;
+    values[LETTER_CHANNELS] = write_channels(c, event->event.push);
     for (size_t i = at; i < at + LETTER_PARAMETERS; i++) {
         c->row.lengths[i] = 0;
         c->row.formats[i] = 0;

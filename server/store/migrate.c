@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-extern const unsigned char schema_sql[]; /* schema.sql, see embed.cmake */
+extern const unsigned char schema_sql[]; /* schema.sql, dead_letter.sql; see embed.cmake */
 extern const size_t schema_sql_size;
 
 #define SCHEMA_VERSION 1

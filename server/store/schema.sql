@@ -80,6 +80,7 @@ CREATE TABLE penstock.dead_letter (
     target text NOT NULL, -- the table, quoted where its name needs it
     event jsonb,          -- {column: value}; NULL where a value has no form that can be read
     raw bytea,            -- then: the COPY row as it was made
+    channels text[],      -- who would have heard of it
     sqlstate text NOT NULL,
     constraint_name text,
     column_name text,
@@ -88,6 +89,7 @@ CREATE TABLE penstock.dead_letter (
     node text NOT NULL,
     arrived timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 1,
+    settled text CHECK (settled IN ('stored', 'duplicate')), -- see dead_letter.sql
     CHECK (event IS NOT NULL OR raw IS NOT NULL)
 );
 
@@ -113,7 +115,7 @@ $$;
 -- The last step of a commit: offsets, log, checkpoint, NOTIFY.
 --
 -- in_previous is the checkpoint that the lane knows: where the log has another, somebody else writes
--- in its name, and nothing is written (PS003). in_told is {"stream": count}. Of the arrays, the
+-- in its name, and nothing is written (PS003); NULL: there is no lane (dead_letter.sql). in_told is {"stream": count}. Of the arrays, the
 -- first three have one element for each stream: its name, how many of its events were stored, the
 -- rank of the first; the last three one for each pushable event, by ascending rank, and are NULL
 -- when those are too long to be carried: owner (which stream, from 1), rank (offset within the
@@ -153,7 +155,7 @@ BEGIN
                     ORDER BY b.position DESC LIMIT 1),
                 (SELECT c.position FROM penstock.checkpoint c
                     WHERE c.node = in_node AND c.lane = in_lane), 0) AS position) AS log
-        WHERE log.position = in_previous
+        WHERE in_previous IS NULL OR log.position = in_previous
         RETURNING made.first INTO out_first;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'lane % of node "%" is at frame %, not at %: another server writes under its name',

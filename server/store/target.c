@@ -138,7 +138,7 @@ static char *make_letter(const struct schema *schema)
 {
     struct text sql = {0};
     text_string(&sql, "INSERT INTO penstock.dead_letter (stream, target, sqlstate, constraint_name,"
-                      " column_name, message, producer, node, arrived, event) VALUES (");
+                      " column_name, message, producer, node, arrived, channels, event) VALUES (");
     for (unsigned i = 0; i < LETTER_ARRIVED; i++) {
         text_format(&sql, "$%u, ", schema->column_count + i + 1);
     }
@@ -146,6 +146,7 @@ static char *make_letter(const struct schema *schema)
                 "'epoch'::timestamptz OPERATOR(pg_catalog.+) ($%u::bigint OPERATOR(pg_catalog.*)"
                 " interval '1 microsecond'), ",
                 schema->column_count + LETTER_ARRIVED + 1);
+    text_format(&sql, "$%u::text[], ", schema->column_count + LETTER_CHANNELS + 1);
     append_object(&sql, schema);
     text_string(&sql, ")");
     return take_text(&sql);
