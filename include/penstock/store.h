@@ -2,7 +2,8 @@
  * store.h - PostgreSQL: the catalog, the commit, the notifications. The only place with libpq.
  *
  * Four things, by who uses them:
- *   - struct store:     one blocking connection, for start-up and the command line (main);
+ *   - struct store:     one blocking connection, for start-up and the command line (main): schema,
+ *                       catalog, dead letters;
  *   - struct committer: one non-blocking connection on a lane's loop; the heart (DESIGN section 4);
  *   - struct listener:  the feed's connection: LISTEN, and reading the log;
  *   - store_schema_sql(): the schema `penstock`, the only thing in the database that is ours.
@@ -53,6 +54,59 @@ enum status store_fingerprint_tables(struct store *store, const char *const *tab
                                      uint64_t *out, struct problem *problem) must_use;
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+/* Which letters. All zero: all of them. */
+struct letter_filter {
+    const char *stream, *sqlstate; /* NULL: any */
+    int64_t behind;                /* only those with greater ids */
+    int64_t up_to;                 /* 0: no limit; else only those with ids up to this one */
+};
+
+/* One letter, lent for the call; what is NULL in the database is "". Texts come from publishers:
+ * whoever shows them on a terminal makes control characters harmless. */
+struct dead_letter {
+    int64_t id;
+    const char *at, *arrived; /* "2026-05-04 10:11:12.345678+00" */
+    const char *stream, *target, *sqlstate, *constraint, *column, *message, *producer, *node;
+    const char *channels; /* an array literal */
+    const char *attempts;
+    const char *raw_bytes; /* how many; "": there is an event */
+    const char *event;     /* for people, on several lines; only when asked for */
+    const char *json;      /* all of it on one line; only when asked for */
+};
+
+enum letter_form { LETTER_BRIEF, LETTER_WITH_EVENT, LETTER_AS_JSON };
+
+/* The newest first, `limit` of them. Reads no more than a few at a time. */
+enum status store_list_letters(struct store *store, const struct letter_filter *filter,
+                               enum letter_form form, uint64_t limit,
+                               void (*visit)(void *owner, const struct dead_letter *letter),
+                               void *owner, struct problem *problem) must_use;
+/* `*out_newest` is the greatest id among them; 0 when there are none. */
+enum status store_count_letters(struct store *store, const struct letter_filter *filter,
+                                uint64_t *out_count, int64_t *out_newest,
+                                struct problem *problem) must_use;
+/* The ids of the oldest ones, ascending; `*out_count` of them, up to `room`. */
+enum status store_letter_ids(struct store *store, const struct letter_filter *filter, int64_t *out,
+                             size_t room, size_t *out_count, struct problem *problem) must_use;
+
+enum retry_outcome {
+    RETRY_STORED,
+    RETRY_DUPLICATE,
+    RETRY_REFUSED,    /* the letter has the new reason */
+    RETRY_UNREADABLE, /* it has no event, only bytes */
+    RETRY_MISSING,
+    RETRY_OUTCOMES
+};
+/* penstock.retry_dead_letter() in a transaction of its own. */
+enum status store_retry_letter(struct store *store, int64_t id, enum retry_outcome *out,
+                               struct problem *problem) must_use;
+/* Deletes at most `limit`, the oldest first. */
+enum status store_drop_letters(struct store *store, const struct letter_filter *filter,
+                               uint64_t limit, uint64_t *out_count,
+                               struct problem *problem) must_use;
 
 /* ---- the commit ------------------------------------------------------------------------------ */
 

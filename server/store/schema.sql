@@ -115,11 +115,11 @@ $$;
 -- The last step of a commit: offsets, log, checkpoint, NOTIFY.
 --
 -- in_previous is the checkpoint that the lane knows: where the log has another, somebody else writes
--- in its name, and nothing is written (PS003); NULL: there is no lane (dead_letter.sql). in_told is {"stream": count}. Of the arrays, the
--- first three have one element for each stream: its name, how many of its events were stored, the
--- rank of the first; the last three one for each pushable event, by ascending rank, and are NULL
--- when those are too long to be carried: owner (which stream, from 1), rank (offset within the
--- batch) and body ('"stream":"…","channels":[…],"data":{…}}').
+-- in its name, and nothing is written (PS003); NULL: this is no lane (dead_letter.sql). in_told is
+-- {"stream": count}. Of the arrays, the first three have one element for each stream: its name, how
+-- many of its events were stored, the rank of the first; the last three one for each pushable event,
+-- by ascending rank, and are NULL when those are too long to be carried: owner (which stream, from
+-- 1), rank (offset within the batch) and body ('"stream":"…","channels":[…],"data":{…}}').
 --
 -- Under READ COMMITTED each statement of a volatile function sees what was committed before that
 -- statement began (PostgreSQL manual, "Function Volatility Categories"): so head and position are
