@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"migrate", migrate_command, "make or upgrade the schema penstock (nothing else)"},
     {"send", client_send_command, "publish events from a file or standard input"},
     {"tail", client_tail_command, "print the events of a channel as they commit"},
+    {"dead-letter", dead_letter_command, "list, show, retry or drop what the database refused"},
     {"version", version_command, "print the version"},
 };
 
@@ -40,7 +41,7 @@ static void print_usage(FILE *out)
             "penstock - live events over WebSocket into PostgreSQL, and back when committed\n\n"
             "usage: penstock COMMAND [--help] [OPTION…]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-11s  %s\n", commands[i].name, commands[i].help);
     }
 }
 

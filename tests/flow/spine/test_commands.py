@@ -26,7 +26,7 @@ def test_version_and_help():
     assert code == 0 and out.startswith("penstock ")
     code, out, _ = run("--help")
     assert code == 0 and "serve" in out and "tail" in out
-    for command in ("serve", "check", "migrate", "send", "tail", "dev"):
+    for command in ("serve", "check", "migrate", "send", "tail", "dev", "dead-letter"):
         code, out, _ = run(command, "--help")
         assert code == 0 and "usage" in out.lower(), command
 
