@@ -88,6 +88,10 @@ bool push_open(struct span push, struct push_view *out);
 /*
  * What a lane answers to an edge, over a ring of its own:
  *     | receipt | message id | text | padding to 8 |
+ *
+ * With status RATE_LIMITED it answers no message, and has neither id nor text: the session's
+ * publisher keeps sending what the database refuses, and is not to be read from for `count`
+ * milliseconds; 0: it may go on.
  */
 struct receipt {
     uint32_t bytes;

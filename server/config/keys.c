@@ -130,6 +130,14 @@ const struct key keys[] = {
      .most = 1 * GB,
      .help = "Answers that may wait for one slow client; past it, the connection is closed.",
      AT(send_bytes)},
+    {.name = "poison_hold_ms",
+     .type = KEY_NUMBER,
+     .unit = "MS",
+     .value = "10000",
+     .most = 600000,
+     .help = "A publisher whose events the database mostly refuses is not read from for a moment, "
+             "twice as long after each such batch, up to this. 0: never.",
+     AT(poison_hold_ms)},
 
     {.group = "PostgreSQL",
      .name = "database_url",

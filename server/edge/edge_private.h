@@ -5,6 +5,7 @@
  *   listen.c     addresses, sockets, accept            upgrade.c    from HTTP to WebSocket
  *   session.c    slots, generations, pausing           receive.c    frames to messages
  *   publish.c    message to record                     hold.c       what finds no room waits
+ *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
@@ -60,6 +61,7 @@ enum pause {
     PAUSE_RING = 1,     /* its lane's ring is full; in edge->lines[lane] */
     PAUSE_INFLIGHT = 2, /* too many publishes unanswered */
     PAUSE_SEND = 4,     /* it does not read its answers */
+    PAUSE_CONDUCT = 8,  /* the database refuses most of what it sends */
 };
 
 struct subscription {
@@ -103,6 +105,8 @@ struct session {
     int64_t deadline_us; /* cut the connection then; 0: no limit */
     uint64_t producer;   /* hash of its name */
     uint64_t inflight;   /* publishes without a final answer */
+    uint8_t conduct;     /* see conduct.c */
+    struct ev_timer conduct_timer;
     uint8_t id[SESSION_ID_BYTES];
     struct gathering gathering;
     struct hold hold;
@@ -202,7 +206,7 @@ void sessions_tick(struct edge *edge, int64_t now_us);
 
 int upgrade_confirm(struct session *session, struct lws *wsi);
 
-/* ---- receive.c, publish.c, hold.c, subscribe.c ----------------------------------------------- */
+/* ---- receive.c, publish.c, hold.c, conduct.c, subscribe.c ------------------------------------ */
 
 /* One piece of a frame. */
 int receive(struct session *session, struct span piece);
@@ -223,6 +227,10 @@ bool hold(struct session *session, struct span message, size_t room_bytes);
 void holds_advance(struct edge *edge);              /* whoever finds room now gets in */
 void holds_tick(struct edge *edge, int64_t now_us); /* whoever has waited for too long is refused */
 void holds_end(struct edge *edge);                  /* all are; draining says why */
+/* What the lane says: wait for so long, or, with 0, go on. */
+void conduct_take(struct session *session, uint32_t hold_ms);
+void conduct_stored(struct session *session); /* a message of its */
+void conduct_end(struct session *session);    /* it is trusted, or over */
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);

@@ -58,6 +58,11 @@ static const struct column edge_columns[] = {
     {"edge_frames_out_total", "counter", "Messages to clients.", EDGE(frames_out)},
     {"edge_events_pushed_total", "counter", "Events sent to subscribers.", EDGE(events_pushed)},
     {"edge_errors_sent_total", "counter", "Answers of kind error.", EDGE(errors_sent)},
+    {"edge_publisher_holds_total", "counter",
+     "Times that a publisher had to wait for sending what the database refuses.",
+     EDGE(publisher_holds)},
+    {"edge_publishers_watched", "gauge", "Connections that wait for that, or are on trial.",
+     EDGE(publishers_watched)},
     {"edge_gaps_sent_total", "counter", "Gaps told to subscribers.", EDGE(gaps_sent)},
 };
 

@@ -222,6 +222,7 @@ static void store(struct session *session, struct message *message, struct span 
     draft->out.end += RECORD_ALIGN;
     commit(session, message, draft);
     count_inflight(session, message);
+    conduct_stored(session);
 }
 
 static bool takes_events(const struct stream_set *streams, size_t index, struct problem *problem)
@@ -280,6 +281,10 @@ static void take_receipt(struct edge *edge, struct span bytes)
     assert(receipt.bytes <= bytes.size);
     struct session *session = session_find(edge, receipt.slot, receipt.generation);
     if (session == NULL) {
+        return;
+    }
+    if (receipt.status == STATUS_RATE_LIMITED) {
+        conduct_take(session, receipt.count);
         return;
     }
     struct span id = span_of(bytes.data + sizeof receipt, receipt.id_bytes);

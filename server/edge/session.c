@@ -5,7 +5,7 @@
  * apart: a lane's receipt carries both. Generations begin at a random number, because a record that
  * is replayed after a restart still carries the ones of the process before, and must find nobody.
  *
- * Reading is paused for three reasons, each a bit; libwebsockets keeps what it had already read
+ * Reading is paused for four reasons, each a bit; libwebsockets keeps what it had already read
  * from the socket and goes on there. A session that we pause cannot answer pings, so it is vouched
  * for (lws_validity_confirmed) as long as the fault is ours; one that does not read its answers is
  * not.
@@ -172,6 +172,7 @@ void session_shut(struct session *session)
         line_leave(session);
     }
     session->paused = 0;
+    conduct_end(session);
     session->hold = (struct hold){0};
     subscriptions_drop(session);
     gathering_drop(session);
@@ -225,6 +226,7 @@ void session_hang_up(struct session *session, enum close_code code, const char *
     session->close_code = (uint16_t)code;
     session->close_text = text;
     session->deadline_us = clock_monotonic_us() + CLOSE_PATIENCE_US;
+    conduct_end(session); /* the client's own goodbye must be read */
     session_ask_write(session);
 }
 
@@ -264,7 +266,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
-        if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT)) != 0) {
+        if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)) != 0) {
             lws_validity_confirmed(session->wsi);
         }
     }

@@ -130,13 +130,32 @@ static void answer_rejection(struct lane *lane, const struct batch *batch,
     send_receipt(lane, &record->header, record->id, receipt, span_string(rejection->text));
 }
 
+/* Publishers that keep sending what is refused are to wait. They hear of it before the answers, so
+ * that those do not make them send more. */
+static bool answer_conduct(struct lane *lane, const struct batch *batch)
+{
+    uint64_t hold_ms_max = lane->options.settings->poison_hold_ms;
+    if (hold_ms_max == 0 || !conduct_judge(&lane->conduct, batch, hold_ms_max)) {
+        return false;
+    }
+    for (size_t i = 0; i < batch->record_count; i++) {
+        struct receipt receipt = {.status = STATUS_RATE_LIMITED, .index = -1};
+        if (conduct_tell(&lane->conduct, &batch->records[i].header, &receipt.count)) {
+            send_receipt(lane, &batch->records[i].header, span_of(NULL, 0), receipt,
+                         span_of(NULL, 0));
+        }
+    }
+    return true;
+}
+
 void lane_answer_batch(struct lane *lane, const struct batch *batch)
 {
+    bool answered = answer_conduct(lane, batch);
     /* Rejections first: the ack of a message is the last that is said of it. */
     for (size_t i = 0; i < batch->rejection_count; i++) {
         answer_rejection(lane, batch, &batch->rejections[i]);
     }
-    bool answered = batch->rejection_count > 0;
+    answered = answered || batch->rejection_count > 0;
     for (size_t i = 0; i < batch->record_count; i++) {
         if (batch->records[i].header.ack == ACK_COMMITTED) {
             answer_committed(lane, batch, &batch->records[i]);

@@ -2,6 +2,8 @@
 #ifndef LANE_PRIVATE_H
 #define LANE_PRIVATE_H
 
+#include "conduct.h"
+
 #include "penstock/journal.h"
 #include "penstock/lane.h"
 #include "penstock/loop.h"
@@ -22,6 +24,7 @@ struct lane {
     bool batch_under_way;   /* submitted, on_done() not yet called */
     uint64_t sequence_next; /* first frame that no batch has taken */
     unsigned edge_next;     /* whose ring is looked at first; moves on, so that no edge starves */
+    struct conduct conduct; /* of publishers whose events are refused */
     bool edge_is_stuck[EDGES_MAX]; /* it takes no receipts: no room is waited for */
     bool learn_failure_said;
 
