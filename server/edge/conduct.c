@@ -8,15 +8,18 @@
  *   HELD      | no                 | HELD     | PARDONED  | the time is over → ON TRIAL
  *   PARDONED  | no                 | HELD     |           | the time is over → TRUSTED
  *   ON TRIAL  | for one message    | HELD     | TRUSTED   | it was stored → JUDGED
- *   JUDGED    | no                 | HELD     | TRUSTED   | nothing is said in TRIAL_S → TRUSTED
+ *   JUDGED    | no                 | HELD     | TRUSTED   | nothing is said in TRIAL_S → ON TRIAL,
+ *             |                    |          |           | the last of TRIALS_MAX → TRUSTED
  *
  * So a publisher that does not mend its ways costs one message a hold, whatever it sends and
- * however large the rings are; TCP holds its client back. Nothing is said where the lane has
- * forgotten about it, or PostgreSQL is away: if it must wait again, that comes with the commit.
+ * however large the rings are; TCP holds its client back. Nothing is said for long when the lane
+ * is still at what came before, or PostgreSQL is away, and never where the lane has forgotten about
+ * it: hence the last row.
  */
 #include "edge_private.h"
 
-#define TRIAL_S 5.
+#define TRIAL_S    5.
+#define TRIALS_MAX 12 /* without a word: a minute */
 
 enum conduct_state {
     CONDUCT_TRUSTED,
@@ -48,7 +51,9 @@ static void on_time(struct ev_loop *loop, struct ev_timer *watcher, int events)
     (void)loop;
     (void)events;
     struct session *session = (struct session *)watcher->data;
-    move(session, session->conduct == CONDUCT_HELD ? CONDUCT_ON_TRIAL : CONDUCT_TRUSTED);
+    bool is_tried_on = session->conduct == CONDUCT_HELD ||
+                       (session->conduct == CONDUCT_JUDGED && session->trials < TRIALS_MAX);
+    move(session, is_tried_on ? CONDUCT_ON_TRIAL : CONDUCT_TRUSTED);
 }
 
 static void set_timer(struct session *session, double seconds)
@@ -64,6 +69,7 @@ void conduct_take(struct session *session, uint32_t hold_ms)
 {
     if (hold_ms > 0) {
         counter_add(&session->edge->state->publisher_holds, 1);
+        session->trials = 0;
         set_timer(session, (double)hold_ms / 1000);
         move(session, CONDUCT_HELD);
     } else if (session->conduct == CONDUCT_HELD) {
@@ -76,6 +82,7 @@ void conduct_take(struct session *session, uint32_t hold_ms)
 void conduct_stored(struct session *session)
 {
     if (session->conduct == CONDUCT_ON_TRIAL) {
+        session->trials++;
         set_timer(session, TRIAL_S);
         move(session, CONDUCT_JUDGED);
     }

@@ -106,6 +106,7 @@ struct session {
     uint64_t producer;   /* hash of its name */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */
+    uint8_t trials;      /* messages on trial that nothing was said of */
     struct ev_timer conduct_timer;
     uint8_t id[SESSION_ID_BYTES];
     struct gathering gathering;

@@ -85,6 +85,26 @@ def test_a_publisher_that_mends_its_ways_is_trusted_again(make_reading, database
     assert holds(server) == before and database.count("Reading") == 120
 
 
+def test_a_lane_that_is_busy_is_no_escape(make_reading, database):
+    """While no verdict comes, because commits wait for a lock, messages are taken one by one."""
+    server = make_reading(200)
+    publisher = server.connect()
+    poison(server, publisher, 3, "none")
+    dead, taken = dead_lettered(server), figure(server, "stream_received_total")
+    locker = database.connect(autocommit=False)
+    locker.cursor().execute('LOCK TABLE "Reading"')
+    for _ in range(50):
+        publisher.send("publish", stream="reading", ack="none", events=POISON)
+    until("a second message was taken",
+          lambda: figure(server, "stream_received_total") >= taken + 2 * EVENTS)
+    assert watched(server) == 1
+    assert figure(server, "stream_received_total") < taken + 25 * EVENTS
+    locker.rollback()
+    locker.close()
+    until("those are judged", lambda: dead_lettered(server) >= dead + 2 * EVENTS)
+    server.stop()
+
+
 def test_who_sends_mostly_good_events_never_waits(make_reading):
     server = make_reading(600000)
     publisher = server.connect()
