@@ -311,21 +311,22 @@ void committer_submit(struct committer *c, struct batch *batch)
     }
 }
 
+/* PostgreSQL's messages quote values of the event: they are told to its publisher, and not here. */
 static void tell_rejections(struct committer *c)
 {
     const struct batch *batch = c->batch;
     int64_t now = clock_monotonic_us();
     c->rejected_untold += batch->rejected;
     if (batch->rejection_count > 0) {
-        snprintf(c->rejected_example, sizeof c->rejected_example, "%s", batch->rejections[0].text);
+        memcpy(c->rejected_state, batch->rejections[0].sqlstate, sizeof c->rejected_state);
     }
     if (c->rejected_untold == 0 || now - c->told_rejected_us < TELL_REJECTED_EVERY_US) {
         return;
     }
     log_warn("store",
              "lane %u: %" PRIu64 " events were refused by their table and lie in "
-             "penstock.dead_letter; one of them: %s",
-             c->options.lane, c->rejected_untold, c->rejected_example);
+             "penstock.dead_letter; the last with SQLSTATE %s: penstock dead-letter list",
+             c->options.lane, c->rejected_untold, c->rejected_state);
     c->told_rejected_us = now;
     c->rejected_untold = 0;
 }
@@ -401,7 +402,9 @@ static bool choose_rows(struct committer *c)
 
 static void pause_batch(struct committer *c)
 {
-    tell(c, "a batch cannot be stored now", c->failure.message);
+    char at_a_row[64]; /* whose trigger may say anything, and quote the event */
+    snprintf(at_a_row, sizeof at_a_row, "a row brings SQLSTATE %s", c->failure.sqlstate);
+    tell(c, "a batch cannot be stored now", c->failure.may_be_row ? at_a_row : c->failure.message);
     counter_add(&c->options.state->retries, 1);
     committer_move(c, STATE_PAUSED);
     start_pause(c);
@@ -426,8 +429,8 @@ static void decide(struct committer *c)
     }
     session_forget(c);
     if (choose_rows(c)) {
-        log_debug("store", "lane %u: row by row, because of %s %s", c->options.lane,
-                  c->failure.sqlstate, c->failure.message);
+        log_debug("store", "lane %u: row by row, because of SQLSTATE %s", c->options.lane,
+                  c->failure.sqlstate);
         c->form = FORM_ROWS;
         inserter_start(c);
     } else {

@@ -159,8 +159,8 @@ struct committer {
     unsigned attempts; /* for the back-off */
     int64_t told_us;   /* when something that keeps failing was last logged */
     int64_t told_rejected_us;
-    uint64_t rejected_untold;   /* events refused since then */
-    char rejected_example[300]; /* why one of them was */
+    uint64_t rejected_untold; /* events refused since then */
+    char rejected_state[6];   /* the SQLSTATE of one of them */
     uint64_t random;
 
     /* the batch under way */

@@ -41,11 +41,19 @@ BEGIN
             string_agg('r.' || quote_ident(a.attname), ', ' ORDER BY a.attnum)
         INTO names, fields FROM pg_attribute a
         WHERE a.attrelid = in_table AND a.attnum > 0 AND in_event ? a.attname::text;
-    -- A deferrable key cannot tell duplicates: they are refused like any other row.
+    -- The key that tells duplicates, chosen as the server does it (catalog.c). A deferrable one
+    -- cannot: they are refused like any other row.
     SELECT format(' ON CONFLICT (%s) DO NOTHING', string_agg(quote_ident(a.attname), ', '))
-        INTO conflict FROM pg_constraint c
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-        WHERE c.conrelid = in_table AND c.contype = 'p' AND NOT c.condeferrable
+        INTO conflict
+        FROM (SELECT k.* FROM pg_index k
+            LEFT JOIN pg_attribute u ON u.attrelid = k.indrelid AND u.attnum = k.indkey[0]
+                AND k.indnkeyatts = 1 AND u.atttypid = 'uuid'::regtype AND u.attnotnull
+            WHERE k.indrelid = in_table AND k.indisunique AND k.indimmediate AND k.indisvalid
+                AND k.indpred IS NULL AND k.indexprs IS NULL
+                AND (k.indisprimary OR u.attnum IS NOT NULL)
+            ORDER BY u.attnum IS NOT NULL DESC, k.indisprimary DESC, k.indexrelid LIMIT 1) i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid
+            AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts
         HAVING count(*) > 0;
     IF names IS NULL THEN
         RETURN format('INSERT INTO %s DEFAULT VALUES%s', in_table, conflict);
