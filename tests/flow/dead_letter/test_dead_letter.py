@@ -108,6 +108,20 @@ def test_poison_is_set_apart_and_stored_once_the_cause_is_mended(make_reading, d
     assert command(database, "list")[:2] == (0, "no dead letters\n")
 
 
+def test_what_an_event_says_stays_out_of_the_log(make_reading, database):
+    """PostgreSQL's message quotes it; the publisher reads that, the server's log has the SQLSTATE."""
+    server = make_reading(
+        f"{TABLE}; CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.n = {BAD} THEN RAISE 'not this: %', NEW.note; END IF; RETURN NEW; END $$;"
+        'CREATE TRIGGER judge BEFORE INSERT ON "Reading" FOR EACH ROW EXECUTE FUNCTION judge()')
+    publisher = server.connect()
+    publisher.send("publish", id="p", stream="reading", ack="committed",
+                   events=[{"n": BAD, "note": "between you and me"}])
+    assert "between you and me" in publisher.expect("error", id="p")["message"]
+    server.wait_for_log("P0001")
+    assert "between you and me" not in server.log()
+
+
 def test_a_retried_event_too_large_for_a_notification_is_pushed(make_reading, database):
     """Its listeners read it from the log, as they do with another node's batches."""
     poison, mend, _ = POISON["check"]
