@@ -44,6 +44,15 @@ static bool instant_of_text(struct span text, bool with_zone, int64_t *out, bool
     return true;
 }
 
+static enum status infinity_encode(const struct cell *cell, int infinity)
+{
+    if (infinity == 0) {
+        return cell_refuse(cell, "must be " INSTANT_RULE);
+    }
+    writer_be64(cell->out, (uint64_t)(infinity > 0 ? INT64_MAX : INT64_MIN));
+    return STATUS_OK;
+}
+
 static enum status instant_encode(const struct cell *cell, const struct value *value,
                                   bool with_zone)
 {
@@ -57,13 +66,8 @@ static enum status instant_encode(const struct cell *cell, const struct value *v
         if (status != STATUS_OK) {
             return status;
         }
-        int infinity = infinity_parse(text);
-        if (infinity != 0) {
-            writer_be64(cell->out, (uint64_t)(infinity > 0 ? INT64_MAX : INT64_MIN));
-            return STATUS_OK;
-        }
         if (!instant_of_text(text, with_zone, &us, &in_range)) {
-            return cell_refuse(cell, "must be " INSTANT_RULE);
+            return infinity_encode(cell, infinity_parse(text));
         }
     }
     if (!in_range || us < TIMESTAMP_LEAST || us >= TIMESTAMP_END) {

@@ -486,6 +486,40 @@ static void test_timestamps(void **state)
     fixture_close(&fixture);
 }
 
+/* What programs usually write has a reader of its own, and means what the same with a space and +00
+ * means, which goes to the general one. */
+static void test_usual_timestamps(void **state)
+{
+    (void)state;
+    static const char *const days[] = {"0001-01-01", "1999-12-31", "2000-02-29",
+                                       "2024-02-29", "2026-11-21", "9999-12-31"};
+    static const char *const times[] = {"00:00:00",     "02:47:50",        "02:47:50.1",
+                                        "02:47:50.12",  "02:47:50.123",    "02:47:50.1234",
+                                        "02:47:50.001", "23:59:59.999999", "02:47:50.1234567",
+                                        "24:00:00",     "23:59:60"};
+    struct fixture fixture;
+    char usual[64], other[64], hex[64];
+    open_column(&fixture, OID_TIMESTAMPTZ, -1);
+    for (size_t i = 0; i < sizeof days / sizeof days[0]; i++) {
+        for (size_t k = 0; k < sizeof times / sizeof times[0]; k++) {
+            snprintf(usual, sizeof usual, "\"%sT%sZ\"", days[i], times[k]);
+            snprintf(other, sizeof other, "{\"v\":\"%s %s+00\"}", days[i], times[k]);
+            fixture_take(&fixture, other);
+            snprintf(hex, sizeof hex, "%s", row_hex(&fixture));
+            expect(&fixture, usual, hex);
+        }
+    }
+    static const char *const wrong[] = {
+        "\"2026-11-21T02:47:50.Z\"",   "\"2026-11-21T02:47:5:Z\"",   "\"2026-11-21T02:60:50Z\"",
+        "\"2026-1x-21T02:47:50Z\"",    "\"2026-00-21T02:47:50Z\"",   "\"2026-11-31T02:47:50Z\"",
+        "\"0000-11-21T02:47:50Z\"",    "\"2026-11-21T02:47:50,1Z\"", "\"2026-11-21T25:47:50Z\"",
+        "\"2026-11-21T02:47:50.1x3Z\""};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        refuse(&fixture, wrong[i], "must be a timestamp, such as 2026-11-21T02:47:50.123Z");
+    }
+    fixture_close(&fixture);
+}
+
 /* A date is days since 2000; the time behind it is ignored. */
 static void test_date(void **state)
 {
@@ -689,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_bytea),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_usual_timestamps),
         cmocka_unit_test(test_date),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_interval),
