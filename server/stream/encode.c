@@ -245,6 +245,24 @@ static void keep_id(const struct stream *stream, struct encode_context *context,
     }
 }
 
+/* A container that came as MessagePack stands in the row as JSON, in the cell from `start` on:
+ * whoever wants its JSON again gets those bytes. */
+static void keep_json(const struct stream *stream, struct encode_context *context, uint16_t index,
+                      const uint8_t *start, const struct writer *out)
+{
+    const struct column *column = &stream->columns[index];
+    const struct value *value = context_value(context, index);
+    if (!stream->binary || !type_is_json(column->type->id) || column->is_array || value == NULL ||
+        value->encoding == ENCODING_JSON || out->full ||
+        (value->kind != VALUE_MAP && value->kind != VALUE_ARRAY)) {
+        return;
+    }
+    const uint8_t *json = start + sizeof(uint32_t) + (column->type->id == TYPE_JSONB ? 1 : 0);
+    context->values[index] = (struct value){.kind = value->kind,
+                                            .encoding = ENCODING_JSON,
+                                            .raw = span_of(json, (size_t)(out->next - json))};
+}
+
 static enum status write_row(const struct stream *stream, struct encode_context *context,
                              int64_t arrival_us, struct writer *out, struct problem *problem)
 {
@@ -258,12 +276,14 @@ static enum status write_row(const struct stream *stream, struct encode_context 
             writer_u8(out, '\t');
         }
         cell.column = &stream->columns[index];
+        const uint8_t *start = out->next;
         const struct value *value = take_value(stream, context, index, arrival_us);
         enum status status = write_value(stream, &cell, value);
         if (status != STATUS_OK) {
             return status;
         }
         keep_id(stream, context, index, value, out);
+        keep_json(stream, context, index, start, out);
     }
     if (!stream->binary) {
         writer_u8(out, '\n');

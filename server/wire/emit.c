@@ -2,10 +2,8 @@
 #include "emit.h"
 
 #include "json_text.h"
+#include "number.h"
 #include "pack.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 void emit_begin(struct emitter *e, struct writer *out, enum encoding encoding)
 {
@@ -63,10 +61,10 @@ void emit_sentence(struct emitter *e, const char *name, struct span text)
 
 void emit_uint(struct emitter *e, const char *name, uint64_t value)
 {
-    char digits[24];
+    char digits[NUMBER_DIGITS_MAX];
     emit_name(e, name);
     if (e->encoding == ENCODING_JSON) {
-        writer_bytes(e->out, digits, (size_t)snprintf(digits, sizeof digits, "%" PRIu64, value));
+        writer_bytes(e->out, digits, number_format_uint64(value, digits));
     } else {
         pack_uint(e->out, value);
     }

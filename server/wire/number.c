@@ -211,3 +211,24 @@ size_t number_format_double(double real, char out[NUMBER_DOUBLE_BYTES_MAX])
     }
     return size;
 }
+
+size_t number_format_uint64(uint64_t value, char out[NUMBER_DIGITS_MAX])
+{
+    char digits[NUMBER_DIGITS_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
+size_t number_format_int64(int64_t value, char out[NUMBER_INTEGER_BYTES_MAX])
+{
+    if (value >= 0) {
+        return number_format_uint64((uint64_t)value, out);
+    }
+    out[0] = '-';
+    return 1 + number_format_uint64(-(uint64_t)value, out + 1);
+}

@@ -27,4 +27,10 @@ double number_double(struct span text);
 #define NUMBER_DOUBLE_BYTES_MAX 32
 size_t number_format_double(double real, char out[NUMBER_DOUBLE_BYTES_MAX]);
 
+/* Decimal text, without a zero behind it. Returns its size. */
+#define NUMBER_DIGITS_MAX        20
+#define NUMBER_INTEGER_BYTES_MAX (1 + NUMBER_DIGITS_MAX)
+size_t number_format_uint64(uint64_t value, char out[NUMBER_DIGITS_MAX]);
+size_t number_format_int64(int64_t value, char out[NUMBER_INTEGER_BYTES_MAX]);
+
 #endif

@@ -17,63 +17,15 @@
  */
 #include "tape.h"
 
+#include "plain.h"
 #include "rfc3339.h"
+#include "tape_word.h"
 #include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum tape_kind {
-    TAPE_NULL,
-    TAPE_FALSE,
-    TAPE_TRUE,
-    TAPE_INT,      /* in the payload */
-    TAPE_INT_WIDE, /* in the next word, as are these two */
-    TAPE_UINT_WIDE,
-    TAPE_FLOAT_WIDE,
-    TAPE_STRING,
-    TAPE_BINARY,
-    TAPE_TIMESTAMP, /* the bytes behind the extension's type */
-    TAPE_EXTENSION,
-    TAPE_ARRAY,
-    TAPE_MAP,
-};
-
-#define PAYLOAD_BITS   56
-#define PLACE_BITS     28
-#define PLACE_MASK     ((1u << PLACE_BITS) - 1)
 #define TIMESTAMP_TYPE (-1) /* the MessagePack specification, "Timestamp extension type" */
-
-static inline uint64_t word_of(enum tape_kind kind, unsigned flaws, uint64_t payload)
-{
-    return payload << 8 | (uint64_t)flaws << 4 | (uint64_t)kind;
-}
-
-static inline enum tape_kind word_kind(uint64_t word)
-{
-    return (enum tape_kind)(word & 15);
-}
-
-static inline unsigned word_flaws(uint64_t word)
-{
-    return (unsigned)(word >> 4) & 15;
-}
-
-static inline int64_t word_integer(uint64_t word)
-{
-    return (int64_t)word >> 8;
-}
-
-static inline struct span word_bytes(const struct tape *tape, uint64_t word)
-{
-    uint64_t payload = word >> 8;
-    return span_of(tape->message + (payload & PLACE_MASK), payload >> PLACE_BITS);
-}
-
-static inline uint32_t word_end(uint64_t word)
-{
-    return (uint32_t)(word >> 8);
-}
 
 /* ---- what the template calls ----------------------------------------------------------------- */
 
@@ -222,6 +174,10 @@ static inline int on_str(struct tape_writer *w, const char *base, const char *by
 {
     (void)base;
     bool has_nul;
+    if (text_is_plain(span_of(bytes, size))) {
+        put_bytes(w, TAPE_PLAIN, 0, bytes, size, out);
+        return claim(w, size);
+    }
     if (!utf8_inspect(span_of(bytes, size), &has_nul)) {
         return refuse(w, "a string is not valid UTF-8 (raw bytes belong in bin)");
     }
@@ -298,12 +254,17 @@ static inline int on_array_item(struct tape_writer *w, uint32_t *container, uint
     return 0;
 }
 
+static inline bool is_string(uint64_t word)
+{
+    return word_kind(word) == TAPE_PLAIN || word_kind(word) == TAPE_STRING;
+}
+
 static inline int on_map_item(struct tape_writer *w, uint32_t *container, uint32_t name,
                               uint32_t value)
 {
     uint64_t name_word = w->tape->words[name];
     unsigned flaws = word_flaws(name_word) | word_flaws(w->tape->words[value]);
-    if (word_kind(name_word) != TAPE_STRING) {
+    if (!is_string(name_word)) {
         flaws |= FLAW_NO_JSON_FORM;
     }
     extend(w, *container, flaws);
@@ -352,6 +313,7 @@ enum status tape_read(struct tape *tape, struct span message, struct problem *pr
 {
     tape->count = 0;
     tape->message = message.data;
+    tape->message_end = message.data + message.size;
     if (message.size == 0) {
         return problem_set(problem, STATUS_MALFORMED, "the message is empty");
     }
@@ -419,6 +381,7 @@ uint32_t tape_value(const struct tape *tape, uint32_t token, const struct decode
         memcpy(&out->real, &tape->words[token + 1], sizeof out->real);
         return token + 2;
     case TAPE_STRING:
+    case TAPE_PLAIN:
         bytes_value(out, VALUE_STRING, tape, word);
         return token + 1;
     case TAPE_BINARY:

@@ -26,7 +26,7 @@
 struct tape {
     uint64_t *words; /* owns */
     uint32_t count, room;
-    const uint8_t *message; /* borrows until the next message */
+    const uint8_t *message, *message_end; /* borrows until the next message */
 };
 
 /* Fails with NO_MEMORY. */
@@ -40,5 +40,8 @@ enum status tape_read(struct tape *tape, struct span message, struct problem *pr
 /* The value at `token`; returns the token behind it. `decoder` is whose tape this is. */
 uint32_t tape_value(const struct tape *tape, uint32_t token, const struct decoder *decoder,
                     struct value *out);
+
+/* Writes the value at `token` as JSON text; returns the token behind it. */
+uint32_t tape_json(const struct tape *tape, uint32_t token, struct writer *out);
 
 #endif

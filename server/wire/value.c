@@ -4,9 +4,7 @@
 #include "number.h"
 #include "rfc3339.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 
 const char *value_kind_name(const struct value *value)
 {
@@ -66,27 +64,27 @@ bool value_int64(const struct value *value, int64_t *out)
 bool value_number_text(const struct value *value, struct writer *out)
 {
     char text[NUMBER_DOUBLE_BYTES_MAX];
-    int size;
+    size_t size;
     switch (value->kind) {
     case VALUE_NUMBER:
         writer_put(out, value->raw);
         return true;
     case VALUE_INT:
-        size = snprintf(text, sizeof text, "%" PRId64, value->integer);
+        size = number_format_int64(value->integer, text);
         break;
     case VALUE_UINT:
-        size = snprintf(text, sizeof text, "%" PRIu64, value->natural);
+        size = number_format_uint64(value->natural, text);
         break;
     case VALUE_FLOAT:
         if (!isfinite(value->real)) {
             return false;
         }
-        size = (int)number_format_double(value->real, text);
+        size = number_format_double(value->real, text);
         break;
     default:
         return false;
     }
-    writer_bytes(out, text, (size_t)size);
+    writer_bytes(out, text, size);
     return true;
 }
 
@@ -117,29 +115,6 @@ bool value_text_slice(const struct value *value, struct writer *scratch, struct 
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
-
-/* The children of a MessagePack array or map; a map's are names and values in turn. */
-static void write_container(const struct value *container, struct writer *out)
-{
-    bool is_map = container->kind == VALUE_MAP;
-    const struct decoder *decoder = container->decoder;
-    uint32_t token = container->token;
-    writer_u8(out, is_map ? '{' : '[');
-    while (token < container->token_end) {
-        struct value child;
-        if (token != container->token) {
-            writer_u8(out, ',');
-        }
-        token = tape_value(&decoder->tape, token, decoder, &child);
-        if (is_map) {
-            json_string(out, child.raw); /* a name that is no string is FLAW_NO_JSON_FORM */
-            writer_u8(out, ':');
-            token = tape_value(&decoder->tape, token, decoder, &child);
-        }
-        value_json(&child, out); /* as deep as WIRE_DEPTH_MAX */
-    }
-    writer_u8(out, is_map ? '}' : ']');
-}
 
 static void write_timestamp(const struct value *value, struct writer *out)
 {
@@ -186,7 +161,7 @@ void value_json(const struct value *value, struct writer *out)
         return;
     case VALUE_ARRAY:
     case VALUE_MAP:
-        write_container(value, out);
+        tape_json(&value->decoder->tape, value->token - 1, out); /* its own token */
         return;
     default: /* null, and what has no JSON form */
         writer_string(out, "null");

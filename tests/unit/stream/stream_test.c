@@ -186,12 +186,14 @@ static void test_push_data(void **state)
     table_add(&table, "day", OID_DATE);
     table_add_array(&table, "list", OID_BYTEA);
     table_add(&table, "text", OID_TEXT);
+    table_add(&table, "j", OID_JSON);
     fixture_open(&fixture, &table, channels, 1);
     fixture_take(&fixture,
                  "{\"text\":\"\\u00e9\\n\",\"a \\\"q\\\"\": { \"x\" : 1.0 },\"real\":1E2}");
     assert_string_equal(push_data(&fixture), "{\"a \\\"q\\\"\":{ \"x\" : 1.0 },\"real\":1E2,"
                                              "\"text\":\"\\u00e9\\n\"}");
-    static const char event[] = "\x86\xa5"
+    static const char event[] = "\x88\xa5"
+                                "a \"q\"\x81\xa1x\x92\x01\xa1\"\xa1j\x90\xa5"
                                 "bytes\xc4\x02\x00\xff"
                                 "\xa4uuid\xc4\x10\x01\x93\xf3\xa1\x5c\x5e\x70\x00\x80\x00\x01\x23"
                                 "\x45\x67\x89\xab"
@@ -204,10 +206,12 @@ static void test_push_data(void **state)
     if (fixture_encode_msgpack(&fixture, span_of(event, sizeof event - 1)) != STATUS_OK) {
         fail_msg("%s", fixture.problem.text);
     }
-    assert_string_equal(push_data(&fixture),
-                        "{\"bytes\":\"\\\\x00ff\",\"uuid\":\"" USER "\",\"real\":\"Infinity\","
-                        "\"at\":\"2000-01-01T00:00:00Z\",\"day\":\"2000-01-01\","
-                        "\"list\":[null,\"\\\\x0f\"]}");
+    assert_string_equal(
+        push_data(&fixture),
+        "{\"a \\\"q\\\"\":{\"x\":[1,\"\\\"\"]},\"bytes\":\"\\\\x00ff\",\"uuid\":\"" USER
+        "\",\"real\":\"Infinity\","
+        "\"at\":\"2000-01-01T00:00:00Z\",\"day\":\"2000-01-01\","
+        "\"list\":[null,\"\\\\x0f\"],\"j\":[]}");
     fixture_close(&fixture);
 }
 

@@ -217,6 +217,72 @@ static void packed_numbers_keep_their_kind(void **state)
     free(long_whole);
 }
 
+/* The JSON of an array's text that went through MessagePack, in memory that ends with the message.
+ */
+static void assert_survives_packing(struct decoder *decoder, struct span array)
+{
+    uint8_t text[512], packed[512], back[512];
+    struct message m;
+    struct problem problem;
+    struct span name;
+    struct value value;
+    struct writer json = writer_of(text, sizeof text), binary = writer_of(packed, sizeof packed);
+    writer_string(&json, "{\"op\":\"publish\",\"stream\":\"s\",\"events\":[{\"v\":");
+    writer_put(&json, array);
+    writer_string(&json, "}]}");
+    json_to_msgpack(writer_span(&json), &binary);
+    uint8_t *message = exact_copy(writer_span(&binary));
+    assert_int_equal(message_decode(decoder, ENCODING_MSGPACK,
+                                    span_of(message, writer_size(&binary)), &m, &problem),
+                     STATUS_OK);
+    assert_int_equal(events_next(decoder, &problem), STEP_ITEM);
+    assert_int_equal(event_field(decoder, &name, &value, &problem), STEP_ITEM);
+    struct writer exact = writer_of(back, array.size); /* and nothing is written behind it */
+    memset(back, '~', sizeof back);
+    value_json(&value, &exact);
+    assert_false(exact.full);
+    assert_int_equal(writer_size(&exact), array.size);
+    assert_memory_equal(back, array.data, array.size);
+    assert_int_equal(back[array.size], '~');
+    free(message);
+}
+
+/* A string of any size becomes JSON and back, wherever in it something must be escaped. */
+static void packed_strings_become_json_at_every_size(void **state)
+{
+    (void)state;
+    static const char *const special[] = {"\"", "\\", "\x1f", "\n", " ", "!", "\x7f", "\xc3\xa9"};
+    struct decoder *decoder = decoder_new(4096);
+    for (size_t size = 0; size < 70; size++) {
+        for (size_t at = 0; at <= size; at++) {
+            const char *byte = special[(size + at) % (sizeof special / sizeof special[0])];
+            char string[80];
+            uint8_t text[256];
+            memset(string, 'a', sizeof string);
+            size_t more = at < size ? strlen(byte) : 0;
+            memcpy(string + at, byte, more);
+            struct writer array = writer_of(text, sizeof text);
+            writer_u8(&array, '[');
+            json_string(&array, span_of(string, size + (more > 1 ? more - 1 : 0)));
+            writer_u8(&array, ']');
+            assert_survives_packing(decoder, writer_span(&array));
+        }
+    }
+    decoder_destroy(decoder);
+}
+
+/* Whole numbers become the same text, to the ends of 64 bits. */
+static void packed_integers_become_json(void **state)
+{
+    (void)state;
+    struct decoder *decoder = decoder_new(4096);
+    assert_survives_packing(
+        decoder, span_string("[0,-1,9,10,-32,-33,127,128,65536,-9223372036854775808,"
+                             "9223372036854775807,18446744073709551615,36028797018963968,"
+                             "-36028797018963969,null,true,false,[],{},{\"a\":[1,{}]}]"));
+    decoder_destroy(decoder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +292,8 @@ int main(void)
         cmocka_unit_test(text_is_a_slice_where_it_can_be),
         cmocka_unit_test(packed_headers_have_the_size_that_their_content_needs),
         cmocka_unit_test(packed_numbers_keep_their_kind),
+        cmocka_unit_test(packed_strings_become_json_at_every_size),
+        cmocka_unit_test(packed_integers_become_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
