@@ -78,17 +78,16 @@ static void encode_line(struct encoder *encoder, const char *line, struct writer
     problem_clear(&problem);
     int size = snprintf(encoder->message, MESSAGE_BYTES_MAX,
                         "{\"op\":\"publish\",\"id\":1,\"stream\":\"bench\",\"events\":[%s]}", line);
+    struct event_header header;
     struct writer event = writer_of(encoder->event, RECORD_BYTES_MAX);
     if (message_decode(encoder->decoder, ENCODING_JSON, span_of(encoder->message, (size_t)size),
                        &message, &problem) != STATUS_OK ||
         events_next(encoder->decoder, &problem) != STEP_ITEM ||
         stream_encode_event(encoder->stream, encoder->decoder, encoder->context, clock_unix_us(),
-                            &event, &problem) != STATUS_OK) {
+                            &event, &header, &problem) != STATUS_OK) {
         die("an event", problem.text);
     }
-    struct event_header header;
-    memcpy(&header, event.start, sizeof header);
-    const uint8_t *row = event.start + sizeof header;
+    const uint8_t *row = event.start;
     const uint8_t *id = memmem(row, header.row_bytes, header.id, UUID_BYTES);
     if (id == NULL) {
         die("the table", "its primary key is not one uuid column");

@@ -6,9 +6,13 @@
  * All integers are in host order: a journal is read where it was written (the segment header says
  * which byte order that was).
  *
- *     | record_header | message id | event | event | … | padding to 8 |
- *     event: | event_header | row: one finished COPY tuple (or text line) | push |
+ *     | record_header | message id | event | event | … | padding to 8 | event_header … |
+ *     event: | row: one finished COPY tuple (or text line) | push |
  *     push:  | u8 channels | u8 size, bytes … of each channel | data: JSON object text |
+ *
+ * The events' headers stand together, so that a walk over a record does not touch its rows, and
+ * rows without pushes are one run of bytes, which goes to COPY as it is. They stand at the end,
+ * because the edge does not know how many they will be.
  *
  * A push of size 0 means that nobody hears of the event. A RECORD_SCHEMA has a body made by
  * schema_write() (stream.h) and no events; it precedes, in each segment, the first record that
@@ -68,9 +72,14 @@ struct event_view {
 struct record_cursor {
     struct record_header header;
     struct span id;
-    const uint8_t *next, *end; /* of a RECORD_SCHEMA: its body, padding included */
+    const uint8_t *next, *end; /* the events; of a RECORD_SCHEMA: its body, padding included */
+    const uint8_t *headers;    /* of the events from `next` on */
     uint32_t events_left;
 };
+
+/* Ends a record that begins where `out` does and whose last event was just written: padding, and
+ * the headers of its events. */
+void record_end(struct writer *out, const struct event_header *headers, uint32_t count);
 
 /* Opens the record at the front of `bytes`. False when it is not whole or its sizes contradict. */
 bool record_open(struct span bytes, struct record_cursor *out);

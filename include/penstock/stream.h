@@ -7,7 +7,7 @@
  * was altered makes a new one, in a new set that takes the place of the old (struct stream_set).
  *
  *   table_description ─► stream_create() ─► stream
- *       stream, event ─► stream_encode_event() ─► event_header, row, push
+ *       stream, event ─► stream_encode_event() ─► row, push, event_header
  *       stream ─► schema_write() ─► the journal ─► schema_read() ─► schema
  */
 #ifndef PENSTOCK_STREAM_H
@@ -90,14 +90,15 @@ enum status encode_context_create(size_t message_bytes_max, struct encode_contex
 void encode_context_destroy(struct encode_context *context); /* accepts NULL */
 
 /*
- * Reads the fields of the event that events_next() entered, validates them, and writes
- * event_header, row and push (record.h). Fails with INVALID_EVENT; `problem` names the field and
- * the rule (the caller adds the index). When `out->full` is set on OK, the event did not fit:
- * discard the message.
+ * Reads the fields of the event that events_next() entered, validates them, and writes row and push
+ * (record.h); their header is the caller's to keep. Fails with INVALID_EVENT; `problem` names the
+ * field and the rule (the caller adds the index). When `out->full` is set on OK, the event did not
+ * fit: discard the message.
  */
 enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
                                 struct encode_context *context, int64_t arrival_us,
-                                struct writer *out, struct problem *problem) must_use;
+                                struct writer *out, struct event_header *out_header,
+                                struct problem *problem) must_use;
 
 /*
  * What an operator should know when one stream takes the place of another of the same name, because

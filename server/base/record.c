@@ -32,6 +32,12 @@ bool record_open(struct span bytes, struct record_cursor *out)
     out->id = span_of(bytes.data + sizeof out->header, out->header.id_bytes);
     out->next = out->id.data + out->id.size;
     out->end = bytes.data + out->header.bytes;
+    size_t headers_bytes = (size_t)out->header.events * sizeof(struct event_header);
+    if (headers_bytes > (size_t)(out->end - out->next)) {
+        return false;
+    }
+    out->end -= headers_bytes;
+    out->headers = out->end;
     out->events_left = out->header.events;
     return true;
 }
@@ -53,19 +59,23 @@ bool record_next(struct record_cursor *cursor, struct event_view *out)
         /* Only padding may be left. */
         return room < RECORD_ALIGN ? false : contradict(cursor);
     }
-    if (room < sizeof out->header) {
-        return contradict(cursor);
-    }
-    memcpy(&out->header, cursor->next, sizeof out->header);
-    room -= sizeof out->header;
+    memcpy(&out->header, cursor->headers, sizeof out->header);
     if (out->header.row_bytes > room || out->header.push_bytes > room - out->header.row_bytes) {
         return contradict(cursor);
     }
-    out->row = span_of(cursor->next + sizeof out->header, out->header.row_bytes);
+    out->row = span_of(cursor->next, out->header.row_bytes);
     out->push = span_of(out->row.data + out->row.size, out->header.push_bytes);
     cursor->next = out->push.data + out->push.size;
+    cursor->headers += sizeof out->header;
     cursor->events_left--;
     return true;
+}
+
+void record_end(struct writer *out, const struct event_header *headers, uint32_t count)
+{
+    static const uint8_t zeros[RECORD_ALIGN];
+    writer_bytes(out, zeros, -writer_size(out) & (RECORD_ALIGN - 1));
+    writer_bytes(out, headers, count * sizeof *headers);
 }
 
 bool push_open(struct span push, struct push_view *out)

@@ -282,7 +282,8 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     size_t message_bytes = edge_settings(edge)->message_bytes;
     edge->write_buffer = malloc(LWS_PRE + WRITE_BYTES);
     edge->answer_buffer = malloc(ANSWER_BYTES_MAX);
-    if (edge->write_buffer == NULL || edge->answer_buffer == NULL) {
+    edge->event_headers = calloc(edge_settings(edge)->message_events, sizeof *edge->event_headers);
+    if (edge->write_buffer == NULL || edge->answer_buffer == NULL || edge->event_headers == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge's buffers");
     }
     enum status status = decoder_create(message_bytes, &edge->decoder, problem);
@@ -365,6 +366,7 @@ void edge_close(struct edge *edge)
     block_pool_fini(&edge->pool);
     free(edge->write_buffer);
     free(edge->answer_buffer);
+    free(edge->event_headers);
     if (edge->loop != NULL) {
         unwatch(edge);
         ev_loop_destroy(edge->loop);

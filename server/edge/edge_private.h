@@ -158,8 +158,9 @@ struct edge {
     struct decoder *decoder;
     struct encode_context *encode_context;
     struct block_pool pool;
-    uint8_t *write_buffer;  /* owns; LWS_PRE + WRITE_BYTES */
-    uint8_t *answer_buffer; /* owns; ANSWER_BYTES_MAX */
+    uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
+    uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
+    struct event_header *event_headers; /* owns; message_events: of the message being read */
 
     _Atomic bool stop_asked; /* edge_stop() → the loop */
     bool draining;

@@ -5,7 +5,7 @@
  *   2. a place for the header, the message's id, then each event is validated and encoded in place;
  *   3. message_finish() rules on the rest of the message. Until here any failure forgets the bytes:
  *      a message is stored whole or not at all;
- *   4. padding, header, ring_commit(), and the lane's bell.
+ *   4. padding, headers, ring_commit(), and the lane's bell.
  *
  * When the ring has no room, the lane is behind: the message is held and comes here again (hold.c).
  * When it must not wait any longer it is refused with `overloaded`.
@@ -29,6 +29,16 @@ struct draft {
     int64_t arrival_us;
 };
 
+/* Lets go of room at the writer's end. */
+static void writer_keep(struct writer *out, size_t size)
+{
+    if (writer_room(out) < size) {
+        out->full = true;
+        return;
+    }
+    out->end -= size;
+}
+
 static enum status add_event(struct session *session, struct draft *draft, struct problem *problem)
 {
     const struct edge *edge = session->edge;
@@ -38,11 +48,13 @@ static enum status add_event(struct session *session, struct draft *draft, struc
                            "a message carries at most %llu events: send the rest in another",
                            (unsigned long long)most);
     }
-    enum status status = stream_encode_event(draft->stream, edge->decoder, edge->encode_context,
-                                             draft->arrival_us, &draft->out, problem);
+    enum status status =
+        stream_encode_event(draft->stream, edge->decoder, edge->encode_context, draft->arrival_us,
+                            &draft->out, &edge->event_headers[draft->events], problem);
     if (status != STATUS_OK) {
         problem->index = (int32_t)draft->events;
     }
+    writer_keep(&draft->out, sizeof(struct event_header)); /* it stands at the record's end */
     draft->events++;
     return status;
 }
@@ -111,8 +123,8 @@ static void commit(struct session *session, const struct message *message, struc
 {
     struct edge *edge = session->edge;
     struct writer *out = &draft->out;
-    size_t padding = -writer_size(out) & (RECORD_ALIGN - 1);
-    memset(writer_take(out, padding), 0, padding);
+    out->end += RECORD_ALIGN + draft->events * sizeof *edge->event_headers;
+    record_end(out, edge->event_headers, draft->events);
     struct record_header header = {
         .bytes = (uint32_t)writer_size(out),
         .kind = RECORD_EVENTS,
@@ -192,7 +204,7 @@ static uint8_t *reserve(struct session *session, size_t least, size_t most, size
     return at != NULL ? at : ring_reserve(ring, least, out_room);
 }
 
-/* Record, hold or refusal. The 8 bytes of padding are always in hand. */
+/* Record, hold or refusal. What the padding and the events' headers take is kept in hand. */
 static void store(struct session *session, struct message *message, struct span bytes,
                   struct draft *draft, struct problem *problem)
 {
@@ -219,7 +231,6 @@ static void store(struct session *session, struct message *message, struct span 
         wait_or_refuse(session, bytes, 2 * room < most ? 2 * room : most, problem);
         return;
     }
-    draft->out.end += RECORD_ALIGN;
     commit(session, message, draft);
     count_inflight(session, message);
     conduct_stored(session);

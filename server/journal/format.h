@@ -24,7 +24,7 @@
 #define PAGE_BYTES 4096u
 
 #define SEGMENT_MAGIC      0x746d6753656e6550u /* "PeneSgmt" as bytes on a little-endian machine */
-#define SEGMENT_VERSION    1u
+#define SEGMENT_VERSION    2u                  /* 2: event headers behind the events */
 #define SEGMENT_BYTE_ORDER 0x01020304u
 #define SEGMENT_NODE_BYTES 64
 

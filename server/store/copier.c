@@ -202,6 +202,10 @@ void copier_result(struct committer *c, PGresult *result)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
+/* Rows that lie behind one another and have so many bytes are not copied into the slice; fewer
+ * would cost more in system calls than the copy. */
+#define RUN_BYTES (32u * 1024)
+
 enum put { PUT_TAKEN, PUT_LATER };
 
 /* Hands the slice to libpq. LATER: the socket is full, the slice is kept or on its way. */
@@ -250,27 +254,72 @@ static void slice_bytes(struct copier *copier, const void *data, size_t size)
     memcpy(slice_take(copier, size), data, size);
 }
 
-/* The rows of one target in the order of the batch, from copier->event on, into the slice; a row
- * larger than a slice goes by itself. False: come again when the socket has room. */
+static bool is_line_without_end(const struct target *target, struct span row)
+{
+    return !target->binary && (row.size == 0 || row.data[row.size - 1] != '\n');
+}
+
+/* The row at copier->event, and those of the same target that lie right behind it in the journal's
+ * frame. Returns the event behind them. */
+static size_t find_run(const struct committer *c, const struct target *target, struct span *out)
+{
+    const struct batch *batch = c->batch;
+    size_t next = c->copier.event;
+    *out = batch->events[next++].event.row;
+    while (next < batch->event_count && c->targets.of_event[next] == target &&
+           !is_line_without_end(target, *out)) {
+        struct span row = batch->events[next].event.row;
+        if (row.data != out->data + out->size || out->size + row.size > SLICE_BYTES) {
+            break;
+        }
+        out->size += row.size;
+        next++;
+    }
+    return next;
+}
+
+/* False: come again when the socket has room, if the slice could not be emptied first. */
+static bool slice_run(struct committer *c, const struct target *target, struct span run)
+{
+    struct copier *copier = &c->copier;
+    if (copier->slice_size + run.size + 1 > SLICE_BYTES && !put_slice(c)) {
+        return false;
+    }
+    slice_bytes(copier, run.data, run.size);
+    if (is_line_without_end(target, run)) {
+        slice_bytes(copier, "\n", 1);
+    }
+    return true;
+}
+
+/* The rows of one target in the order of the batch, from copier->event on: long runs straight from
+ * the journal's frame, others through the slice. False: come again when the socket has room. */
 static bool pump_rows(struct committer *c, const struct target *target)
 {
     struct copier *copier = &c->copier;
-    for (; copier->event < c->batch->event_count; copier->event++) {
+    while (copier->event < c->batch->event_count) {
         if (c->targets.of_event[copier->event] != target) {
+            copier->event++;
             continue;
         }
-        struct span row = c->batch->events[copier->event].event.row;
-        bool needs_end = !target->binary && (row.size == 0 || row.data[row.size - 1] != '\n');
-        if (copier->slice_size + row.size + 1 > SLICE_BYTES && !put_slice(c)) {
+        struct span run;
+        size_t next = find_run(c, target, &run);
+        if (run.size < RUN_BYTES) {
+            if (!slice_run(c, target, run)) {
+                return false;
+            }
+            copier->event = next;
+            continue;
+        }
+        if (!put_slice(c) || put(c, run.data, run.size) != PUT_TAKEN) {
             return false;
         }
-        if (row.size + 1 <= SLICE_BYTES) {
-            slice_bytes(copier, row.data, row.size);
-        } else if (put(c, row.data, row.size) != PUT_TAKEN) {
-            return false;
-        }
-        if (needs_end) {
+        copier->event = next;
+        if (is_line_without_end(target, run)) {
             slice_bytes(copier, "\n", 1);
+        }
+        if (!flushed(c)) {
+            return false;
         }
     }
     return true;

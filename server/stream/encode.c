@@ -1,5 +1,5 @@
 /*
- * encode.c - one event becomes event_header, row and push, in one pass.
+ * encode.c - one event becomes row, push and event_header, in one pass.
  *
  * Thread: the edge that owns the encode_context. The life of one event:
  *   1. its fields are read in the order they come; each name is first compared with the name that
@@ -8,7 +8,7 @@
  *   2. the row is written in the table's column order: given values through their types' encoders,
  *      which validate while they write; absent ones from the column's default;
  *   3. the push is written from the same values (push.c);
- *   4. the header in front gets its sizes and the event's id.
+ *   4. the header gets their sizes and the event's id.
  *
  * A value that the edge makes (a uuid, the arrival time) is stored as if it had been given, so that
  * row, id, channels and push agree. What fails leaves bytes behind the writer's cursor of before;
@@ -307,7 +307,8 @@ static void take_id(const struct stream *stream, const struct encode_context *co
 
 enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
                                 struct encode_context *context, int64_t arrival_us,
-                                struct writer *out, struct problem *problem)
+                                struct writer *out, struct event_header *out_header,
+                                struct problem *problem)
 {
     context->event++;
     if (context->order_stream != stream->serial) {
@@ -318,8 +319,6 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
     if (status != STATUS_OK) {
         return status;
     }
-    struct event_header header = {0};
-    uint8_t *header_at = writer_take(out, sizeof header);
     uint8_t *row_at = out->next;
     status = write_row(stream, context, arrival_us, out, problem);
     if (status != STATUS_OK) {
@@ -330,11 +329,10 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
     if (status != STATUS_OK || out->full) {
         return status;
     }
-    header.row_bytes = (uint32_t)(push_at - row_at);
-    header.push_bytes = (uint32_t)(out->next - push_at);
+    *out_header = (struct event_header){.row_bytes = (uint32_t)(push_at - row_at),
+                                        .push_bytes = (uint32_t)(out->next - push_at)};
     if (stream->uuid_key) {
-        take_id(stream, context, header.id);
+        take_id(stream, context, out_header->id);
     }
-    memcpy(header_at, &header, sizeof header);
     return STATUS_OK;
 }

@@ -179,6 +179,7 @@ static void run_message(struct bench *bench, enum encoding encoding, enum work w
 {
     struct problem problem;
     struct message head;
+    struct event_header header;
     struct writer out = writer_of(bench->record, RECORD_BYTES);
     const struct stream *stream = work == WORK_PUSHED ? bench->pushed : bench->plain;
     memcpy(bench->message, message.data, message.size);
@@ -190,7 +191,7 @@ static void run_message(struct bench *bench, enum encoding encoding, enum work w
     while (status == STATUS_OK && events_next(bench->decoder, &problem) == STEP_ITEM) {
         status = work == WORK_FIELDS ? pass_fields(bench->decoder, &problem)
                                      : stream_encode_event(stream, bench->decoder, bench->context,
-                                                           1000000, &out, &problem);
+                                                           1000000, &out, &header, &problem);
     }
     if (status == STATUS_OK) {
         status = message_finish(bench->decoder, &head, &problem);

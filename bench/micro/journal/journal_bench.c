@@ -180,7 +180,7 @@ static void subject_group(struct subject *subject, size_t bytes)
     struct event_header event = {
         .row_bytes = header.bytes - (uint32_t)(sizeof header + sizeof(struct event_header))};
     memcpy(subject->record, &header, sizeof header);
-    memcpy(subject->record + sizeof header, &event, sizeof event);
+    memcpy(subject->record + header.bytes - sizeof event, &event, sizeof event);
     uint64_t before = subject->durable;
     while (journal_append(subject->journal, span_of(subject->record, header.bytes)) ==
            JOURNAL_FULL) {

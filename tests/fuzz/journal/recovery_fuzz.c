@@ -88,7 +88,7 @@ static struct span make_record(uint8_t memory[RECORD], uint8_t tag)
     struct event_header event = {.row_bytes = RECORD - sizeof header - sizeof event};
     memset(memory, tag, RECORD);
     memcpy(memory, &header, sizeof header);
-    memcpy(memory + sizeof header, &event, sizeof event);
+    memcpy(memory + RECORD - sizeof event, &event, sizeof event);
     return span_of(memory, RECORD);
 }
 

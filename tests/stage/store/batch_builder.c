@@ -81,10 +81,13 @@ static void close_record(struct builder *builder)
     if (builder->record == NULL) {
         return;
     }
-    while (builder->size % RECORD_ALIGN != 0) {
-        *take(builder, 1) = 0;
-    }
     memcpy(&header, builder->record, sizeof header);
+    struct writer out = writer_of(builder->record, builder->room);
+    out.next = builder->bytes + builder->size;
+    out.end = builder->bytes + builder->room;
+    record_end(&out, builder->headers, header.events);
+    must(!out.full);
+    builder->size = (size_t)(out.next - builder->bytes);
     header.bytes = (uint32_t)(builder->bytes + builder->size - builder->record);
     memcpy(builder->record, &header, sizeof header);
     builder->record = NULL;
@@ -111,7 +114,6 @@ void builder_event(struct builder *builder, struct span row, const char *channel
     struct event_header event = {.row_bytes = (uint32_t)row.size};
     size_t channel_size = channel == NULL ? 0 : strlen(channel);
     event.push_bytes = channel == NULL ? 0 : (uint32_t)(2 + channel_size + strlen(data));
-    memcpy(take(builder, sizeof event), &event, sizeof event);
     memcpy(take(builder, row.size), row.data, row.size);
     if (channel != NULL) {
         *take(builder, 1) = 1;
@@ -120,7 +122,8 @@ void builder_event(struct builder *builder, struct span row, const char *channel
         memcpy(take(builder, strlen(data)), data, strlen(data));
     }
     memcpy(&header, builder->record, sizeof header);
-    header.events++;
+    must(header.events < BUILDER_EVENTS_MAX);
+    builder->headers[header.events++] = event;
     memcpy(builder->record, &header, sizeof header);
 }
 

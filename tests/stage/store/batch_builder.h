@@ -8,6 +8,7 @@
 #include "penstock/store.h"
 
 #define BUILDER_COLUMNS_MAX 8
+#define BUILDER_EVENTS_MAX  20000 /* in one record */
 
 struct builder_column {
     const char *name;
@@ -25,7 +26,8 @@ struct builder {
     size_t size, room;
     const struct schema **schemas; /* owns the array: of each record */
     size_t record_count;
-    uint8_t *record; /* the open one */
+    uint8_t *record;                                 /* the open one */
+    struct event_header headers[BUILDER_EVENTS_MAX]; /* its events' */
 };
 
 void builder_init(struct builder *builder, size_t bytes);

@@ -101,6 +101,52 @@ static void test_large_rows_go_in_whole(void **state)
     rig_close(rig);
 }
 
+/* Rows behind one another in their records go in runs, whatever their sizes, whether something
+ * stands between them, and whether a line of text has its end: the table has each as it was. */
+static void commit_runs(struct rig *rig, const struct schema *schema, uint64_t sequence)
+{
+    static const size_t sizes[] = {10, 1000, 3000, 20000, 40000, 131072, 200, 300000};
+    static char body[300001];
+    builder_clear(&builder, sequence);
+    for (uint64_t i = 0; i < 600; i++) {
+        size_t size = sizes[i * 7 / 3 % (i < 100 ? 8 : 3)];
+        memset(body, 'a' + (int)(i % 26), size);
+        body[size] = '\0';
+        if (i % 40 == 0) { /* a record has at most RECORD_BYTES_MAX */
+            builder_record(&builder, schema);
+        }
+        struct span row = note_row(sequence * 1000 + i, (int32_t)i, body);
+        char line[64 + sizeof body];
+        if (!schema->binary) {
+            int written = snprintf(
+                line, sizeof line, "%08llx-0000-4000-8000-000000000000\t%d\t%s%s",
+                (unsigned long long)(sequence * 1000 + i), (int)i, body, i % 5 == 0 ? "" : "\n");
+            row = span_of(line, (size_t)written);
+        }
+        builder_event(&builder, row, i % 97 == 0 ? "all" : NULL, "{}");
+    }
+    rig_commit(rig, builder_batch(&builder));
+    assert_int_equal(
+        sql_number("SELECT count(*) FROM \"Note\" WHERE body = repeat(chr(97 + n %% 26),"
+                   " (ARRAY[10,1000,3000,20000,40000,131072,200,300000])"
+                   "[1 + n * 7 / 3 %% CASE WHEN n < 100 THEN 8 ELSE 3 END])"),
+        (long)sequence * 600);
+}
+
+static void test_runs_of_rows_go_in_as_they_lie(void **state)
+{
+    (void)state;
+    static const struct builder_column columns[] = {
+        {"id", 2950}, {"n", 23}, {"body", 25}, {NULL, 0}};
+    struct schema text = builder_schema(4, "lines", "Note", false, columns, 1);
+    struct rig *rig = rig_open((struct rig_options){0});
+    rig_wait_ready(rig);
+    commit_runs(rig, &note, 1);
+    commit_runs(rig, &text, 2);
+    rig_close(rig);
+    builder_schema_fini(&text);
+}
+
 static struct schema other_schema(bool binary)
 {
     static const struct builder_column columns[] = {{"k", 23}, {"t", 25}, {NULL, 0}};
@@ -398,6 +444,7 @@ int main(void)
         TEST(test_checkpoint_survives_the_session),
         TEST(test_offsets_go_on_from_form_to_form),
         TEST(test_large_rows_go_in_whole),
+        TEST(test_runs_of_rows_go_in_as_they_lie),
         TEST(test_streams_share_a_batch),
         TEST(test_empty_batch_is_a_checkpoint),
         TEST(test_small_batches_are_told_whole),

@@ -62,8 +62,8 @@ static struct span record_make(uint8_t *memory, uint64_t key, uint64_t tag, size
     struct event_header event = {
         .row_bytes = (uint32_t)(bytes - sizeof header - sizeof(struct event_header))};
     memcpy(memory, &header, sizeof header);
-    memcpy(memory + sizeof header, &event, sizeof event);
-    uint8_t *row = memory + sizeof header + sizeof event;
+    memcpy(memory + bytes - sizeof event, &event, sizeof event);
+    uint8_t *row = memory + sizeof header;
     for (size_t i = 0; i < event.row_bytes; i++) {
         row[i] = fill_byte(tag, i);
     }

@@ -16,6 +16,7 @@
 #define RING_BYTES     (1u << 20)
 #define MESSAGE_MAX    (512u << 10)
 #define LANE_OF_THE_DB 0
+#define EVENTS_MAX     20000 /* in one message */
 
 static enum loop_engine engine = LOOP_EPOLL; /* of the next world */
 static struct world the_world;
@@ -297,8 +298,9 @@ void world_stop(struct world *world)
 
 /* ---- what an edge does ----------------------------------------------------------------------- */
 
-/* Writes the events of the message behind the record's header; returns how many. */
-static uint32_t encode_events(struct world *world, struct writer *out)
+/* Writes the events of the message; returns how many. */
+static uint32_t encode_events(struct world *world, struct writer *out,
+                              struct event_header headers[EVENTS_MAX])
 {
     struct problem problem;
     uint32_t count = 0;
@@ -309,8 +311,9 @@ static uint32_t encode_events(struct world *world, struct writer *out)
             return count;
         }
         assert_int_equal(step, STEP_ITEM);
+        assert_true(count < EVENTS_MAX);
         must(stream_encode_event(world->stream, world->decoder, world->encode_context,
-                                 clock_unix_us(), out, &problem),
+                                 clock_unix_us(), out, &headers[count], &problem),
              &problem);
         count++;
     }
@@ -329,10 +332,9 @@ static struct writer reserve(struct world *world, unsigned edge)
 }
 
 static void commit(struct world *world, unsigned edge, struct writer *out,
-                   struct record_header header)
+                   const struct event_header *headers, struct record_header header)
 {
-    size_t padding = -writer_size(out) & (RECORD_ALIGN - 1);
-    memset(writer_take(out, padding), 0, padding);
+    record_end(out, headers, header.events);
     assert_false(out->full);
     header.bytes = (uint32_t)writer_size(out);
     header.kind = RECORD_EVENTS;
@@ -357,10 +359,11 @@ void publish(struct world *world, unsigned edge, const char *id, enum ack_level 
          &problem);
     (void)writer_take(&out, sizeof(struct record_header));
     writer_string(&out, id);
-    uint32_t count = encode_events(world, &out);
+    static struct event_header headers[EVENTS_MAX];
+    uint32_t count = encode_events(world, &out, headers);
     must(message_finish(world->decoder, &message, &problem), &problem);
     test_free(text);
-    commit(world, edge, &out,
+    commit(world, edge, &out, headers,
            (struct record_header){.ack = (uint8_t)ack,
                                   .id_bytes = (uint16_t)strlen(id),
                                   .schema_key = stream_schema_key(world->stream),
@@ -391,10 +394,9 @@ void publish_unknown(struct world *world, unsigned edge)
     struct writer out = reserve(world, edge);
     struct event_header event = {.row_bytes = 8};
     (void)writer_take(&out, sizeof(struct record_header));
-    writer_bytes(&out, &event, sizeof event);
     writer_be64(&out, 0);
     commit(
-        world, edge, &out,
+        world, edge, &out, &event,
         (struct record_header){.ack = ACK_DURABLE, .schema_key = 0x123456789abcdef0, .events = 1});
 }
 

@@ -391,7 +391,8 @@ static void test_full_writer(void **state)
                          STATUS_OK);
         assert_int_equal(events_next(fixture.decoder, &fixture.problem), STEP_ITEM);
         assert_int_equal(stream_encode_event(fixture.stream, fixture.decoder, fixture.context,
-                                             ARRIVAL_US, &out, &fixture.problem),
+                                             ARRIVAL_US, &out, &fixture.event.header,
+                                             &fixture.problem),
                          STATUS_OK);
         fits = !out.full;
         free(memory);
