@@ -51,7 +51,7 @@ def test_publishing_goes_on_until_the_quota_and_resumes_by_itself(server, databa
         third.send()
         assert third.take_answer()["code"] == "overloaded"
         publishers = [first, second, third]
-        assert all(publisher.is_silent(0.5) for publisher in publishers)
+        assert first.is_silent(2) and second.is_silent(0.1) and third.is_silent(0.1)
         assert journal_used(server) <= 16 * MB
         acked = {p: list(p.acked) for p in publishers}
         resent = resend(publishers)  # nobody reads it yet
@@ -85,6 +85,37 @@ def test_the_quota_is_reached_again_and_again(server, database, postgres):
             publisher.take_all_answers()
             assert not publisher.refused
             assert_stored(database, [publisher])
+    assert_grown_below(memory.grown, 64 * MB)
+
+
+def test_however_many_publishers_wait_each_is_refused_once_at_most(make_server, database, postgres):
+    """Of two hundred a few still find room in the ring, some find memory to wait in (`receive_bytes`)
+    and are refused later, the others are refused at once. None has more than one message refused; the
+    rest stays in its socket and is stored in the end."""
+    settings = {**SMALL, "receive_bytes": "1MB"}  # half of it for those that wait: 128 of 4 KB
+    server = make_server(settings=settings, env=ENVIRONMENT).start()
+    full = Publisher(server, "full", **LARGE)
+    crowd = [Publisher(server, f"crowd{n}", padding=500) for n in range(200)]
+    everybody = [full, *crowd]
+    with Peak(server) as memory:
+        postgres.stop("immediate")
+        full.publish_until_refused(ahead=AHEAD)
+        for publisher in crowd:
+            for _ in range(3):
+                publisher.send()
+        until("most of them are refused",
+              lambda: sum(len(p.refused) or not p.is_silent(0.001) for p in crowd) > 150)
+        time.sleep(2)
+        for publisher in everybody:
+            publisher.is_silent(0.01)
+            assert [r["code"] for r in publisher.refused.values()] in ([], ["overloaded"])
+        assert not any(publisher.acked for publisher in crowd)
+        postgres.start()
+        resend(everybody)
+        for publisher in everybody:
+            publisher.take_all_answers()
+            assert not publisher.refused
+    assert_stored(database, everybody)
     assert_grown_below(memory.grown, 64 * MB)
 
 

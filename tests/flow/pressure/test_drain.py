@@ -1,7 +1,9 @@
 """How a server ends, and what the next start finds (README "Start and stop")."""
 
+import contextlib
 import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -90,6 +92,27 @@ def test_sigterm_under_load_keeps_what_was_acked(make_server, database):
     Publisher(server, "afterwards").publish(1)
     database.wait_for_count("BehaviorLog", rows + 1)
     assert "replays frames" not in server.log()
+
+
+def test_sigterm_commits_what_was_only_durable(make_server, database):
+    """Nobody waits for it any more, all sessions are closed, and PostgreSQL is held up by a lock: the
+    server stays until it has committed what it acked."""
+    server = make_server(settings={**SETTINGS, "drain_ms": 600_000}, env=ENVIRONMENT).start()
+    publishers = [Publisher(server, f"p{n}", events=3) for n in range(8)]
+    with contextlib.closing(database.connect(autocommit=False)) as holder:
+        holder.cursor().execute('LOCK TABLE "BehaviorLog" IN EXCLUSIVE MODE')
+        for publisher in publishers:
+            publisher.publish(50)
+        server.process.send_signal(signal.SIGTERM)
+        for publisher in publishers:
+            with pytest.raises(Ended) as ended:
+                publisher.take_answer()
+            assert ended.value.code == GOING_AWAY
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(0.5)
+    assert server.wait_exit() == 0
+    assert database.count("BehaviorLog") == 8 * 50 * 3
+    assert_stored(database, publishers)
 
 
 def test_sigterm_while_postgres_is_away_leaves_the_rest_to_the_next_start(make_server, database,
