@@ -150,18 +150,19 @@ class Postgres:
         """kill -9 of the postmaster and of every backend: as if the machine had lost it."""
         if not self.running:
             return
-        children = self._children()
-        for pid in [self.process.pid, *children]:
+        pids = self.processes()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=30)
         until("PostgreSQL's processes are gone",
-              lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in children))
+              lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids))
 
-    def _children(self):
+    def processes(self):
+        """The postmaster and its children, which are all of the cluster."""
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(path, encoding="ascii") as listing:
-            return [int(pid) for pid in listing.read().split()]
+            return [self.process.pid, *(int(pid) for pid in listing.read().split())]
 
     def restart(self, *more_options):
         self.stop()

@@ -1,0 +1,427 @@
+#!/usr/bin/python3 -B
+"""Publishers and subscribers that go on whatever happens, and the log of what they did.
+
+    tests/flow/chaos/load.py ws://127.0.0.1:8080/v1/ws --log load.log --seconds 60
+    tests/flow/chaos/checker.py load.log postgresql://…
+
+By hand it wants a server on the tables of deploy/examples.sql (`penstock dev` is one), and a
+database to which nobody else publishes. Kill what you like meanwhile; it connects again, sends again
+what was not acknowledged, and ends when all is answered.
+
+Each line of the log is one JSON map, written before the thing it tells of is done (`send`), or right
+after it was seen (everything else), so that the log never claims less than was sent or more than was
+acknowledged:
+
+    {"send": message, "producer", "level", "events": [[id, stream, n, "good" or "poison"] …]}
+    {"again": message, "producer", "why": "lost" or "refused"}
+    {"ack": message, "producer", "level", "count", "duplicates", "offset"}
+    {"error": message, "producer", "code", "index"}
+    {"subscribed": channel, "subscriber", "offset", "recovered"}
+    {"pushed": channel, "subscriber", "events": [[offset, id] …]}
+    {"gap": channel, "subscriber", "from", "to"}
+    {"note": sentence}
+
+checker.py reads it and compares it with the database. `n` counts what a producer sent, from 1.
+"""
+
+import argparse
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import json
+import random
+import sys
+import threading
+import time
+import uuid
+
+import msgpack
+import websockets
+
+AN = "00000000-0000-4000-8000-000000000001"
+BINH = "00000000-0000-4000-8000-000000000002"
+NOBODY = "00000000-0000-4000-8000-00000000dead"  # in no table: whoever refers to it is refused
+
+KEYLESS = "trace"  # a stream whose table has no key: its messages are never sent again
+
+ORDINARY = {"fillers": [0, 10, 10, 100, 1500], "levels": [45, 40, 15], "subscribing": True}
+# Megabytes a second. Only the first publisher waits for commits, the others for nothing but room;
+# and nobody listens, whom so much would keep from reading anything else.
+BULK = {"fillers": [1500, 30000, 100000], "levels": [85, 0, 15], "subscribing": False}
+LEVELS = ["durable", "committed", "none"]
+MESSAGE_BYTES_MOST = 400_000
+REPEATED_BYTES_MOST = 2000  # longer events are not kept to be repeated
+
+TRYING_AGAIN_S = 0.03
+CONNECTING_S = 5
+SILENCE_S = 120  # no answer at all for so long, on a connection that is not lost: one was forgotten
+
+
+class Log:
+    """The file, and the few things of it that the run itself wants to know."""
+
+    def __init__(self, path):
+        self.path = path
+        self.committed = []  # ids acknowledged as committed, since the last take_committed()
+        self.acks = 0
+        self._file = open(path, "a", encoding="utf-8")
+        self._lock = threading.Lock()
+
+    def write(self, **what):
+        with self._lock:
+            self._file.write(json.dumps(what, separators=(",", ":")) + "\n")
+            self._file.flush()
+
+    def note(self, sentence):
+        self.write(note=sentence, at=round(time.time(), 3))
+
+    def take_committed(self):
+        taken, self.committed = self.committed, []
+        return taken
+
+    def close(self):
+        self._file.close()
+
+
+class Session:
+    """One WebSocket in either encoding."""
+
+    def __init__(self, socket, encoding):
+        self.socket, self.encoding = socket, encoding
+
+    async def send(self, message):
+        if self.encoding == "json":
+            await self.socket.send(json.dumps(message, separators=(",", ":")))
+        else:
+            await self.socket.send(msgpack.packb(message))
+
+    async def receive(self):
+        frame = await self.socket.recv()
+        return json.loads(frame) if self.encoding == "json" else msgpack.unpackb(frame)
+
+
+@contextlib.asynccontextmanager
+async def connect(url, encoding):
+    socket = await websockets.connect(
+        url, subprotocols=[f"penstock.v1.{encoding}"], compression=None, max_size=None,
+        max_queue=None, ping_interval=None, close_timeout=0.2, open_timeout=CONNECTING_S)
+    try:
+        yield Session(socket, encoding)
+    finally:
+        await socket.close()
+
+
+LOST = (OSError, asyncio.TimeoutError, EOFError, websockets.WebSocketException)
+
+
+class Message:
+    """One publish: sent again, byte for byte the same, until it is answered."""
+
+    def __init__(self, number, stream, level, events, kinds):
+        self.number, self.stream, self.level, self.events = number, stream, level, events
+        self.kinds = kinds  # for each event (n, "good" or "poison")
+        self.bytes = sum(len(str(event)) for event in events)
+
+    def wire(self):
+        return {"op": "publish", "id": self.number, "stream": self.stream, "ack": self.level,
+                "events": self.events}
+
+    def good(self):
+        return [event for event, (_, kind) in zip(self.events, self.kinds) if kind == "good"]
+
+
+class Publisher:
+    """Sends messages of every kind, drawn from its seed, and keeps resending the unanswered ones.
+
+    Of a lost connection's messages those with ack `none`, and those whose table could not tell a
+    second copy, are forgotten; all others are sent again in their order before anything new.
+    """
+
+    def __init__(self, load, number):
+        self.load, self.name = load, f"p{number}"
+        self.random = random.Random(f"{load.seed}/{self.name}")
+        self.encoding = self.random.choice(["json", "msgpack"])
+        self.window = self.random.choice([1, 4, 16, 64])
+        self.levels = ORDINARY["levels"] if number == 0 else load.levels
+        self.unanswered = collections.OrderedDict()  # number → Message
+        self.stored = collections.deque(maxlen=200)  # (stream, event, n): acknowledged, to repeat
+        self.messages = self.count = 0
+        self.heard_at = 0
+
+    # ---- what to send ------------------------------------------------------------------------
+
+    def fresh(self, stream, kind):
+        self.count += 1
+        user = NOBODY if kind == "poison" else self.random.choice([AN, BINH])
+        identity = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        filler = "x" * self.random.choice(self.load.fillers)
+        told = {"p": self.name, "n": self.count, "filler": filler}
+        event = {
+            "behavior": {"userId": user, "eventType": "chaos", "metadata": told},
+            "social": {"userId": user, "content": told},
+            KEYLESS: {"trace": told},
+        }[stream]
+        return {"id": identity, **event}, (self.count, kind)
+
+    def invent(self):
+        draw = self.random
+        stream = draw.choice(self.load.streams)
+        level = draw.choices(LEVELS, self.levels)[0]
+        size = draw.choices([1, draw.randint(2, 8), draw.randint(9, 60)], [60, 25, 15])[0]
+        size = max(1, min(size, MESSAGE_BYTES_MOST // (1 + max(self.load.fillers))))
+        made = [self.fresh(stream, "good") for _ in range(size)]
+        if stream != KEYLESS:
+            self.season(stream, made)
+        self.messages += 1
+        return Message(self.messages, stream, level, *map(list, zip(*made)))
+
+    def season(self, stream, made):
+        """Events that the table refuses, and events that were there before."""
+        draw = self.random
+        if draw.random() < self.load.poison:
+            made.insert(draw.randrange(len(made) + 1), self.fresh(stream, "poison"))
+            made.sort(key=lambda pair: pair[1][0])
+        if draw.random() < self.load.repeats:
+            made += [(event, (n, "good")) for of, event, n in self.repeated() if of == stream]
+        if draw.random() < self.load.repeats / 4:
+            made.append(next(pair for pair in made if pair[1][1] == "good"))  # one id twice
+
+    def repeated(self):
+        held = list(self.stored)
+        return self.random.sample(held, min(len(held), self.random.randint(1, 5)))
+
+    # ---- talking -----------------------------------------------------------------------------
+
+    async def run(self):
+        while not (self.load.stopping and not self.unanswered):
+            try:
+                async with connect(f"{self.load.url}?producer={self.name}", self.encoding) as session:
+                    await self.talk(session)
+            except LOST:
+                await asyncio.sleep(self.random.uniform(0.5, 1.5) * TRYING_AGAIN_S)
+
+    async def talk(self, session):
+        self.heard_at = time.monotonic()
+        listening = asyncio.ensure_future(self.listen(session))
+        sending = asyncio.ensure_future(self.speak(session))
+        try:
+            await asyncio.wait([listening, sending], return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in (listening, sending):
+                task.cancel()
+            results = await asyncio.gather(listening, sending, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, LOST):
+                raise result
+        if any(isinstance(result, LOST) for result in results):
+            raise ConnectionError("lost")
+
+    async def speak(self, session):
+        for message in list(self.unanswered.values()):
+            if message.stream == KEYLESS:
+                del self.unanswered[message.number]
+                continue
+            self.load.log.write(again=message.number, producer=self.name, why="lost")
+            await session.send(message.wire())
+        while not self.load.stopping:
+            await self.pace()
+            if self.load.stopping:
+                return
+            message = self.invent()
+            self.load.log.write(send=message.number, producer=self.name, level=message.level, events=[
+                [event["id"], message.stream, n, kind]
+                for event, (n, kind) in zip(message.events, message.kinds)])
+            if not self.unanswered:
+                self.heard_at = time.monotonic()
+            if message.level != "none":
+                self.unanswered[message.number] = message
+            await session.send(message.wire())
+
+    async def pace(self):
+        """Waits for room in the window, and for the load's rate."""
+        await asyncio.sleep(self.random.expovariate(self.load.rate))
+        while len(self.unanswered) >= self.window and not self.load.stopping:
+            await asyncio.sleep(0.001)
+
+    async def listen(self, session):
+        while not (self.load.stopping and not self.unanswered):
+            try:
+                answer = await asyncio.wait_for(session.receive(), 0.5)
+            except asyncio.TimeoutError:
+                assert not self.unanswered or time.monotonic() - self.heard_at < SILENCE_S, \
+                    f"{self.name}: no answer for {SILENCE_S} s; unanswered: {list(self.unanswered)}"
+                continue
+            self.heard_at = time.monotonic()
+            if answer["op"] == "ack":
+                self.take_ack(answer)
+            elif answer["op"] == "error":
+                await self.take_error(session, answer)
+
+    def take_ack(self, answer):
+        log, message = self.load.log, self.unanswered.pop(answer["id"], None)
+        log.write(ack=answer["id"], producer=self.name, level=answer["level"], count=answer["count"],
+                  duplicates=answer.get("duplicates"), offset=answer.get("offset"))
+        log.acks += 1
+        if message is None:
+            return
+        if message.bytes < REPEATED_BYTES_MOST:
+            self.stored.extend((message.stream, event, n) for event, (n, kind) in
+                               zip(message.events, message.kinds) if kind == "good")
+        if answer["level"] == "committed":
+            log.committed.extend(event["id"] for event in message.good())
+
+    async def take_error(self, session, answer):
+        number = answer.get("id")
+        self.load.log.write(error=number, producer=self.name, code=answer["code"],
+                            index=answer.get("index"), message=answer["message"])
+        if answer["code"] == "rejected_by_database" or number not in self.unanswered:
+            return  # the ack of the message comes, or has come
+        await asyncio.sleep(answer.get("retry_after_ms", 100) / 1000)
+        self.load.log.write(again=number, producer=self.name, why="refused")
+        await session.send(self.unanswered[number].wire())
+
+
+class Subscriber:
+    """Follows channels across lost connections, resuming each behind what it saw last."""
+
+    def __init__(self, load, name, channels, hops_s=None, naps_s=0.0):
+        self.load, self.name, self.channels = load, name, channels
+        self.hops_s = hops_s  # connects anew after about so long, of its own accord
+        self.naps_s = naps_s  # between two messages: a slow reader
+        self.random = random.Random(f"{load.seed}/{name}")
+        self.encoding = self.random.choice(["json", "msgpack"])
+        self.seen = {}  # channel → offset
+        self.epoch = None
+        self.finished = False
+
+    async def run(self):
+        while not self.finished:
+            try:
+                async with connect(self.load.url, self.encoding) as session:
+                    await self.follow(session)
+            except LOST:
+                await asyncio.sleep(self.random.uniform(0.5, 1.5) * TRYING_AGAIN_S)
+
+    async def follow(self, session):
+        for channel in self.channels:
+            resume = {"since": self.seen[channel], "epoch": self.epoch} if channel in self.seen else {}
+            await session.send({"op": "subscribe", "id": channel, "channel": channel, **resume})
+        end = time.monotonic() + (self.random.expovariate(1 / self.hops_s) if self.hops_s else 1e9)
+        while not self.finished and time.monotonic() < end:
+            with contextlib.suppress(asyncio.TimeoutError):
+                self.take(await asyncio.wait_for(session.receive(), 0.2))
+            if self.naps_s and not self.load.stopping:
+                await asyncio.sleep(self.random.uniform(0, 2 * self.naps_s))
+
+    def take(self, message):
+        log, channel = self.load.log, message.get("channel")
+        if message["op"] == "subscribed":
+            self.epoch = message["epoch"]
+            self.seen.setdefault(channel, message["offset"])
+            log.write(subscribed=channel, subscriber=self.name, offset=message["offset"],
+                      recovered=message["recovered"], reason=message.get("reason"))
+        elif message["op"] == "events" and message["events"]:
+            log.write(pushed=channel, subscriber=self.name,
+                      events=[[e["offset"], e["data"]["id"]] for e in message["events"]])
+            self.seen[channel] = message["events"][-1]["offset"]
+        elif message["op"] == "gap":
+            log.write(gap=channel, subscriber=self.name, **{"from": message["from"],
+                                                            "to": message["to"]})
+            self.seen[channel] = max(self.seen[channel], message["to"])
+        elif message["op"] == "error":
+            log.write(error=None, subscriber=self.name, code=message["code"],
+                      message=message["message"])
+
+
+class Load:
+    """All of them, on a loop in a thread of its own.
+
+        load = Load(server.ws_url, log, seed); load.start(); …; load.finish(); load.close()
+    """
+
+    def __init__(self, url, log, seed, publishers=6, rate=80.0, poison=0.03, repeats=0.1,
+                 keyless=False, fillers=ORDINARY["fillers"], levels=ORDINARY["levels"],
+                 subscribing=True):
+        self.url, self.log, self.seed = url, log, seed
+        self.rate, self.poison, self.repeats = rate, poison, repeats  # a second, and shares of 1
+        self.fillers, self.levels = fillers, levels
+        self.streams = ["behavior"] * 3 + ["social"] + [KEYLESS] * keyless
+        self.stopping = False
+        self.publishers = [Publisher(self, i) for i in range(publishers)]
+        self.subscribers = self.make_subscribers() if subscribing else []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="load")
+        self._publishing = self._following = None
+
+    def make_subscribers(self):
+        channels = [f"stream:{stream}" for stream in dict.fromkeys(self.streams)]
+        return [
+            Subscriber(self, "steady", [*channels, f"user:{AN}"]),
+            Subscriber(self, "hopping", channels, hops_s=0.7),
+            Subscriber(self, "slow", ["stream:behavior"], naps_s=0.02),
+        ]
+
+    def start(self):
+        self._thread.start()
+        self._publishing = asyncio.run_coroutine_threadsafe(self._all(self.publishers), self._loop)
+        self._following = asyncio.run_coroutine_threadsafe(self._all(self.subscribers), self._loop)
+        return self
+
+    @staticmethod
+    async def _all(actors):
+        await asyncio.gather(*(actor.run() for actor in actors))
+
+    def check(self):
+        """Raises what went wrong in an actor, if anything did."""
+        for future in (self._publishing, self._following):
+            if future.done():
+                future.result()
+
+    def finish(self, timeout=60):
+        """Nothing new is sent; returns when everything that asks for an answer has one."""
+        self.stopping = True
+        try:
+            self._publishing.result(timeout)
+        except concurrent.futures.TimeoutError:
+            held = {p.name: list(p.unanswered)[:5] for p in self.publishers if p.unanswered}
+            raise TimeoutError(f"not answered within {timeout} s: {held}") from None
+
+    def close(self):
+        self.stopping = True
+        for subscriber in self.subscribers:
+            subscriber.finished = True
+        if not self._thread.is_alive():
+            return
+        with contextlib.suppress(Exception):
+            self._following.result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="of the WebSocket, ws://HOST:PORT/v1/ws")
+    parser.add_argument("--log", required=True, metavar="FILE", help="is appended to")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--publishers", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=80.0, help="messages a second of each")
+    options = parser.parse_args()
+    log = Log(options.log)
+    load = Load(options.url, log, options.seed, options.publishers, options.rate)
+    print(f"seed {options.seed}", flush=True)
+    load.start()
+    end = time.monotonic() + options.seconds
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        load.check()
+    load.finish(600)
+    load.close()
+    log.close()
+    print(f"{log.acks} acks in {options.log}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

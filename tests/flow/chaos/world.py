@@ -1,0 +1,216 @@
+"""A server between its clients and a PostgreSQL behind a proxy; faults.py says what befalls them.
+
+All that is drawn at random comes from `seed`: what the clients send, the engine of each start, the
+faults and the pauses between them. What else the machine does in between is chance.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import time
+
+from checker import Violation, check
+from disk import SmallDisk, hanging
+from load import KEYLESS, Load, Log
+from penstock import STREAMS, Postgres, Server, loop_engine, run, source_dir, stream, until
+from proxy import Proxy
+
+STATEMENT_TIMEOUT_MS = 2000
+CONNECT_TIMEOUT_MS = 1000
+SEGMENT_BYTES = 8 << 20
+RECOVERY_S = float(os.environ.get("PENSTOCK_TEST_PATIENCE", "30")) * 2
+
+# No key: here only the checkpoint keeps a replay from storing twice.
+KEYLESS_TABLE = 'CREATE TABLE "ChaosTrace" (id uuid NOT NULL, trace jsonb NOT NULL)'
+
+
+class Proxied:
+    """A database as the server sees it: behind the proxy."""
+
+    def __init__(self, database, proxy):
+        self.database, self.proxy = database, proxy
+
+    @property
+    def url(self):
+        return (f"postgresql://tester@127.0.0.1:{self.proxy.port}/{self.database.name}"
+                "?sslmode=disable&gssencmode=disable")
+
+
+class World:
+    """Everything of one run. `stop_s` is how long a stopped process or a silent network may last."""
+
+    def __init__(self, postgres, database, seed, folder, settings=None, small_disk=False,
+                 stop_s=2.5, load=None):
+        self.postgres, self.database, self.seed, self.stop_s = postgres, database, seed, stop_s
+        self.random = random.Random(seed)
+        self.is_over = False
+        with contextlib.ExitStack() as ladder:
+            self.proxy = Proxy(f"{postgres.folder}/.s.PGSQL.5432")
+            ladder.callback(self.proxy.close)
+            database.execute(KEYLESS_TABLE)
+            code, _, err = run("migrate", env={"DATABASE_URL": database.url})
+            assert code == 0, err
+            self.server = Server(
+                Proxied(database, self.proxy),
+                streams=STREAMS + stream(KEYLESS, "ChaosTrace", f"stream:{KEYLESS}"),
+                settings={"statement_timeout_ms": STATEMENT_TIMEOUT_MS,
+                          "connect_timeout_ms": CONNECT_TIMEOUT_MS, "drain_ms": 1000,
+                          # Small, so that segments are sealed, recycled and released in the run.
+                          "journal_segment_bytes": SEGMENT_BYTES, "journal_bytes": "256MB",
+                          **(settings or {})})
+            self.disk = SmallDisk(os.path.join(self.server.folder, "data")) if small_disk else None
+            if self.disk:
+                ladder.callback(self.disk.close)
+            ladder.pop_all()
+        self.log = Log(os.path.join(folder, "load.log"))
+        self.load = Load(self.server.ws_url, self.log, seed, keyless=True, **(load or {}))
+        self.replays = False  # the server that runs began with a journal to replay
+
+    def start(self):
+        self.draw_engine()
+        self.server.start(RECOVERY_S)
+        self.load.start()
+        return self
+
+    # ---- between faults ----------------------------------------------------------------------
+
+    def check_alive(self):
+        """Raises what went wrong in the load; a server that ended by itself is a violation, too."""
+        self.load.check()
+        if not self.server.running:
+            raise Violation(f"the server ended by itself with {self.server.process.returncode}:\n"
+                            + self.server.log()[-4000:])
+
+    def check_committed(self):
+        """What was acknowledged as committed is in its table, with no server to help."""
+        ids = self.log.take_committed()
+        missing = self.database.query(
+            'SELECT unnest(%s::uuid[]) EXCEPT SELECT id FROM "BehaviorLog" '
+            'EXCEPT SELECT id FROM "SocialPost" EXCEPT SELECT id FROM "ChaosTrace"', (ids,))
+        if missing:
+            raise Violation(f"acknowledged as committed, and not there: {missing[:5]}")
+
+    def await_progress(self):
+        """Events are taken and committed again."""
+        acks, committed = self.log.acks, len(self.log.committed)
+
+        def goes_on():
+            self.check_alive()
+            return self.log.acks > acks and len(self.log.committed) > committed
+
+        until("acks after the fault", goes_on, RECOVERY_S)
+
+    def pause(self, most):
+        time.sleep(self.random.uniform(0, most))
+
+    # ---- the end -----------------------------------------------------------------------------
+
+    def settle(self):
+        """Waits until all is answered, committed and pushed, and checks the accounts of it."""
+        self.proxy.calm()
+        self.load.finish(RECOVERY_S)
+        until("the journal is in PostgreSQL", lambda: not self.pending(), RECOVERY_S)
+        self.check_alive()
+        self.check_metrics()
+        heads = self.heads_of_channels()
+        until("subscribers have all", lambda: not self.behind(heads), RECOVERY_S)
+
+    def pending(self):
+        figures = self.server.metrics()
+        lanes = [name for name in figures if name.startswith("penstock_lane_durable_sequence")]
+        assert lanes
+        rings = sum(n for name, n in figures.items() if name.startswith("penstock_ring_used_bytes"))
+        return rings or any(
+            figures[name] > figures[name.replace("durable", "committed")] for name in lanes)
+
+    def check_metrics(self):
+        """received = committed + duplicates + dead-lettered, nothing being pending; and where no
+        process before this one has taken in or committed any, penstock.account says the same."""
+        figures = self.server.metrics()
+        account = {name: [int(n) for n in counts] for name, *counts in self.database.query(
+            "SELECT stream, stored, duplicates, rejected FROM penstock.account")}
+        for name in ("behavior", "social", KEYLESS):
+            received, *ends = (
+                int(figures[f'penstock_stream_{what}_total{{stream="{name}"}}'])
+                for what in ("received", "committed", "duplicates", "dead_lettered"))
+            # A replayed event was received by the process before, and meets its end in this one.
+            if received > sum(ends) or (not self.replays and received != sum(ends)):
+                raise Violation(f"{name}: {received} received, {ends} committed, duplicates and "
+                                f"dead-lettered{' (replayed some)' if self.replays else ''}")
+            if not self.replays and ends != account.get(name, [0, 0, 0]):
+                raise Violation(f"{name}: {ends} committed, duplicates and dead-lettered by "
+                                f"/metrics, {account.get(name)} by penstock.account")
+
+    def heads_of_channels(self):
+        return dict(self.database.query(
+            "SELECT c, max(\"offset\") FROM penstock.events(0, 100000000), unnest(channels) c "
+            "GROUP BY c"))
+
+    def behind(self, heads):
+        self.check_alive()
+        return any(subscriber.seen.get(channel, -1) < heads.get(channel, 0)
+                   for subscriber in self.load.subscribers for channel in subscriber.channels)
+
+    def verify(self):
+        """Settles, stops the server cleanly and compares; returns the checker's figures."""
+        try:
+            self.settle()
+        except TimeoutError as late:
+            self.log.note(f"did not settle: {late}")
+            self.load.close()
+            check(self.log.path, self.database.url)  # may know better what is wrong
+            raise
+        self.load.close()
+        self.server.stop()
+        self.is_over = True
+        return check(self.log.path, self.database.url)
+
+    def close(self):
+        """The server's folder stays when the run was not verified, but not what was on the disk."""
+        self.proxy.calm()
+        self.load.close()
+        self.log.close()
+        try:
+            if self.disk:
+                self.disk.empty()
+            self.server.close(keep=True)
+        finally:
+            self.proxy.close()
+            if self.disk:
+                self.disk.close()
+        if self.is_over:
+            shutil.rmtree(self.server.folder)
+
+    # ---- processes ---------------------------------------------------------------------------
+
+    def draw_engine(self):
+        """Where the engine is left to us, some starts take io_uring (if allowed), others epoll."""
+        if loop_engine() == "auto":
+            self.server.flags = [f"--loop={self.random.choice(['auto', 'epoll'])}"]
+
+    def start_server(self):
+        self.replays = True
+        self.draw_engine()
+        self.server.start(RECOVERY_S)
+
+    def kill_server(self):
+        """kill -9, of a server whose disk does not answer for some moments before, now and then."""
+        if self.random.random() < 0.4:
+            with hanging(self.server.process.pid):
+                self.pause(0.2)
+                self.server.process.kill()
+        self.server.kill()
+
+    def backends(self):
+        return [pid for pid, name, _, _ in self.postgres.backends(self.database)
+                if name.startswith("penstock")]
+
+
+def create_postgres():
+    """A cluster with the example tables in the database `examples`."""
+    postgres = Postgres().start()
+    postgres.database("postgres").execute("CREATE DATABASE examples")
+    with open(os.path.join(source_dir(), "deploy", "examples.sql"), encoding="utf-8") as sql:
+        postgres.database("examples").execute(sql.read())
+    return postgres
