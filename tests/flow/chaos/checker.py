@@ -280,12 +280,18 @@ def check_account(said, held):
         yield f"penstock.account has {rejected} rejected, penstock.dead_letter {len(held.dead)}"
 
 
+CHECKS = (check_sets, check_log, check_order, check_answers, check_subscribers, check_account)
+
+
+def violations(said, held):
+    """All of them, each a sentence."""
+    return [*said.bad, *(sentence for one in CHECKS for sentence in one(said, held))]
+
+
 def check(path, url):
     """Raises Violation, or returns what was compared as {name: number}."""
     said, held = Said(path), Held(url)
-    bad = list(said.bad)
-    for one in (check_sets, check_log, check_order, check_answers, check_subscribers, check_account):
-        bad.extend(one(said, held))
+    bad = violations(said, held)
     if bad:
         raise Violation(f"{len(bad)} violations:\n  " + "\n  ".join(bad[:TOLD_MAX]))
     return {
