@@ -394,9 +394,18 @@ class Load:
         if not self._thread.is_alive():
             return
         with contextlib.suppress(Exception):
-            self._following.result(10)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+
+    @staticmethod
+    async def _end():
+        """Nobody is left in the middle of something when the loop ends."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        _, late = await asyncio.wait(others, timeout=1) if others else ((), ())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 def main():

@@ -156,10 +156,13 @@ class World:
         """Settles, stops the server cleanly and compares; returns the checker's figures."""
         try:
             self.settle()
-        except TimeoutError as late:
-            self.log.note(f"did not settle: {late}")
+        except (TimeoutError, Violation) as trouble:
+            self.log.note(f"did not settle: {trouble}")
             self.load.close()
-            check(self.log.path, self.database.url)  # may know better what is wrong
+            try:
+                check(self.log.path, self.database.url)  # may know better what is wrong
+            except Violation as violation:
+                raise Violation(f"{trouble}; and {violation}") from None
             raise
         self.load.close()
         self.server.stop()
