@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
-"""Injects faults under load and proves that nothing acknowledged is lost and nothing is stored twice.
+"""Injects faults under load: nothing acknowledged may be lost, and nothing stored twice.
 
-    tests/flow/chaos/chaos.py                          all of it, in full: about a quarter of an hour
+    tests/flow/chaos/chaos.py                          all of it in full, some ten minutes
     tests/flow/chaos/chaos.py --short                  what CI does, in a minute
     tests/flow/chaos/chaos.py --kind kill --rounds 50
     tests/flow/chaos/chaos.py --kind network,both --seconds 600 --seed 4711
@@ -66,7 +66,7 @@ def run(options, postgres, name, say):
         say(f"{name}: skipped: {reason}")
     except Exception as trouble:
         say(f"{name}: {type(trouble).__name__}: {trouble}")
-        say(f"{name}: seed {options.seed}; the load's log is in {folder}")
+        say(f"{name}: seed {options.seed}; logs and journal are in {folder}")
         return False
     else:
         say(f"{name}: {rounds} rounds, no violation: {figures}")

@@ -11,8 +11,8 @@
     account        penstock.account is what the tables hold, and what was acknowledged is in it
 
 Nobody else may have published there, all batches must still be in penstock.batch, and the server
-must be idle or gone with nothing left in its journal. Every violation is one sentence. The exit code
-is 1 when there are any.
+must be idle or gone with nothing left in its journal. Every violation is one sentence; with any,
+the exit code is 1.
 """
 
 import collections
@@ -24,6 +24,7 @@ import psycopg2
 
 TABLES = {"behavior": '"BehaviorLog"', "social": '"SocialPost"', "trace": '"ChaosTrace"'}
 TOLD_MAX = 40  # violations that are printed
+SOME = 5  # ids in a sentence
 
 
 class Violation(AssertionError):
@@ -37,7 +38,7 @@ class Said:
         self.sent = {}  # id → (producer, n, stream, kind)
         self.messages = {}  # (producer, number) → ids, in order
         self.stream = {}  # (producer, number) → its stream
-        self.known = {}  # (producer, number) → of its ids: surely stored before, perhaps stored before
+        self.known = {}  # (producer, number) → of its ids: stored before for sure, and perhaps
         self.copies = collections.Counter()  # (producer, number) → how often it was sent
         self.refused = set()  # (producer, number): sent again behind later ones, so out of order
         self.acked = collections.defaultdict(set)  # level → ids
@@ -156,11 +157,12 @@ class Held:
 def some(things):
     """A few of a set, for a sentence."""
     things = sorted(things, key=str)
-    return ", ".join(map(str, things[:5])) + (f" and {len(things) - 5} more" if len(things) > 5 else "")
+    told = ", ".join(map(str, things[:SOME]))
+    return told if len(things) <= SOME else f"{told} and {len(things) - SOME} more"
 
 
 def check_sets(said, held):
-    """acked ⊆ stored ⊆ sent; what the table refuses lies among the dead letters, and nothing else."""
+    """acked ⊆ stored ⊆ sent; what the table refuses is a dead letter, and nothing else is."""
     stored, dead = set().union(*held.tables.values()), set(held.dead)
     acked = set().union(*said.acked.values())
     good = {i for i in acked if said.kind(i) == "good"}
@@ -189,7 +191,7 @@ def check_sets(said, held):
 
 
 def check_log(said, held):
-    """One offset for each stored event, from 1 on without a hole, in each lane's and publisher's order."""
+    """One offset for each stored event, from 1 on without a hole; each lane's frames in order."""
     expected, positions = 1, {}
     for first, last, node, lane, position, _ in held.batches:
         if first != expected:
@@ -205,8 +207,9 @@ def check_log(said, held):
     for stream, ids in held.tables.items():
         logged = collections.Counter(entry[1] for entry in held.log if entry[2] == stream)
         if logged != collections.Counter(ids):
-            yield (f"log and {TABLES[stream]} differ: only in the log {some(logged.keys() - set(ids))}; "
-                   f"only in the table {some(set(ids) - logged.keys())}")
+            yield (f"log and {TABLES[stream]} differ: only in the log "
+                   f"{some(logged.keys() - set(ids))}; only in the table "
+                   f"{some(set(ids) - logged.keys())}")
 
 
 def check_order(said, held):

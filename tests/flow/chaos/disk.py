@@ -1,9 +1,9 @@
 """Disks that misbehave: a small one that fills up, and one that does not finish what it writes.
 
 SmallDisk mounts a tmpfs, which needs root and a container that allows it; without, it raises
-Unavailable with a sentence. `hanging` holds the threads of the epoll engine that write (loop/epoll.c)
-with ptrace(2), which a parent may do to its children: to the server, that is a disk that does not
-answer. The io_uring engine writes inside the kernel, where nobody can be held.
+Unavailable with a sentence. `hanging` holds the threads of the epoll engine that write
+(loop/epoll.c) with ptrace(2), which a parent may do to its children: to the server, that is a disk
+that does not answer. The io_uring engine writes inside the kernel, where nobody can be held.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ class SmallDisk:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         if done.returncode != 0:
             os.rmdir(folder)
-            raise Unavailable("a small disk cannot be mounted here (that takes root, and a container "
-                              f"that allows it): {done.stderr.strip()}")
+            raise Unavailable("a small disk cannot be mounted here (that takes root, and a "
+                              f"container that allows it): {done.stderr.strip()}")
 
     def room(self):
         """Bytes that are free."""
@@ -45,11 +45,12 @@ class SmallDisk:
         return figures.f_bavail * figures.f_frsize
 
     def fill(self, leave):
-        """Takes all room but so many bytes."""
+        """Takes all room but so many bytes, and says how many it took."""
         size = max(self.room() - leave, 0)
         with open(os.path.join(self.folder, BALLAST), "wb") as ballast:
             if size > 0:
                 os.posix_fallocate(ballast.fileno(), 0, size)
+        return size
 
     def empty(self):
         """Gives back what `fill` took."""
@@ -65,7 +66,7 @@ def writers(pid):
     """The threads of a server that write its journals; none with io_uring."""
     found = []
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii", errors="replace") as status:
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as status:
             blocked = next(line.split()[1] for line in status if line.startswith("SigBlk:"))
         if bin(int(blocked, 16)).count("1") >= SIGNALS_MOST:
             found.append(int(thread))

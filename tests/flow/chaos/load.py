@@ -5,12 +5,12 @@
     tests/flow/chaos/checker.py load.log postgresql://…
 
 By hand it wants a server on the tables of deploy/examples.sql (`penstock dev` is one), and a
-database to which nobody else publishes. Kill what you like meanwhile; it connects again, sends again
-what was not acknowledged, and ends when all is answered.
+database to which nobody else publishes. Kill what you like meanwhile; it connects again, sends
+again what was not acknowledged, and ends when all is answered.
 
-Each line of the log is one JSON map, written before the thing it tells of is done (`send`), or right
-after it was seen (everything else), so that the log never claims less than was sent or more than was
-acknowledged:
+Each line of the log is one JSON map, written before the thing it tells of is done (`send`, `again`),
+or right after it was seen (everything else), so that the log never claims less than was sent or
+more than was acknowledged:
 
     {"send": message, "producer", "level", "events": [[id, stream, n, "good" or "poison"] …]}
     {"again": message, "producer", "why": "lost" or "refused"}
@@ -194,9 +194,10 @@ class Publisher:
     # ---- talking -----------------------------------------------------------------------------
 
     async def run(self):
+        url = f"{self.load.url}?producer={self.name}"
         while not (self.load.stopping and not self.unanswered):
             try:
-                async with connect(f"{self.load.url}?producer={self.name}", self.encoding) as session:
+                async with connect(url, self.encoding) as session:
                     await self.talk(session)
             except LOST:
                 await asyncio.sleep(self.random.uniform(0.5, 1.5) * TRYING_AGAIN_S)
@@ -229,9 +230,10 @@ class Publisher:
             if self.load.stopping:
                 return
             message = self.invent()
-            self.load.log.write(send=message.number, producer=self.name, level=message.level, events=[
-                [event["id"], message.stream, n, kind]
-                for event, (n, kind) in zip(message.events, message.kinds)])
+            self.load.log.write(
+                send=message.number, producer=self.name, level=message.level,
+                events=[[event["id"], message.stream, n, kind]
+                        for event, (n, kind) in zip(message.events, message.kinds)])
             if not self.unanswered:
                 self.heard_at = time.monotonic()
             if message.level != "none":
@@ -260,8 +262,9 @@ class Publisher:
 
     def take_ack(self, answer):
         log, message = self.load.log, self.unanswered.pop(answer["id"], None)
-        log.write(ack=answer["id"], producer=self.name, level=answer["level"], count=answer["count"],
-                  duplicates=answer.get("duplicates"), offset=answer.get("offset"))
+        log.write(ack=answer["id"], producer=self.name, level=answer["level"],
+                  count=answer["count"], duplicates=answer.get("duplicates"),
+                  offset=answer.get("offset"))
         log.acks += 1
         if message is None:
             return
@@ -305,7 +308,9 @@ class Subscriber:
 
     async def follow(self, session):
         for channel in self.channels:
-            resume = {"since": self.seen[channel], "epoch": self.epoch} if channel in self.seen else {}
+            resume = {}
+            if channel in self.seen:
+                resume = {"since": self.seen[channel], "epoch": self.epoch}
             await session.send({"op": "subscribe", "id": channel, "channel": channel, **resume})
         end = time.monotonic() + (self.random.expovariate(1 / self.hops_s) if self.hops_s else 1e9)
         while not self.finished and time.monotonic() < end:

@@ -11,12 +11,13 @@ NODE = ("n-1", 0)
 
 
 def lines():
-    """Two messages of one publisher: a durable one of two events, a committed one that repeats one of
-    them beside a new event and one that its table refuses. A subscriber saw all of it."""
+    """Two messages of one publisher: a durable one of two events, a committed one that repeats one
+    of them beside a new event and one that its table refuses. A subscriber saw all of it."""
     return [
         {"send": 1, "producer": "p", "level": "durable",
          "events": [["a", "behavior", 1, "good"], ["b", "behavior", 2, "good"]]},
-        {"ack": 1, "producer": "p", "level": "durable", "count": 2, "duplicates": 0, "offset": None},
+        {"ack": 1, "producer": "p", "level": "durable", "count": 2, "duplicates": 0,
+         "offset": None},
         {"subscribed": "c", "subscriber": "s", "offset": 0, "recovered": True},
         {"send": 2, "producer": "p", "level": "committed",
          "events": [["c", "behavior", 3, "good"], ["x", "behavior", 4, "poison"],
@@ -34,7 +35,8 @@ def held():
     made.dead = ["x"]
     made.account = {"behavior": [3, 1, 1]}
     made.batches = [[1, 2, *NODE, 7, None], [3, 3, *NODE, 8, None]]
-    made.log = [(1, "a", "behavior", ["c"]), (2, "b", "behavior", ["c"]), (3, "c", "behavior", ["c"])]
+    made.log = [(offset, identity, "behavior", ["c"])
+                for offset, identity in enumerate(("a", "b", "c"), 1)]
     return made
 
 

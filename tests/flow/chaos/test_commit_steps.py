@@ -1,8 +1,8 @@
 """The connection is cut at every step of a commit, in each form that a commit has.
 
-The checkpoint decides what becomes of the batch: each test cuts one commit, some with kill -9 of the
-server at the same moment, and then compares everything as chaos.py does. proxy.py says what the steps
-and the forms are.
+The checkpoint decides what becomes of the batch: each test cuts one commit, some with kill -9 of
+the server at the same moment, and then compares everything as chaos.py does. proxy.py says what the
+steps and the forms are.
 """
 
 import uuid
@@ -106,7 +106,7 @@ def fill(hand, form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_commit_that_is_cut_happens_once(world, step, form):
-    """Cut at each step: the batch is stored once, acknowledged with its true offset, pushed once."""
+    """Cut at any step, the batch is stored once, acknowledged with its offset, and pushed once."""
     hand = Hand(world)
     hand.connect()
     made = fill(hand, form)

@@ -147,7 +147,8 @@ def test_inside_one_batch(make_server, database, prepared_rows):
         client.publish("behavior", [event()])  # this one waits for the lock, the others behind it
         messages = [[one], [one], [other, one], [other]]
         for number, events in enumerate(messages):
-            client.send("publish", id=f"b{number}", stream="behavior", ack="committed", events=events)
+            client.send("publish", id=f"b{number}", stream="behavior", ack="committed",
+                        events=events)
             client.publish("behavior", [event()])  # so that each message is a frame
     blocking.close()
     acks = [client.answer(f"b{n}") for n in range(len(messages))]

@@ -1,4 +1,4 @@
-"""No ack before the write: the journal's disk is held, so that what it does not confirm is known."""
+"""No ack before the write: the journal's disk is held, and what it has not confirmed is known."""
 
 import uuid
 
@@ -10,8 +10,8 @@ from load import AN
 
 @pytest.fixture
 def server(make_server):
-    """With the epoll engine: a thread writes, and threads can be held. The rule is the journal's, and
-    the same for both engines."""
+    """With the epoll engine: a thread writes, and threads can be held. The rule is the journal's,
+    and the same for both engines."""
     return make_server(settings={"lanes": 1, "statement_timeout_ms": 2000},
                        flags=["--loop=epoll"]).start()
 

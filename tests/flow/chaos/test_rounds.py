@@ -11,8 +11,8 @@ from faults import KINDS, run_kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_acknowledged_is_lost_and_nothing_is_stored_twice(postgres, seed, tmp_path, kind):
-    """Whatever befalls server, database, network or disk: acked ⊆ stored ⊆ sent, each event once, in
-    its publisher's order, pushed to whom it concerns, and accounted for."""
+    """Whatever befalls server, database, network or disk: acked ⊆ stored ⊆ sent, each event once,
+    in its publisher's order, pushed to whom it concerns, and accounted for."""
     try:
         rounds, figures = run_kind(postgres, kind, seed, str(tmp_path), is_full=False, say=print)
     except Unavailable as reason:

@@ -4,13 +4,12 @@ All that is drawn at random comes from `seed`: what the clients send, the engine
 faults and the pauses between them. What else the machine does in between is chance.
 """
 
-import contextlib
 import os
 import random
 import shutil
 import time
 
-from checker import Violation, check
+from checker import TABLES, Violation, check
 from disk import SmallDisk, hanging
 from load import KEYLESS, Load, Log
 from penstock import STREAMS, Postgres, Server, loop_engine, run, source_dir, stream, until
@@ -22,7 +21,8 @@ SEGMENT_BYTES = 8 << 20
 RECOVERY_S = float(os.environ.get("PENSTOCK_TEST_PATIENCE", "30")) * 2
 
 # No key: here only the checkpoint keeps a replay from storing twice.
-KEYLESS_TABLE = 'CREATE TABLE "ChaosTrace" (id uuid NOT NULL, trace jsonb NOT NULL)'
+KEYLESS_TABLE = ('CREATE TABLE "ChaosTrace" (id uuid NOT NULL, trace jsonb NOT NULL);'
+                 'CREATE INDEX ON "ChaosTrace" (id)')
 
 
 class Proxied:
@@ -38,34 +38,36 @@ class Proxied:
 
 
 class World:
-    """Everything of one run. `stop_s` is how long a stopped process or a silent network may last."""
+    """Everything of one run. `stop_s`: how long a stopped process or a silent network may last."""
 
     def __init__(self, postgres, database, seed, folder, settings=None, small_disk=False,
                  stop_s=2.5, load=None):
         self.postgres, self.database, self.seed, self.stop_s = postgres, database, seed, stop_s
         self.random = random.Random(seed)
         self.is_over = False
-        with contextlib.ExitStack() as ladder:
-            self.proxy = Proxy(f"{postgres.folder}/.s.PGSQL.5432")
-            ladder.callback(self.proxy.close)
-            database.execute(KEYLESS_TABLE)
-            code, _, err = run("migrate", env={"DATABASE_URL": database.url})
-            assert code == 0, err
-            self.server = Server(
-                Proxied(database, self.proxy),
-                streams=STREAMS + stream(KEYLESS, "ChaosTrace", f"stream:{KEYLESS}"),
-                settings={"statement_timeout_ms": STATEMENT_TIMEOUT_MS,
-                          "connect_timeout_ms": CONNECT_TIMEOUT_MS, "drain_ms": 1000,
-                          # Small, so that segments are sealed, recycled and released in the run.
-                          "journal_segment_bytes": SEGMENT_BYTES, "journal_bytes": "256MB",
-                          **(settings or {})})
-            self.disk = SmallDisk(os.path.join(self.server.folder, "data")) if small_disk else None
-            if self.disk:
-                ladder.callback(self.disk.close)
-            ladder.pop_all()
+        self.replays = False  # the server that runs began with a journal to replay
+        database.execute(KEYLESS_TABLE)
+        code, _, err = run("migrate", env={"DATABASE_URL": database.url})
+        assert code == 0, err
+        server_folder = os.path.join(folder, "server")
+        os.makedirs(server_folder)
+        # May be refused, so it comes before anything that would have to be undone.
+        self.disk = SmallDisk(os.path.join(server_folder, "data")) if small_disk else None
+        self.proxy = Proxy(f"{postgres.folder}/.s.PGSQL.5432")
+        self.server = self.make_server(server_folder, settings or {})
         self.log = Log(os.path.join(folder, "load.log"))
         self.load = Load(self.server.ws_url, self.log, seed, keyless=True, **(load or {}))
-        self.replays = False  # the server that runs began with a journal to replay
+
+    def make_server(self, folder, settings):
+        streams = STREAMS + stream(KEYLESS, "ChaosTrace", f"stream:{KEYLESS}")
+        ours = {
+            "statement_timeout_ms": STATEMENT_TIMEOUT_MS, "connect_timeout_ms": CONNECT_TIMEOUT_MS,
+            "drain_ms": 1000,
+            # Small, so that segments are sealed, recycled and released during the run.
+            "journal_segment_bytes": SEGMENT_BYTES, "journal_bytes": "256MB",
+        }
+        return Server(Proxied(self.database, self.proxy), streams, {**ours, **settings},
+                      folder=folder)
 
     def start(self):
         self.draw_engine()
@@ -85,9 +87,10 @@ class World:
     def check_committed(self):
         """What was acknowledged as committed is in its table, with no server to help."""
         ids = self.log.take_committed()
+        absent = " AND ".join(f"NOT EXISTS (SELECT FROM {table} t WHERE t.id = i)"
+                              for table in TABLES.values())
         missing = self.database.query(
-            'SELECT unnest(%s::uuid[]) EXCEPT SELECT id FROM "BehaviorLog" '
-            'EXCEPT SELECT id FROM "SocialPost" EXCEPT SELECT id FROM "ChaosTrace"', (ids,))
+            f"SELECT i::text FROM unnest(%s::uuid[]) i WHERE {absent}", (ids,))
         if missing:
             raise Violation(f"acknowledged as committed, and not there: {missing[:5]}")
 
