@@ -8,6 +8,7 @@ that does not answer. The io_uring engine writes inside the kernel, where nobody
 
 import contextlib
 import ctypes
+import errno
 import os
 import subprocess
 
@@ -46,11 +47,16 @@ class SmallDisk:
 
     def fill(self, leave):
         """Takes all room but so many bytes, and says how many it took."""
-        size = max(self.room() - leave, 0)
         with open(os.path.join(self.folder, BALLAST), "wb") as ballast:
-            if size > 0:
-                os.posix_fallocate(ballast.fileno(), 0, size)
-        return size
+            while (size := self.room() - leave) > 0:
+                try:
+                    os.posix_fallocate(ballast.fileno(), 0, size)
+                    return size
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    # The journal took a segment meanwhile: there is less now.
+        return 0
 
     def empty(self):
         """Gives back what `fill` took."""

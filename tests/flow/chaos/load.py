@@ -48,7 +48,7 @@ KEYLESS = "trace"  # a stream whose table has no key: its messages are never sen
 ORDINARY = {"fillers": [0, 10, 10, 100, 1500], "levels": [45, 40, 15], "subscribing": True}
 # Megabytes a second. Only the first publisher waits for commits, the others for nothing but room;
 # and nobody listens, whom so much would keep from reading anything else.
-BULK = {"fillers": [1500, 30000, 100000], "levels": [85, 0, 15], "subscribing": False}
+BULK = {"fillers": [1500, 100_000, 300_000], "levels": [85, 0, 15], "subscribing": False}
 LEVELS = ["durable", "committed", "none"]
 MESSAGE_BYTES_MOST = 400_000
 REPEATED_BYTES_MOST = 2000  # longer events are not kept to be repeated
