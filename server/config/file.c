@@ -166,9 +166,11 @@ static int on_table(cfg_t *section, cfg_opt_t *option)
     return -1;
 }
 
-static char *copy_string(const char *string)
+/* A copy of what the file says; nothing of nothing. False: no memory. */
+static bool copy_string(const char *string, char **out)
 {
-    return string == NULL ? NULL : strdup(string);
+    *out = string == NULL ? NULL : strdup(string);
+    return string == NULL || *out != NULL;
 }
 
 static enum status take_stream(cfg_t *section, struct stream_settings *out, struct problem *problem)
@@ -179,11 +181,15 @@ static enum status take_stream(cfg_t *section, struct stream_settings *out, stru
                            "stream \"%.60s\" has %zu channels; an event can go to at most %d",
                            cfg_title(section), count, EVENT_CHANNELS_MAX);
     }
-    out->name = copy_string(cfg_title(section));
-    out->table = copy_string(cfg_getstr(section, "table"));
-    for (size_t i = 0; i < count; i++) {
-        out->channels[i] = copy_string(cfg_getnstr(section, "channels", (unsigned)i));
-        out->channel_count = i + 1;
+    bool copied = copy_string(cfg_title(section), &out->name) &&
+                  copy_string(cfg_getstr(section, "table"), &out->table);
+    for (size_t i = 0; i < count && copied; i++) {
+        copied = copy_string(cfg_getnstr(section, "channels", (unsigned)i), &out->channels[i]);
+        out->channel_count += copied ? 1 : 0;
+    }
+    if (!copied) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for stream \"%.60s\"",
+                           cfg_title(section));
     }
     return stream_check(out, problem);
 }
