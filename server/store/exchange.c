@@ -12,8 +12,9 @@
  * 4. All is answered: committer_advance() takes the next step.
  *
  * How it fails: anything that breaks the connection sets `broken`, every further call does nothing,
- * and the end of the turn gives the connection up. An error of the server is recorded, the first
- * only, and what follows it in the same pipeline is skipped by the server.
+ * and the end of the turn gives the connection up; so does an answer that libpq could not give us.
+ * An error of the server is recorded, the first only, and what follows it in the same pipeline is
+ * skipped by the server.
  */
 #include "committer_private.h"
 
@@ -106,6 +107,13 @@ static bool is_error(const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
+/* What libpq itself makes up carries no severity: it had no memory for an answer, or lost the
+ * connection. What the server did meanwhile is unknown, it may have committed. */
+static bool is_of_libpq(const PGresult *result)
+{
+    return is_error(result) && PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED) == NULL;
 }
 
 /* The edge lets no event through that is NULL where it must not be, too long, out of range or no
@@ -224,7 +232,9 @@ static void read_answers(struct committer *c)
         }
         PGresult *result = PQgetResult(c->connection);
         e->answers++;
-        if (e->pipelined) {
+        if (result != NULL && is_of_libpq(result)) {
+            e->broken = true; /* the checkpoint has to say */
+        } else if (e->pipelined) {
             take_pipelined(c, result);
         } else {
             take_simple(c, result);
