@@ -9,7 +9,7 @@
  *
  * So the place is known from the beginning, and nothing is moved or patched afterwards. FULL is
  * answered when a group cannot be opened: too much waits to be written, all memory is lent or not
- * durable yet, or there is no next segment and none in the making.
+ * durable yet, there is no memory for a schema, or there is no next segment and none in the making.
  */
 #include "journal_private.h"
 
@@ -155,13 +155,30 @@ static bool record_is_sound(struct journal *journal, struct span record, struct 
     return true;
 }
 
-/* The schema, and proof that a frame can hold both. */
+/* Too little memory passes, and the record waits in its ring meanwhile. */
+static void complain_of_memory(struct journal *journal)
+{
+    if (!journal->schemas.complained) {
+        journal->schemas.complained = true;
+        log_error("journal", "no memory for a schema of %s; publishers have to wait",
+                  journal->folder);
+    }
+}
+
+/* The schema, and proof that a frame can hold both. NULL: not now, or the journal has failed. */
 static struct known_schema *find_schema(struct journal *journal, struct span record, uint64_t key)
 {
-    struct known_schema *schema = schemas_get(journal, key);
-    if (schema == NULL) {
+    struct known_schema *schema;
+    switch (schemas_get(journal, key, &schema)) {
+    case SCHEMA_KNOWN:
+        journal->schemas.complained = false;
+        break;
+    case SCHEMA_UNKNOWN:
         journal_fail(journal, STATUS_INTERNAL,
                      "nobody knows the schema %016" PRIx64 " that a record names", key);
+        return NULL;
+    case SCHEMA_NO_MEMORY:
+        complain_of_memory(journal);
         return NULL;
     }
     if (frame_bytes(record.size + schema->bytes) > journal->frame_bytes_max) {

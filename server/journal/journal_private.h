@@ -104,6 +104,7 @@ struct schema_table {
     struct known_schema *items; /* owns; by ascending key */
     size_t count, room;
     uint8_t *scratch; /* owns; SCHEMA_RECORD_BYTES_MAX for write_schema() to fill */
+    bool complained;  /* of too little memory, logged once */
 };
 
 enum status schemas_init(struct schema_table *table, struct problem *problem) must_use;
@@ -113,8 +114,9 @@ struct known_schema *schemas_find(struct schema_table *table, uint64_t key);
 struct known_schema *schemas_add(struct schema_table *table, uint64_t key, struct span record);
 /* Forgets those that stand in no segment from `number` on. */
 void schemas_forget_before(struct schema_table *table, uint64_t number);
-/* The schema of this key: known, or asked for. NULL: nobody has it, or no memory. */
-struct known_schema *schemas_get(struct journal *journal, uint64_t key);
+/* The schema of this key: known, or asked for. */
+enum schema_answer { SCHEMA_KNOWN, SCHEMA_UNKNOWN, SCHEMA_NO_MEMORY };
+enum schema_answer schemas_get(struct journal *journal, uint64_t key, struct known_schema **out);
 
 /* ---- arena ----------------------------------------------------------------------------------- */
 

@@ -90,27 +90,28 @@ void schemas_forget_before(struct schema_table *table, uint64_t number)
     table->count = kept;
 }
 
-static struct known_schema *ask(struct journal *journal, uint64_t key)
+static enum schema_answer ask(struct journal *journal, uint64_t key, struct known_schema **out)
 {
     uint8_t *record = journal->schemas.scratch;
     struct record_header header = {.kind = RECORD_SCHEMA, .ack = ACK_NONE, .schema_key = key};
     struct writer body =
         writer_of(record + sizeof header, SCHEMA_RECORD_BYTES_MAX - sizeof header - RECORD_ALIGN);
     if (!journal->options.write_schema(journal->options.owner, key, &body) || body.full) {
-        return NULL;
+        return SCHEMA_UNKNOWN;
     }
     size_t bytes = sizeof header + writer_size(&body);
     size_t padded = (bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
     memset(record + bytes, 0, padded - bytes);
     header.bytes = (uint32_t)padded;
     memcpy(record, &header, sizeof header);
-    return schemas_add(&journal->schemas, key, span_of(record, padded));
+    *out = schemas_add(&journal->schemas, key, span_of(record, padded));
+    return *out == NULL ? SCHEMA_NO_MEMORY : SCHEMA_KNOWN;
 }
 
-struct known_schema *schemas_get(struct journal *journal, uint64_t key)
+enum schema_answer schemas_get(struct journal *journal, uint64_t key, struct known_schema **out)
 {
-    struct known_schema *known = schemas_find(&journal->schemas, key);
-    return known != NULL ? known : ask(journal, key);
+    *out = schemas_find(&journal->schemas, key);
+    return *out == NULL ? ask(journal, key, out) : SCHEMA_KNOWN;
 }
 
 bool journal_has_schema(const struct journal *journal, uint64_t schema_key)
