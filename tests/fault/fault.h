@@ -34,9 +34,9 @@ enum fault_kind {
     FAULT_FDATASYNC,  /* fdatasync, fsync */
     FAULT_COMPLETION, /* io_uring's answer to a durable write */
     FAULT_POLL,       /* io_uring's answer to a poll */
-    FAULT_SEND,       /* send, also libpq's and libwebsockets' */
-    FAULT_RECV,       /* recv, also theirs */
-    FAULT_CONNECT,    /* connect, also theirs */
+    FAULT_SEND,       /* send, also libpq's and libwebsockets'; the connection is cut with it */
+    FAULT_RECV,       /* recv, likewise */
+    FAULT_CONNECT,    /* connect, likewise */
     FAULT_LIBPQ,      /* our calls of libpq that can fail (wrap_libpq.c) */
     FAULT_KINDS
 };

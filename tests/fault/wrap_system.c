@@ -166,38 +166,35 @@ static void find_next(const char *name, void *out)
     }
 }
 
+/* The socket ends with the call: with EPIPE and a peer that is still there, libpq would wait for
+ * what the peer has to say of it (fe-misc.c, pqSendSome()). */
+static bool cuts(enum fault_kind kind, const char *function, int fd)
+{
+    int error = fault_now(kind, function);
+    if (error != 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+        errno = error;
+    }
+    return error != 0;
+}
+
 ssize_t send(int fd, const void *data, size_t size, int flags)
 {
     ssize_t (*next)(int, const void *, size_t, int);
     find_next("send", &next);
-    int error = fault_now(FAULT_SEND, "send");
-    if (error != 0) {
-        errno = error;
-        return -1;
-    }
-    return next(fd, data, size, flags);
+    return cuts(FAULT_SEND, "send", fd) ? -1 : next(fd, data, size, flags);
 }
 
 ssize_t recv(int fd, void *data, size_t size, int flags)
 {
     ssize_t (*next)(int, void *, size_t, int);
     find_next("recv", &next);
-    int error = fault_now(FAULT_RECV, "recv");
-    if (error != 0) {
-        errno = error;
-        return -1;
-    }
-    return next(fd, data, size, flags);
+    return cuts(FAULT_RECV, "recv", fd) ? -1 : next(fd, data, size, flags);
 }
 
 int connect(int fd, const struct sockaddr *address, socklen_t size)
 {
     int (*next)(int, const struct sockaddr *, socklen_t);
     find_next("connect", &next);
-    int error = fault_now(FAULT_CONNECT, "connect");
-    if (error != 0) {
-        errno = error;
-        return -1;
-    }
-    return next(fd, address, size);
+    return cuts(FAULT_CONNECT, "connect", fd) ? -1 : next(fd, address, size);
 }

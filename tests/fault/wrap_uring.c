@@ -14,7 +14,10 @@
 #include "../../server/loop/engine.h"
 
 #include <liburing.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+ssize_t __real_pwrite(int fd, const void *data, size_t size, off_t offset);
 int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __real_io_uring_submit_and_get_events(struct io_uring *ring);
@@ -30,11 +33,27 @@ int __real___io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **out, 
 int __wrap___io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **out, unsigned submit,
                               unsigned wait, sigset_t *mask);
 
+static void take_back(const struct loop_write *write)
+{
+    static const uint8_t zeros[64 * 1024] __attribute__((aligned(4096))); /* for O_DIRECT */
+    for (size_t done = write->engine_written; done < write->size;) {
+        size_t left = write->size - done;
+        size_t size = left < sizeof zeros ? left : sizeof zeros;
+        if (__real_pwrite(write->fd, zeros, size, (off_t)(write->offset + done)) != (ssize_t)size) {
+            abort();
+        }
+        done += size;
+    }
+}
+
 static void look_at(struct io_uring_cqe *cqe)
 {
     int error = 0;
     if ((cqe->user_data & TAG_MASK) == TAG_WRITE) {
         error = fault_now(FAULT_COMPLETION, "a durable write");
+        if (error != 0 && cqe->res > 0) {
+            take_back((struct loop_write *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK));
+        }
     } else if ((cqe->user_data & TAG_MASK) == TAG_WATCH) {
         error = fault_now(FAULT_POLL, "a poll");
     }

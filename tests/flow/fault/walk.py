@@ -11,6 +11,7 @@ What must hold, whatever failed and when:
   - what was acked is in the table, once, at the latest after the restart.
 """
 
+import http.client
 import os
 import re
 import time
@@ -90,7 +91,7 @@ class Life:
             return "gone"
         try:
             return self.server.http("GET", "/readyz", timeout=PATIENCE_S)[0] == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def publish(self, event, ack):
