@@ -33,10 +33,11 @@ static const char *const kind_names[FAULT_KINDS] = {
 /* `kind` is set last and read first (release and acquire): who sees it sees the others. */
 static struct {
     _Atomic(enum fault_kind) kind;
+    _Atomic(enum fault_kind) last_kind; /* the same, but fault_clear() leaves it */
     uint64_t k;
     bool and_later;
     int error;
-    _Atomic uint64_t calls;
+    _Atomic uint64_t calls[FAULT_KINDS]; /* of all kinds, so that one run tells how far to walk */
     atomic_bool reached;
 } fault;
 
@@ -109,8 +110,11 @@ bool fault_set(const char *text, char *why, size_t why_bytes)
     fault.k = k;
     fault.and_later = and_later;
     fault.error = error;
-    atomic_store(&fault.calls, 0);
+    for (int i = 0; i < FAULT_KINDS; i++) {
+        atomic_store(&fault.calls[i], 0);
+    }
     atomic_store(&fault.reached, false);
+    atomic_store(&fault.last_kind, kind);
     atomic_store_explicit(&fault.kind, kind, memory_order_release);
     return true;
 }
@@ -124,7 +128,7 @@ void fault_clear(void)
 
 uint64_t fault_calls(void)
 {
-    return atomic_load(&fault.calls);
+    return atomic_load(&fault.calls[atomic_load(&fault.last_kind)]);
 }
 
 bool fault_was_reached(void)
@@ -145,11 +149,12 @@ static void report(enum fault_kind kind, uint64_t call, const char *function)
 
 int fault_now(enum fault_kind kind, const char *function)
 {
-    if (atomic_load_explicit(&fault.kind, memory_order_acquire) != kind) {
+    enum fault_kind wanted = atomic_load_explicit(&fault.kind, memory_order_acquire);
+    if (wanted == FAULT_NONE) {
         return 0;
     }
-    uint64_t call = atomic_fetch_add(&fault.calls, 1) + 1;
-    if (call < fault.k || (call > fault.k && !fault.and_later)) {
+    uint64_t call = atomic_fetch_add(&fault.calls[kind], 1) + 1;
+    if (kind != wanted || call < fault.k || (call > fault.k && !fault.and_later)) {
         return 0;
     }
     if (!atomic_exchange(&fault.reached, true) && getenv("PENSTOCK_FAULT") != NULL) {
@@ -172,13 +177,17 @@ __attribute__((constructor)) static void read_variable(void)
     }
 }
 
-__attribute__((destructor)) static void tell_count(void)
+__attribute__((destructor)) static void tell_counts(void)
 {
-    enum fault_kind kind = atomic_load(&fault.kind);
-    if (kind != FAULT_NONE && getenv("PENSTOCK_FAULT") != NULL) {
-        char line[120];
-        snprintf(line, sizeof line, "penstock-fault: %s was called %" PRIu64 " times\n",
-                 kind_names[kind], fault_calls());
-        say(line);
+    char line[400] = "penstock-fault: calls:";
+    size_t used = strlen(line);
+    if (atomic_load(&fault.kind) == FAULT_NONE || getenv("PENSTOCK_FAULT") == NULL) {
+        return;
     }
+    for (int i = FAULT_NONE + 1; i < FAULT_KINDS; i++) {
+        used += (size_t)snprintf(line + used, sizeof line - used, " %s=%" PRIu64, kind_names[i],
+                                 atomic_load(&fault.calls[i]));
+    }
+    snprintf(line + used, sizeof line - used, "\n");
+    say(line);
 }

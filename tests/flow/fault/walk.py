@@ -17,6 +17,7 @@ import re
 import time
 import uuid
 
+import websockets
 from penstock import Client, Closed, Refused, Server, binary, until
 from penstock.client import Problem
 from penstock.wait import PATIENCE_S
@@ -24,7 +25,7 @@ from penstock.wait import PATIENCE_S
 AN = "00000000-0000-4000-8000-000000000001"
 # Small, so that a start costs little.
 SETTINGS = {"lanes": 1, "edge_threads": 1, "journal_segment_bytes": "8MB", "window_bytes": "1MB",
-            "lane_memory_bytes": "8MB", "ring_bytes": "4MB"}
+            "lane_memory_bytes": "8MB", "ring_bytes": "4MB", "drain_ms": 1000}
 STREAM = 'stream "behavior" {\n    table = "BehaviorLog"\n    channels = {"user:{userId}"}\n}\n'
 SENTENCE = re.compile(r"^(penstock: \S.{10,}|.* level=error .* msg=.{10,})$", re.MULTILINE)
 
@@ -34,11 +35,15 @@ def fault_binary():
     return os.path.join(os.environ["PENSTOCK_BUILD_DIR"], "tests", "fault", "penstock-fault")
 
 
+def event(**fields):
+    return {"id": str(uuid.uuid4()), "userId": AN, "eventType": "fault", "metadata": {}, **fields}
+
+
 class FaultyServer(Server):
     """A server whose `fault` ("malloc:3:ENOMEM") is set for the next start; None: no fault."""
 
-    def __init__(self, database, fault, folder=None):
-        super().__init__(database, streams=STREAM, settings=SETTINGS, folder=folder)
+    def __init__(self, database, fault, settings=None, **options):
+        super().__init__(database, streams=STREAM, settings={**SETTINGS, **(settings or {})}, **options)
         self.fault = fault
 
     def command(self):
@@ -51,40 +56,42 @@ class FaultyServer(Server):
 
 
 class Life:
-    """The outcome of one life: whether the fault was reached, and the events that were acked."""
+    """One life: `run` it, then `reached` says whether the fault was, and `calls` how many there were."""
 
-    def __init__(self, database, fault, folder=None):
-        self.server = FaultyServer(database, fault, folder)
+    def __init__(self, database, fault, folder=None, acked=()):
+        self.server = FaultyServer(database, fault, folder=folder)
         self.database, self.fault = database, fault
-        self.reached, self.calls = False, 0
-        self.acked = []
+        self.reached, self.calls = False, {}
+        self.acked = list(acked)  # by a life before this one, and in this one
 
     def run(self):
-        """Lives it and asserts what must hold; the folder is kept, and named, when it does not."""
+        """Lives it, and asserts what must hold."""
         try:
             self.live()
             self.check_end()
             self.restart()
             self.check_rows()
         except Exception as error:
-            self.server.close_quietly() if hasattr(self.server, "close_quietly") else None
-            raise AssertionError(
-                f"PENSTOCK_FAULT={self.fault}: {error}\n{self.server.log()[-6000:]}") from error
-        self.server.close()
+            raise AssertionError(f"PENSTOCK_FAULT={self.fault}: {error}\n"
+                                 f"{self.server.log()[-6000:]}") from error
+        finally:
+            if self.server.running:
+                self.server.process.kill()
+            self.server.close()
         return self
 
     # ---- with the fault ----------------------------------------------------------------------
 
     def live(self):
-        server = self.server.launch()
-        if not until("ready, or an exit", self.is_ready_or_gone, every=0.01):
+        self.server.launch()
+        if until("ready, or an exit", self.is_ready_or_gone, every=0.01) == "gone":
             return
         for ack in ("durable", "committed"):
-            event = {"id": str(uuid.uuid4()), "userId": AN, "eventType": "fault", "metadata": {}}
-            if self.publish(event, ack):
-                self.acked.append(event["id"])
-        if server.running:
-            server.process.terminate()
+            sent = event()
+            if self.publish(sent, ack):
+                self.acked.append(sent["id"])
+        if self.server.running:
+            self.server.process.terminate()
 
     def is_ready_or_gone(self):
         if not self.server.running:
@@ -94,7 +101,7 @@ class Life:
         except (OSError, http.client.HTTPException):
             return False
 
-    def publish(self, event, ack):
+    def publish(self, sent, ack):
         """True when it was acked; False when the server has ended."""
         end = time.monotonic() + PATIENCE_S
         while self.server.running:
@@ -102,25 +109,25 @@ class Life:
             try:
                 client = Client(self.server.ws_url)
                 try:
-                    client.publish("behavior", [event], ack=ack)
+                    client.publish("behavior", [sent], ack=ack)
                     return True
                 finally:
                     client.close()
-            except (Closed, Refused, Problem, OSError):
+            except (Closed, Refused, Problem, OSError, websockets.WebSocketException):
                 time.sleep(0.02)
         return False
 
     def check_end(self):
         code, log = self.server.wait_exit(), self.server.log()
-        self.log_text = log
         self.server.assert_clean_log()
-        self.reached = f" fails with {self.fault.rsplit(':', 1)[1]}" in log
-        counted = re.search(r"penstock-fault: \w+ was called (\d+) times", log)
+        self.reached = re.search(r"^penstock-fault: \w+ call \d+, .* fails with", log, re.MULTILINE)
+        counted = re.search(r"^penstock-fault: calls: (.*)$", log, re.MULTILINE)
         assert counted, f"the process did not end by itself: exit code {code}"
-        self.calls = int(counted.group(1))
+        self.calls = {kind: int(count) for kind, count in
+                      (pair.split("=") for pair in counted.group(1).split())}
         assert code in (0, 1, 2), f"exit code {code}"
         assert code == 0 or SENTENCE.search(log), f"exit code {code} without a sentence"
-        assert self.reached or code == 0, f"nothing failed, and yet exit code {code}"
+        assert code == 0 or self.reached, f"nothing failed, and yet exit code {code}"
 
     # ---- without it --------------------------------------------------------------------------
 
@@ -132,4 +139,4 @@ class Life:
     def check_rows(self):
         rows = self.database.query('SELECT id::text, count(*) FROM "BehaviorLog" '
                                    'WHERE id::text = ANY(%s) GROUP BY 1', (self.acked,))
-        assert dict(rows) == {event_id: 1 for event_id in self.acked}, f"acked {self.acked}, stored {rows}"
+        assert dict(rows) == dict.fromkeys(self.acked, 1), f"acked {self.acked}, stored {rows}"
