@@ -45,17 +45,19 @@ NOBODY = "00000000-0000-4000-8000-00000000dead"  # in no table: whoever refers t
 
 KEYLESS = "trace"  # a stream whose table has no key: its messages are never sent again
 
-ORDINARY = {"fillers": [0, 10, 10, 100, 1500], "levels": [45, 40, 15], "subscribing": True}
+ORDINARY = {"fillers": [0, 10, 10, 100, 1500], "windows": [1, 4, 16, 64], "levels": [45, 40, 15],
+            "subscribing": True}
 # Megabytes a second. Only the first publisher waits for commits, the others for nothing but room;
 # and nobody listens, whom so much would keep from reading anything else.
-BULK = {"fillers": [1500, 100_000, 300_000], "levels": [85, 0, 15], "subscribing": False}
+BULK = {"fillers": [1500, 100_000, 300_000], "windows": [1, 4, 8], "levels": [85, 0, 15],
+        "subscribing": False}
 LEVELS = ["durable", "committed", "none"]
 MESSAGE_BYTES_MOST = 400_000
 REPEATED_BYTES_MOST = 2000  # longer events are not kept to be repeated
 
 TRYING_AGAIN_S = 0.03
 CONNECTING_S = 5
-SILENCE_S = 120  # no answer at all for so long, on a connection that is not lost: one was forgotten
+SILENCE_S = 300  # no answer at all for so long, on a connection that is not lost: one was forgotten
 
 
 class Log:
@@ -142,7 +144,7 @@ class Publisher:
         self.load, self.name = load, f"p{number}"
         self.random = random.Random(f"{load.seed}/{self.name}")
         self.encoding = self.random.choice(["json", "msgpack"])
-        self.window = self.random.choice([1, 4, 16, 64])
+        self.window = self.random.choice(load.windows)  # messages that may be unanswered
         self.levels = ORDINARY["levels"] if number == 0 else load.levels
         self.unanswered = collections.OrderedDict()  # number → Message
         self.stored = collections.deque(maxlen=200)  # (stream, event, n): acknowledged, to repeat
@@ -346,11 +348,11 @@ class Load:
     """
 
     def __init__(self, url, log, seed, publishers=6, rate=80.0, poison=0.03, repeats=0.1,
-                 keyless=False, fillers=ORDINARY["fillers"], levels=ORDINARY["levels"],
-                 subscribing=True):
+                 keyless=False, fillers=ORDINARY["fillers"], windows=ORDINARY["windows"],
+                 levels=ORDINARY["levels"], subscribing=ORDINARY["subscribing"]):
         self.url, self.log, self.seed = url, log, seed
         self.rate, self.poison, self.repeats = rate, poison, repeats  # a second, and shares of 1
-        self.fillers, self.levels = fillers, levels
+        self.fillers, self.windows, self.levels = fillers, windows, levels
         self.streams = ["behavior"] * 3 + ["social"] + [KEYLESS] * keyless
         self.stopping = False
         self.publishers = [Publisher(self, i) for i in range(publishers)]

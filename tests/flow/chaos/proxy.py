@@ -270,6 +270,9 @@ class Proxy:
                 link.connect()
                 with self._lock:
                     self._links.add(link)
+                if self._refusing:  # since we looked, and reset() did not find this one
+                    self.forget(link)
+                    raise ConnectionRefusedError
                 link.start()
             except OSError:  # PostgreSQL is not there: so are we not
                 link.reset()

@@ -18,7 +18,7 @@ from proxy import Proxy
 STATEMENT_TIMEOUT_MS = 2000
 CONNECT_TIMEOUT_MS = 1000
 SEGMENT_BYTES = 8 << 20
-RECOVERY_S = float(os.environ.get("PENSTOCK_TEST_PATIENCE", "30")) * 2
+RECOVERY_S = float(os.environ.get("PENSTOCK_TEST_PATIENCE", "30")) * 4
 
 # No key: here only the checkpoint keeps a replay from storing twice.
 KEYLESS_TABLE = ('CREATE TABLE "ChaosTrace" (id uuid NOT NULL, trace jsonb NOT NULL);'
