@@ -62,6 +62,10 @@ def wait_for_end(load):
         assert not each.is_alive(), "the connection was not ended"
 
 
+def wait_until_taken_in(server, events):
+    until("it was taken in", lambda: pending(server.metrics())["behavior"] == events)
+
+
 def assert_kept(database, publishers):
     """acked ⊆ stored ⊆ sent, once, in each publisher's order, and each message whole."""
     stored = stored_numbers(database)
@@ -108,8 +112,9 @@ def test_sigterm_commits_what_was_only_durable(make_server, database):
             with pytest.raises(Ended) as ended:
                 publisher.take_answer()
             assert ended.value.code == GOING_AWAY
+            publisher.client.close()
         with pytest.raises(subprocess.TimeoutExpired):
-            server.process.wait(0.5)
+            server.process.wait(2)
     assert server.wait_exit() == 0
     assert database.count("BehaviorLog") == 8 * 50 * 3
     assert_stored(database, publishers)
@@ -125,6 +130,7 @@ def test_sigterm_while_postgres_is_away_leaves_the_rest_to_the_next_start(make_s
     postgres.stop("fast")
     durable.publish(200)
     committed.send()
+    wait_until_taken_in(server, 201)
     server.stop()
     assert "the next start replays the rest" in server.log()
     for publisher in (durable, committed):
@@ -147,6 +153,7 @@ def test_a_second_signal_ends_it_at_once(make_server, database, postgres, number
     waiting.send()
     for publisher in publishers:
         publisher.publish(50)
+    wait_until_taken_in(server, 8 * 50 * 3 + 1)
     server.process.send_signal(number)
     server.wait_for_log("draining")
     assert server.running
@@ -168,7 +175,7 @@ def test_a_server_that_drains_takes_nobody_and_nothing_in(make_server, database,
     waiting.publish(1)
     postgres.stop("fast")
     waiting.send()  # keeps its session open until PostgreSQL is back
-    until("it was taken in", lambda: pending(server.metrics())["behavior"] == 1)
+    wait_until_taken_in(server, 1)
     server.process.send_signal(signal.SIGTERM)
     server.wait_for_log("draining")
 
