@@ -87,7 +87,8 @@ struct spare {
     bool write_under_way;
     struct loop_timer retry;
     bool retry_armed;
-    bool complained; /* why it stalls is logged once */
+    bool complained; /* why it stalls is logged once … */
+    int64_t told_us; /* … and not again for a while, though a full disk comes and goes */
 };
 
 /* ---- schemas ----------------------------------------------------------------------------------*/

@@ -25,6 +25,7 @@
 
 #define ZERO_PIECE_BYTES_MIN (256u << 10)
 #define RETRY_US             (1000 * 1000)
+#define TELL_US              (30 * 1000 * 1000)
 
 static void on_retry(struct loop_timer *timer)
 {
@@ -41,8 +42,10 @@ static void stall(struct journal *journal, const struct problem *problem)
     if (problem == NULL) {
         return;
     }
-    if (!spare->complained) {
+    int64_t now_us = clock_monotonic_us();
+    if (!spare->complained && (spare->told_us == 0 || now_us - spare->told_us > TELL_US)) {
         spare->complained = true;
+        spare->told_us = now_us;
         log_error("journal",
                   "%s; publishers have to wait once the current segment is full; tried again every "
                   "second",
@@ -51,7 +54,7 @@ static void stall(struct journal *journal, const struct problem *problem)
     if (!spare->retry_armed) {
         spare->retry_armed = true;
         spare->retry = (struct loop_timer){.on_due = on_retry, .owner = journal};
-        loop_timer_start(journal->options.loop, &spare->retry, clock_monotonic_us() + RETRY_US);
+        loop_timer_start(journal->options.loop, &spare->retry, now_us + RETRY_US);
     }
 }
 

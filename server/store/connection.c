@@ -100,6 +100,11 @@ void connection_settings(const struct connection_options *options, struct text *
                      "SELECT pg_catalog.set_config(s.name, '0', false)"
                      " FROM pg_catalog.pg_settings s WHERE s.name IN ('lock_timeout',"
                      " 'idle_session_timeout', 'transaction_timeout');"
+                     /* When our process is gone, a session that waits for a table's lock would hold
+                      * the lane's until it has it: the next start would wait for that. */
+                     "SELECT pg_catalog.set_config(s.name, '1s', false)"
+                     " FROM pg_catalog.pg_settings s"
+                     " WHERE s.name = 'client_connection_check_interval';"
                      /* An ack says "durable": a database that commits asynchronously by default
                       * must not do so here. Stronger settings than "on" stay. */
                      "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"

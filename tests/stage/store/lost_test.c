@@ -401,6 +401,34 @@ static void test_lane_is_taken_over(void **state)
     rig_close(second);
 }
 
+/* A process that was killed while its statement waits for a table's lock leaves a session that
+ * waits on, and holds the lane: PostgreSQL notices that nobody is there, and the next process takes
+ * over. */
+static void test_waiting_session_of_a_dead_process_is_noticed(void **state)
+{
+    (void)state;
+    if (PQserverVersion(sql_connection()) < 140000) {
+        skip(); /* client_connection_check_interval */
+    }
+    struct rig *dead = rig_open((struct rig_options){.statement_timeout_ms = 600 * 1000});
+    rig_wait_ready(dead);
+    sql("BEGIN; LOCK TABLE \"Note\"");
+    builder_clear(&builder, ++sequence);
+    add_notes(&builder, &note, next_id, 200);
+    committer_submit(dead->committer, builder_batch(&builder));
+    rig_run_for(dead, 500 * 1000);
+    rig_close(dead);
+    struct rig *rig = rig_open((struct rig_options){.statement_timeout_ms = 30 * 1000});
+    rig_wait_ready(rig);
+    sql("ROLLBACK");
+    builder_clear(&builder, sequence);
+    add_notes(&builder, &note, next_id, 3);
+    next_id += 3;
+    rig_commit(rig, builder_batch(&builder));
+    check(&builder.batch, 3);
+    rig_close(rig);
+}
+
 /* A URL that libpq cannot read is refused, and its password is not repeated. */
 static void test_bad_url_keeps_its_secret(void **state)
 {
@@ -433,6 +461,7 @@ int main(void)
         TEST(test_lost_commits_are_noticed),
         TEST(test_second_server_of_the_same_name_is_refused),
         TEST(test_lane_is_taken_over),
+        TEST(test_waiting_session_of_a_dead_process_is_noticed),
         TEST(test_bad_url_keeps_its_secret),
     };
     return rig_run_group("lost", tests, sizeof tests / sizeof tests[0]);
