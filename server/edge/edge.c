@@ -4,7 +4,8 @@
  * One turn of the loop:
  *   1. before it sleeps (ev_prepare): the bell is armed, then everything that others have left for
  *      us is taken: receipts, room in rings, what the feed has appended, the streams of tables that
- *      were altered. Whoever leaves something after the bell was armed rings it;
+ *      were altered. Whoever leaves something after the bell was armed rings it. The lanes are rung
+ *      for what we have left them;
  *   2. it sleeps on all sockets and the bell at once (epoll);
  *   3. it wakes (ev_check): the bell is disarmed, so that ringing costs nothing while we work;
  *   4. sockets are served: libwebsockets calls on_lws(), which calls into the other files.
@@ -109,6 +110,7 @@ static void work(struct edge *edge)
     take_streams(edge);
     receipts_take(edge);
     holds_advance(edge);
+    lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
@@ -339,6 +341,7 @@ void edge_run(struct edge *edge)
 {
     listen_start(edge);
     ev_run(edge->loop, 0);
+    lanes_ring(edge);
     unwatch(edge);
 }
 

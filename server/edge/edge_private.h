@@ -152,7 +152,8 @@ struct edge {
     uint32_t *free_slots;     /* owns; a stack */
     uint32_t free_count;
     struct line lines[LANES_MAX];
-    uint64_t gathered_bytes; /* in gather buffers, of all sessions */
+    uint64_t unrung_bytes[LANES_MAX]; /* in each lane's ring since its bell was rung */
+    uint64_t gathered_bytes;          /* in gather buffers, of all sessions */
 
     struct window_reader *reader;
     struct decoder *decoder;
@@ -221,6 +222,8 @@ void message_run(struct session *session, struct span bytes);
  * A publish that is held does neither: it will be run again. */
 void publish(struct session *session, struct message *message, struct span bytes,
              struct problem *problem);
+/* Rings the lanes that have got records since they were rung last. */
+void lanes_ring(struct edge *edge);
 void receipts_take(struct edge *edge);
 /* Others were here before, and wait. */
 bool hold_must_queue(const struct session *session);

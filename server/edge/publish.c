@@ -5,7 +5,10 @@
  *   2. a place for the header, the message's id, then each event is validated and encoded in place;
  *   3. message_finish() rules on the rest of the message. Until here any failure forgets the bytes:
  *      a message is stored whole or not at all;
- *   4. padding, headers, ring_commit(), and the lane's bell.
+ *   4. padding, headers, ring_commit();
+ *   5. the lane's bell: for each UNRUNG_BYTES_MAX, and for what is less before the edge sleeps. To
+ *      wake a thread on another core costs as much as to read a small message, and a lane that is
+ *      woken for one finds the next ones only after its disk write.
  *
  * When the ring has no room, the lane is behind: the message is held and comes here again (hold.c).
  * When it must not wait any longer it is refused with `overloaded`.
@@ -15,9 +18,10 @@
 #include <assert.h>
 
 #define RETRY_AFTER_MS     250
-#define TABLE_RETRY_MS     2000 /* a table that is gone comes back by an operator's hand */
-#define RECORD_BYTES_LEAST 4096 /* beyond the message's own bytes; less is not worth trying */
-#define RECORD_GROWTH      4    /* a record takes up to 3.2 times its message, as a rule (config) */
+#define TABLE_RETRY_MS     2000       /* a table that is gone comes back by an operator's hand */
+#define RECORD_BYTES_LEAST 4096       /* beyond the message's own bytes; less is not worth trying */
+#define UNRUNG_BYTES_MAX   (64 << 10) /* some 100 us of the edge's time */
+#define RECORD_GROWTH      4 /* a record takes up to 3.2 times its message, as a rule (config) */
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
@@ -119,6 +123,21 @@ static enum status fill(struct session *session, struct message *message, struct
     return status;
 }
 
+static void ring_lane(struct edge *edge, unsigned lane)
+{
+    edge->unrung_bytes[lane] = 0;
+    doorbell_ring(edge->options.lane_bells[lane]);
+}
+
+void lanes_ring(struct edge *edge)
+{
+    for (unsigned lane = 0; lane < edge->options.node->lane_count; lane++) {
+        if (edge->unrung_bytes[lane] > 0) {
+            ring_lane(edge, lane);
+        }
+    }
+}
+
 static void commit(struct session *session, const struct message *message, struct draft *draft)
 {
     struct edge *edge = session->edge;
@@ -138,7 +157,10 @@ static void commit(struct session *session, const struct message *message, struc
     };
     memcpy(out->start, &header, sizeof header);
     ring_commit(edge->options.to_lane[session->lane], header.bytes);
-    doorbell_ring(edge->options.lane_bells[session->lane]);
+    edge->unrung_bytes[session->lane] += header.bytes;
+    if (edge->unrung_bytes[session->lane] >= UNRUNG_BYTES_MAX) {
+        ring_lane(edge, session->lane);
+    }
     counter_add(&draft->account->received, draft->events);
 }
 
