@@ -67,13 +67,13 @@ void uuid_generate(struct uuid_generator *generator, int64_t unix_us, uint8_t ou
 void uuid_format(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
+    static const uint8_t places[UUID_BYTES] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                               19, 21, 24, 26, 28, 30, 32, 34};
     for (int i = 0; i < UUID_BYTES; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            *out++ = '-';
-        }
-        *out++ = digits[uuid[i] >> 4];
-        *out++ = digits[uuid[i] & 15];
+        out[places[i]] = digits[uuid[i] >> 4];
+        out[places[i] + 1] = digits[uuid[i] & 15];
     }
+    out[8] = out[13] = out[18] = out[23] = '-';
 }
 
 static int hex_digit(uint8_t byte)
