@@ -7,19 +7,19 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_BYTES 4096
 
 static enum status make_folder(const char *path, struct problem *problem)
 {
-    if (mkdir(path, 0700) == 0 || errno == EEXIST) {
+    int error = folder_create(path);
+    if (error == 0) {
         return STATUS_OK;
     }
-    return problem_set(problem, errno == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
+    return problem_set(problem, error == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
                        "cannot make the data folder %s: %s (data_dir names it)", path,
-                       strerror(errno));
+                       strerror(error));
 }
 
 static enum status lock_folder(struct node_folder *folder, const char *path,
@@ -66,6 +66,19 @@ static bool read_name(const char *file, char out[NODE_NAME_BYTES_MAX + 1])
     return true;
 }
 
+static enum status sync_folder(const char *path, struct problem *problem)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = fd >= 0 && fsync(fd) == 0;
+    int error = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return synced ? STATUS_OK
+                  : problem_set(problem, STATUS_IO, "cannot sync the data folder %s: %s", path,
+                                strerror(error));
+}
+
 /* Written beside and renamed, so that a crash leaves the old file or the new one. */
 static enum status write_name(const char *path, const char *file, const char *name,
                               struct problem *problem)
@@ -83,12 +96,7 @@ static enum status write_name(const char *path, const char *file, const char *na
         return problem_set(problem, error == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
                            "cannot write %s: %s", file, strerror(error));
     }
-    int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd >= 0) {
-        fsync(folder_fd);
-        close(folder_fd);
-    }
-    return STATUS_OK;
+    return sync_folder(path, problem);
 }
 
 static enum status draw_name(char out[NODE_NAME_BYTES_MAX + 1], struct problem *problem)

@@ -38,6 +38,11 @@ void log_write(enum log_level level, const char *area, const char *format, ...) 
 #define log_warn(area, ...)  log_at(LOG_WARN, area, __VA_ARGS__)
 #define log_error(area, ...) log_at(LOG_ERROR, area, __VA_ARGS__)
 
+/* ---- folders --------------------------------------------------------------------------------- */
+
+/* Makes a folder, unless it is there, so that a power cut does not take it away. 0 or an errno. */
+int folder_create(const char *path);
+
 /* ---- clocks ---------------------------------------------------------------------------------- */
 
 int64_t clock_unix_us(void);      /* wall clock, microseconds since 1970 */

@@ -29,27 +29,6 @@ enum status folder_problem(struct journal *journal, struct problem *problem, con
                        journal->folder, name[0] == '\0' ? "" : "/", name, strerror(errno));
 }
 
-/* Makes the folder when it is missing, so that its name survives a power cut. */
-static enum status folder_make(struct journal *journal, struct problem *problem)
-{
-    if (mkdir(journal->folder, 0700) != 0) {
-        return errno == EEXIST ? STATUS_OK
-                               : folder_problem(journal, problem, "cannot make the folder", "");
-    }
-    char parent[PATH_MAX + 4];
-    snprintf(parent, sizeof parent, "%s/..", journal->folder);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        enum status status = folder_problem(journal, problem, "cannot sync the folder above", "");
-        if (fd >= 0) {
-            close(fd);
-        }
-        return status;
-    }
-    close(fd);
-    return STATUS_OK;
-}
-
 static enum status folder_lock(struct journal *journal, struct problem *problem)
 {
     journal->lock_fd = openat(journal->folder_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -70,9 +49,9 @@ static enum status folder_lock(struct journal *journal, struct problem *problem)
 
 enum status folder_open(struct journal *journal, struct problem *problem)
 {
-    enum status status = folder_make(journal, problem);
-    if (status != STATUS_OK) {
-        return status;
+    errno = folder_create(journal->folder);
+    if (errno != 0) {
+        return folder_problem(journal, problem, "cannot make the folder", "");
     }
     journal->folder_fd = open(journal->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (journal->folder_fd < 0) {

@@ -247,10 +247,13 @@ static enum status zero_pages(struct recovery *recovery, uint64_t number, uint64
     struct journal *journal = recovery->journal;
     while (from < to) {
         size_t size = to - from < ZERO_PIECE_BYTES_MAX ? to - from : ZERO_PIECE_BYTES_MAX;
-        if (pwrite(journal->current_fd, journal->zeros, size, (off_t)from) != (ssize_t)size) {
-            char name[SEGMENT_NAME_BYTES];
+        ssize_t written = pwrite(journal->current_fd, journal->zeros, size, (off_t)from);
+        if (written != (ssize_t)size) {
+            char what[64], name[SEGMENT_NAME_BYTES];
+            errno = written < 0 ? errno : ENOSPC; /* a short write gives no reason */
+            snprintf(what, sizeof what, "cannot cut, at byte %" PRIu64 ", the end of", from);
             segment_name(number, name);
-            return folder_problem(journal, problem, "cannot cut the end of", name);
+            return folder_problem(journal, problem, what, name);
         }
         from += size;
     }

@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* The lane looks at its rings at least this often, whatever the doorbell says. */
 #define TURN_US_MAX (100 * 1000)
@@ -327,9 +326,10 @@ static enum status open_journal(struct lane *lane, struct problem *problem)
     const struct settings *settings = lane->options.settings;
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/journal", settings->data_dir);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        return problem_set(problem, STATUS_IO, "cannot make the folder %s: %s", folder,
-                           strerror(errno));
+    int error = folder_create(folder);
+    if (error != 0) {
+        return problem_set(problem, error == ENOSPC ? STATUS_DISK_FULL : STATUS_IO,
+                           "cannot make the folder %s: %s", folder, strerror(error));
     }
     snprintf(folder, sizeof folder, "%s/journal/lane-%u", settings->data_dir, lane->options.index);
     struct journal_options options = {
