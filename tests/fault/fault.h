@@ -9,7 +9,8 @@
  *     PENSTOCK_FAULT=write:3+:ENOSPC     the third and all later ones
  *
  * Standard error then has `penstock-fault: ` lines: which call failed, and, at the exit, how many
- * there were of each kind. A test inside one process calls fault_set() instead of setting the variable.
+ * there were of each kind. A test inside one process calls fault_set() instead of setting the
+ * variable.
  *
  * Threads: fault_set() and fault_clear() belong to one that knows the others to be quiet; the rest
  * may be called by any.
