@@ -2,6 +2,7 @@
 
 #include "penstock/edge.h"
 #include "penstock/feed.h"
+#include "penstock/history.h"
 #include "penstock/lane.h"
 
 #include <pthread.h>
@@ -22,25 +23,36 @@ struct link {
     struct ring receipts; /* lane → edge */
 };
 
+/* What lies between one edge and the history thread. */
+struct history_link {
+    struct ring requests; /* edge → history */
+    struct ring answers;  /* history → edge */
+};
+
 struct pipeline {
     struct pipeline_options options;
     struct window *window;
     struct feed *feed;
+    struct history *history;
     struct lane *lanes[LANES_MAX];
     struct edge *edges[EDGES_MAX];
-    struct stage_thread feed_thread, lane_threads[LANES_MAX], edge_threads[EDGES_MAX];
+    struct stage_thread feed_thread, history_thread, lane_threads[LANES_MAX],
+        edge_threads[EDGES_MAX];
 
     struct link *links; /* [edge * lane_count + lane] */
     size_t links_made;
-    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX];
-    unsigned lane_bells_made, edge_bells_made;
+    struct history_link *history_links; /* [edge] */
+    size_t history_links_made;
+    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX], history_bell;
+    unsigned lane_bells_made, edge_bells_made, history_bells_made;
 
     struct stream_handover lane_streams[LANES_MAX], edge_streams[EDGES_MAX];
 
     /* The same, as each stage wants to see it. */
-    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX];
+    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX], *history_bell_list[1];
     struct ring *records_by_edge[EDGES_MAX][LANES_MAX], *receipts_by_edge[EDGES_MAX][LANES_MAX];
     struct ring *records_by_lane[LANES_MAX][EDGES_MAX], *receipts_by_lane[LANES_MAX][EDGES_MAX];
+    struct ring *history_requests[EDGES_MAX], *history_answers[EDGES_MAX];
 };
 
 /* ---- links ----------------------------------------------------------------------------------- */
@@ -94,6 +106,30 @@ static enum status make_links(struct pipeline *p, struct problem *problem)
     return status;
 }
 
+static enum status make_history_links(struct pipeline *p, struct problem *problem)
+{
+    unsigned count = p->options.node->edge_count;
+    p->history_links = aligned_alloc(CACHE_LINE_BYTES, sizeof *p->history_links * count);
+    if (p->history_links == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings of history");
+    }
+    for (; p->history_links_made < count; p->history_links_made++) {
+        struct history_link *link = &p->history_links[p->history_links_made];
+        enum status status = ring_init(&link->requests, HISTORY_REQUEST_RING_BYTES, problem);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        status = ring_init(&link->answers, HISTORY_ANSWER_RING_BYTES, problem);
+        if (status != STATUS_OK) {
+            ring_fini(&link->requests);
+            return status;
+        }
+        p->history_requests[p->history_links_made] = &link->requests;
+        p->history_answers[p->history_links_made] = &link->answers;
+    }
+    return STATUS_OK;
+}
+
 /* ---- stages ---------------------------------------------------------------------------------- */
 
 static void on_committed(void *owner, unsigned lane, struct window_batch *batch)
@@ -119,6 +155,19 @@ static enum status open_feed(struct pipeline *p, struct problem *problem)
         .edge_bells = p->edge_bell_list,
     };
     return feed_open(&options, &p->feed, problem);
+}
+
+static enum status open_history(struct pipeline *p, struct problem *problem)
+{
+    struct history_options options = {
+        .settings = p->options.settings,
+        .node = p->options.node,
+        .bell = &p->history_bell,
+        .from_edge = p->history_requests,
+        .to_edge = p->history_answers,
+        .edge_bells = p->edge_bell_list,
+    };
+    return history_open(&options, &p->history, problem);
 }
 
 static enum status open_lanes(struct pipeline *p, struct problem *problem)
@@ -159,6 +208,9 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .to_lane = p->records_by_edge[i],
             .from_lane = p->receipts_by_edge[i],
             .lane_bells = p->lane_bell_list,
+            .to_history = p->history_requests[i],
+            .from_history = p->history_answers[i],
+            .history_bell = &p->history_bell,
             .is_development = p->options.is_development,
         };
         status = edge_open(&options, &p->edges[i], problem);
@@ -171,6 +223,12 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
 static void *feed_main(void *feed)
 {
     feed_run(feed);
+    return NULL;
+}
+
+static void *history_main(void *history)
+{
+    history_run(history);
     return NULL;
 }
 
@@ -204,6 +262,9 @@ static enum status start_threads(struct pipeline *p, struct problem *problem)
 {
     const struct node *node = p->options.node;
     enum status status = start_thread(&p->feed_thread, feed_main, p->feed, "feed", 0, problem);
+    if (status == STATUS_OK) {
+        status = start_thread(&p->history_thread, history_main, p->history, "history", 0, problem);
+    }
     for (unsigned i = 0; i < node->lane_count && status == STATUS_OK; i++) {
         status = start_thread(&p->lane_threads[i], lane_main, p->lanes[i], "lane", i, problem);
     }
@@ -223,7 +284,7 @@ static void join(struct stage_thread *thread)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static enum status build(struct pipeline *p, struct problem *problem)
+static enum status make_all_bells(struct pipeline *p, struct problem *problem)
 {
     const struct node *node = p->options.node;
     enum status status = make_bells(p->lane_bells, p->lane_bell_list, node->lane_count,
@@ -233,7 +294,21 @@ static enum status build(struct pipeline *p, struct problem *problem)
                             problem);
     }
     if (status == STATUS_OK) {
+        status =
+            make_bells(&p->history_bell, p->history_bell_list, 1, &p->history_bells_made, problem);
+    }
+    return status;
+}
+
+static enum status build(struct pipeline *p, struct problem *problem)
+{
+    const struct node *node = p->options.node;
+    enum status status = make_all_bells(p, problem);
+    if (status == STATUS_OK) {
         status = make_links(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = make_history_links(p, problem);
     }
     if (status == STATUS_OK) {
         status =
@@ -241,6 +316,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
     }
     if (status == STATUS_OK) {
         status = open_feed(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_history(p, problem);
     }
     if (status == STATUS_OK) {
         status = open_lanes(p, problem);
@@ -312,6 +390,10 @@ void pipeline_stop(struct pipeline *p)
     for (unsigned i = 0; i < node->lane_count; i++) {
         join(&p->lane_threads[i]);
     }
+    if (p->history_thread.started) {
+        history_stop(p->history);
+    }
+    join(&p->history_thread);
     if (p->feed_thread.started) {
         feed_stop(p->feed);
     }
@@ -329,6 +411,7 @@ void pipeline_destroy(struct pipeline *p)
     for (unsigned i = 0; i < p->options.node->lane_count; i++) {
         lane_close(p->lanes[i]);
     }
+    history_close(p->history);
     feed_close(p->feed);
     window_destroy(p->window);
     while (p->links_made > 0) {
@@ -337,6 +420,16 @@ void pipeline_destroy(struct pipeline *p)
         ring_fini(&p->links[p->links_made].receipts);
     }
     free(p->links);
+    while (p->history_links_made > 0) {
+        p->history_links_made--;
+        ring_fini(&p->history_links[p->history_links_made].requests);
+        ring_fini(&p->history_links[p->history_links_made].answers);
+    }
+    free(p->history_links);
+    while (p->history_bells_made > 0) {
+        p->history_bells_made--;
+        doorbell_fini(&p->history_bell);
+    }
     while (p->edge_bells_made > 0) {
         doorbell_fini(&p->edge_bells[--p->edge_bells_made]);
     }

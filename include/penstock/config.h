@@ -45,7 +45,7 @@ struct settings {
     uint64_t journal_segment_bytes, journal_bytes, lane_memory_bytes;
     bool salvage; /* start with what is whole of a damaged journal */
     uint64_t batch_rows, batch_bytes, prepared_rows;
-    uint64_t window_bytes;
+    uint64_t window_bytes, history_bytes;
     uint64_t connect_timeout_ms, statement_timeout_ms;
     uint64_t catalog_poll_ms; /* between two looks at the streams' tables */
     uint64_t table_grace_ms;  /* a table may be gone for so long before its events are refused */

@@ -4,7 +4,7 @@
  *
  * An edge is one thread with its own listening socket (SO_REUSEPORT), its own libwebsockets context
  * on its own libev loop, and its own sessions. It meets the lanes on rings (records out, receipts
- * in) and the feed on the window.
+ * in), the feed on the window, and the history thread on rings (requests out, answers in).
  *
  * Life of a publish: bytes arrive → one whole message (wire.h) → each event is encoded into the
  * lane's ring (stream.h) → receipt → `ack`. Life of a push: the feed rings the bell → the reader
@@ -16,6 +16,7 @@
 #define PENSTOCK_EDGE_H
 
 #include "penstock/config.h"
+#include "penstock/history.h"
 #include "penstock/node.h"
 #include "penstock/ring.h"
 #include "penstock/stream.h"
@@ -30,10 +31,12 @@ struct edge_options {
     struct stream_handover *handover; /* later ones come here, with a ring; NULL: none ever */
     struct node *node;
     struct window *window;
-    struct doorbell *bell;   /* rung by lanes (receipts, room in a ring) and by the feed */
+    struct doorbell *bell;   /* rung by lanes (receipts, room in a ring), feed and history */
     struct ring **to_lane;   /* [node->lane_count] this edge produces */
     struct ring **from_lane; /* [node->lane_count] this edge consumes */
     struct doorbell **lane_bells;
+    struct ring *to_history, *from_history; /* this edge produces the first, consumes the second */
+    struct doorbell *history_bell;
     bool is_development; /* `penstock dev`: shows the try-it page */
 };
 

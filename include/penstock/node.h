@@ -25,14 +25,21 @@ struct edge_state {
     _Atomic uint64_t connections, subscriptions, publishers_watched;
 };
 
+struct history_state {
+    _Atomic uint64_t log_floor; /* the log has nothing up to here (as of a second ago) */
+    counter readings, blocks, gaps;
+    _Atomic uint64_t page_bytes, block_bytes;
+};
+
 struct node {
     char name[NODE_NAME_BYTES_MAX + 1];
     char epoch[UUID_TEXT_BYTES + 1]; /* read at start; a change is fatal (main) */
     unsigned edge_count, lane_count;
-    const char *loop_engine;     /* for /metrics */
-    _Atomic bool draining;       /* main */
-    _Atomic bool journal_failed; /* a lane: nothing is acknowledged any more */
-    _Atomic bool listening;      /* the feed: LISTEN is up and the window is at the head */
+    const char *loop_engine;      /* for /metrics */
+    _Atomic bool draining;        /* main */
+    _Atomic bool journal_failed;  /* a lane: nothing is acknowledged any more */
+    _Atomic bool listening;       /* the feed: LISTEN is up and the window is at the head */
+    struct history_state history; /* the history thread */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

@@ -1,11 +1,12 @@
 /*
  * store.h - PostgreSQL: the catalog, the commit, the notifications. The only place with libpq.
  *
- * Four things, by who uses them:
+ * Five things, by who uses them:
  *   - struct store:     one blocking connection, for start-up and the command line (main): schema,
  *                       catalog, dead letters;
  *   - struct committer: one non-blocking connection on a lane's loop; the heart (DESIGN section 4);
  *   - struct listener:  the feed's connection: LISTEN, and reading the log;
+ *   - struct log_reader: the history thread's connection: reading the log at any place;
  *   - store_schema_sql(): the schema `penstock`, the only thing in the database that is ours.
  *
  * No call waits without a deadline: connect_timeout_ms, statement_timeout_ms and TCP user timeouts
@@ -214,5 +215,25 @@ enum status listener_head(struct listener *listener, uint64_t *out,
 enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
                           void (*visit)(void *owner, struct window_batch *batch), void *owner,
                           struct problem *problem) must_use;
+
+/* A connection that only reads the log, blocking, with deadlines: it does not LISTEN, since every
+ * backend that does is woken by every commit. */
+struct log_reader;
+#define LOG_BATCHES_MAX 256 /* of one reading */
+enum log_direction { LOG_FORWARDS, LOG_BACKWARDS };
+enum status log_reader_open(const struct store_options *options, struct log_reader **out,
+                            struct problem *problem) must_use;
+void log_reader_close(struct log_reader *reader); /* accepts NULL */
+/* Everything up to `*out` has left the log. BAD_DATABASE when this is not the history of offsets
+ * that `epoch` names. */
+enum status log_reader_floor(struct log_reader *reader, const char *epoch, uint64_t *out,
+                             struct problem *problem) must_use;
+/* Reads the batch that holds this offset and those that come behind it, or before it, up to about
+ * `bytes_max` and LOG_BATCHES_MAX; `visit` takes each, the oldest first. Where the log does not
+ * have the offset, what lies behind (or before) is read; OK with no visit when nothing does. */
+enum status log_reader_read(struct log_reader *reader, uint64_t offset,
+                            enum log_direction direction, size_t bytes_max,
+                            void (*visit)(void *owner, struct window_batch *batch), void *owner,
+                            struct problem *problem) must_use;
 
 #endif

@@ -71,6 +71,24 @@ size_t window_entry_bytes(struct span stream, const struct push_view *push);
 void window_batch_add(struct window_batch *batch, uint64_t offset, struct span stream,
                       const struct push_view *push);
 
+/* The events of one channel in a batch, in order. */
+struct batch_walk {
+    const struct window_batch *batch; /* borrows */
+    struct span channel;              /* borrows */
+    uint32_t hash;
+    uint32_t next; /* the mention that is looked at */
+};
+/* Stands before the channel's first event behind `since`. */
+void batch_walk_begin(struct batch_walk *walk, const struct window_batch *batch,
+                      struct span channel, uint64_t since);
+/* Shows the next event without passing it; false: there is none. */
+bool batch_walk_peek(struct batch_walk *walk, struct window_entry *out);
+void batch_walk_advance(struct batch_walk *walk); /* only after a peek that showed one */
+/* Counts `*left` down with each of the channel's events in from … until, the newest first, and
+ * stops at 0. Returns the offset of the last one counted; 0: there was none. */
+uint64_t batch_count_back(const struct window_batch *batch, struct span channel, uint64_t from,
+                          uint64_t until, uint64_t *left);
+
 /* ---- the window: the feed's side ------------------------------------------------------------- */
 
 struct window;
@@ -136,6 +154,8 @@ enum status cursor_open(struct window_reader *reader, struct span channel, uint6
  * are, and returns how many that is. For `last: n`, right after cursor_open(… CURSOR_LIVE …). The
  * call may run on_ready. */
 uint64_t cursor_history(struct cursor *cursor, uint64_t count);
+/* All of the channel's events behind this offset can be read from the window as it is now. */
+uint64_t cursor_floor(const struct cursor *cursor);
 void cursor_close(struct cursor *cursor); /* accepts NULL */
 struct span cursor_channel(const struct cursor *cursor);
 /* The cursor has passed all of its channel's events up to this offset: where to resume. */

@@ -305,6 +305,15 @@ const struct key keys[] = {
      .most = 64 * GB,
      .help = "Memory for recent events, from which subscribers are served.",
      AT(window_bytes)},
+    {.name = "history_bytes",
+     .type = KEY_SIZE,
+     .unit = "SIZE",
+     .value = "32MB",
+     .least = 2 * MB,
+     .most = 16 * GB,
+     .help = "Memory for events read back from the log, for subscribers that are further behind "
+             "than window_bytes reach.",
+     AT(history_bytes)},
 
     {.group = "Log",
      .name = "log_format",

@@ -112,6 +112,7 @@ static void work(struct edge *edge)
     holds_advance(edge);
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
+    catch_ups_take(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
@@ -148,6 +149,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     int64_t now_us = clock_monotonic_us();
     sessions_tick(edge, now_us);
     holds_tick(edge, now_us);
+    catch_ups_tick(edge, now_us);
     /* The plugin looks at the library's timers only behind a socket's event: make one. */
     lws_cancel_service(edge->context);
     if (edge->draining) {
@@ -327,6 +329,7 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
     }
     edge->options = *options;
     edge->state = &options->node->edges[options->index];
+    catch_ups_init(edge);
     enum status status = open_parts(edge, problem);
     if (status != STATUS_OK) {
         edge_close(edge);
@@ -363,6 +366,7 @@ void edge_close(struct edge *edge)
         lws_context_destroy(edge->context); /* destroys the sessions by LWS_CALLBACK_WSI_DESTROY */
     }
     sessions_fini(edge);
+    catch_ups_fini(edge);
     window_reader_destroy(edge->reader);
     encode_context_destroy(edge->encode_context);
     decoder_destroy(edge->decoder);

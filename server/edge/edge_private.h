@@ -7,7 +7,8 @@
  *   publish.c    message to record                     hold.c       what finds no room waits
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
- *   subscribe.c  channels to cursors                   drain.c      saying goodbye
+ *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
+ *   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -64,12 +65,49 @@ enum pause {
     PAUSE_CONDUCT = 8,  /* the database refuses most of what it sends */
 };
 
+/* What a subscription reads before its cursor: see catch_up.c for the moves. */
+enum catch_up_state {
+    CATCH_UP_OFF,     /* nothing: the cursor's turn */
+    CATCH_UP_LAPSED,  /* its block was dropped; asks again in its next turn. In no list */
+    CATCH_UP_WAITING, /* wants to ask; in edge->catch_ups.waiting */
+    CATCH_UP_ASKED,   /* in edge->catch_ups.asked[slot] */
+    CATCH_UP_HOLDING, /* reads from its block; in edge->catch_ups.holding */
+    CATCH_UP_GAP,     /* next … through is past retention, and has to be said. In no list */
+};
+
+struct catch_up {
+    uint8_t state;        /* enum catch_up_state */
+    uint8_t kind;         /* enum history_kind: of what it asks */
+    uint8_t slot;         /* ASKED */
+    uint64_t next, until; /* to be read, both included; `next` while SEEK: 0, or found so far */
+    uint64_t through;     /* HOLDING, GAP: this is read, or said, up to here */
+    uint64_t seek_from, seek_until, missing; /* SEEK */
+    struct history_block *block;             /* HOLDING: owns a share */
+    struct batch_walk walk;                  /* HOLDING */
+    int64_t since_us;                        /* HOLDING */
+    struct subscription *list_previous, *list_next;
+};
+
+struct subscription_list {
+    struct subscription *first, *last;
+};
+
+/* An edge's side of the history stage. */
+struct catch_ups {
+    struct subscription_list waiting;                 /* for a slot; who came first is first */
+    struct subscription_list holding;                 /* a block; who has it longest is first */
+    struct subscription *asked[HISTORY_REQUESTS_MAX]; /* NULL: free, or nobody waits any more */
+    uint8_t free_slots[HISTORY_REQUESTS_MAX];         /* a stack */
+    uint32_t free_count;
+};
+
 struct subscription {
     struct session *session;
     struct cursor *cursor;           /* owns */
     struct subscription *next;       /* in session->subscriptions */
     struct subscription *ready_next; /* in session->ready */
     bool is_ready;                   /* it is in that list */
+    struct catch_up catch_up;
 };
 
 /* The beginning of a message that comes in pieces, or a whole one that is held. */
@@ -156,6 +194,7 @@ struct edge {
     uint64_t gathered_bytes;          /* in gather buffers, of all sessions */
 
     struct window_reader *reader;
+    struct catch_ups catch_ups;
     struct decoder *decoder;
     struct encode_context *encode_context;
     struct block_pool pool;
@@ -244,6 +283,24 @@ void ready_put_first(struct subscription *subscription);
 void ready_put_last(struct subscription *subscription);
 struct subscription *ready_take(struct session *session);
 void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner);
+
+/* ---- catch_up.c ------------------------------------------------------------------------------ */
+
+void catch_ups_init(struct edge *edge);
+void catch_ups_fini(struct edge *edge); /* after all sessions: drops the blocks that still came */
+/* What came from the history thread. */
+void catch_ups_take(struct edge *edge);
+/* Who has held a block for too long gives it back. */
+void catch_ups_tick(struct edge *edge, int64_t now_us);
+/* The newest `count` events that lie below the cursor's floor are read before the cursor. Returns
+ * an offset before them all. */
+uint64_t catch_up_seek(struct subscription *subscription, uint64_t count);
+void catch_up_end(struct subscription *subscription);
+/* As cursor_peek() and cursor_advance(), of the log first, and then of the window. CURSOR_END:
+ * there is nothing for now; it becomes ready again. */
+enum cursor_answer subscription_peek(struct subscription *subscription, struct window_entry *out,
+                                     uint64_t *gap_from, uint64_t *gap_to);
+void subscription_advance(struct subscription *subscription);
 
 /* ---- answer.c, push.c ------------------------------------------------------------------------ */
 

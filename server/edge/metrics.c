@@ -159,6 +159,25 @@ static void write_rings(const struct edge *edge, struct writer *out)
     }
 }
 
+static void write_history(const struct history_state *history, struct writer *out)
+{
+    gauge(out, "log_floor_offset", "Up to this offset the log has been dropped (retention).",
+          atomic_load(&history->log_floor));
+    gauge(out, "history_page_bytes", "Memory of pages of the log.",
+          atomic_load(&history->page_bytes));
+    gauge(out, "history_block_bytes", "Memory of history that subscribers have not read yet.",
+          atomic_load(&history->block_bytes));
+    family(out, "history_readings_total", "counter", "Queries on the log for subscribers.");
+    line(out, "penstock_history_readings_total %llu\n",
+         (unsigned long long)counter_read(&history->readings));
+    family(out, "history_blocks_total", "counter", "Blocks of history made.");
+    line(out, "penstock_history_blocks_total %llu\n",
+         (unsigned long long)counter_read(&history->blocks));
+    family(out, "history_gaps_total", "counter", "Requests for history past retention.");
+    line(out, "penstock_history_gaps_total %llu\n",
+         (unsigned long long)counter_read(&history->gaps));
+}
+
 void metrics_write(const struct edge *edge, struct writer *out)
 {
     const struct node *node = edge->options.node;
@@ -174,6 +193,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
     gauge(out, "window_floor_offset", "Events behind this offset are in memory.",
           window_floor(window));
     gauge(out, "window_bytes", "Memory of recent batches.", window_bytes(window));
+    write_history(&node->history, out);
     write_edges(node, out);
     write_lanes(node, out);
     write_streams(edge->options.streams, out);

@@ -8,7 +8,8 @@
  *
  * A subscriber that is slow is asked less often, so it gets more events a write, and nobody else
  * notices. Nothing is buffered per subscriber: what the socket did not take of one write is kept by
- * libwebsockets, which calls us again when it has gone.
+ * libwebsockets, which calls us again when it has gone. Who was so slow that the window has passed
+ * it reads on from the log (catch_up.c).
  *
  * One event may be larger than the write buffer. It is then sent alone, from a buffer of its own
  * (behind what was in ours: two writes, and whole frames both).
@@ -31,25 +32,25 @@ static enum encoding encoding_of(const struct session *session)
     return (enum encoding)session->encoding;
 }
 
-/* As many entries as fit, the first of which the cursor shows; returns how many. There is no gap
- * among them to be swallowed: gaps appear in window_reader_advance() only, and before the first
- * entry. */
-static uint32_t add_entries(struct events_encoder *events, struct cursor *cursor)
+/* As many entries as fit, the first of which the subscription shows; returns how many. There is no
+ * gap among them to be swallowed: those of the window appear in window_reader_advance() only, and
+ * become requests to the log; those of the log come with an answer. */
+static uint32_t add_entries(struct events_encoder *events, struct subscription *subscription)
 {
     uint32_t count = 0;
     struct window_entry entry;
     uint64_t from, to;
-    while (cursor_peek(cursor, &entry, &from, &to) == CURSOR_ENTRY &&
+    while (subscription_peek(subscription, &entry, &from, &to) == CURSOR_ENTRY &&
            events_add(events, entry.offset, entry.stream, entry.data)) {
-        cursor_advance(cursor);
+        subscription_advance(subscription);
         count++;
     }
     return count;
 }
 
 /* Returns how many events; 0: none fits, and nothing is written. */
-static uint32_t write_events(struct session *session, struct cursor *cursor, size_t header_room,
-                             struct writer *out)
+static uint32_t write_events(struct session *session, struct subscription *subscription,
+                             size_t header_room, struct writer *out)
 {
     uint8_t *start;
     struct events_encoder events;
@@ -57,8 +58,8 @@ static uint32_t write_events(struct session *session, struct cursor *cursor, siz
         return 0;
     }
     uint32_t count = 0;
-    if (events_begin(&events, out, encoding_of(session), cursor_channel(cursor))) {
-        count = add_entries(&events, cursor);
+    if (events_begin(&events, out, encoding_of(session), cursor_channel(subscription->cursor))) {
+        count = add_entries(&events, subscription);
     }
     if (count == 0) {
         frame_cancel(out, start);
@@ -71,7 +72,7 @@ static uint32_t write_events(struct session *session, struct cursor *cursor, siz
     return count;
 }
 
-/* A gap is said by cursor_peek() once, so it goes into the queue if it does not fit here. */
+/* A gap is said by subscription_peek() once, so it goes into the queue if it does not fit here. */
 static void write_gap(struct session *session, struct cursor *cursor, uint64_t from, uint64_t to,
                       struct writer *out)
 {
@@ -98,8 +99,8 @@ static bool send_frames(struct session *session, uint8_t *data, size_t size)
     return lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
 }
 
-/* The event that the cursor shows does not fit in the write buffer. */
-static bool send_large(struct session *session, struct cursor *cursor,
+/* The event that the subscription shows does not fit in the write buffer. */
+static bool send_large(struct session *session, struct subscription *subscription,
                        const struct window_entry *entry)
 {
     size_t growth = session->encoding == ENCODING_MSGPACK ? MSGPACK_GROWTH : 1;
@@ -112,7 +113,7 @@ static bool send_large(struct session *session, struct cursor *cursor,
     /* Only this one: what fits beside it by chance fits into the next write as well. */
     struct writer out = writer_of(data + LWS_PRE, size);
     bool is_alive = true;
-    if (write_events(session, cursor, FRAME_HEADER_MAX, &out) > 0) {
+    if (write_events(session, subscription, FRAME_HEADER_MAX, &out) > 0) {
         is_alive = send_frames(session, out.start, writer_size(&out));
     } else {
         session_hang_up(session, CLOSE_TRY_AGAIN_LATER, "an event could not be encoded");
@@ -135,24 +136,23 @@ static bool send_or_wait(struct session *session, struct subscription *subscript
     }
     *out = writer_of(out->start, 0); /* likewise */
     ready_put_last(subscription);
-    return send_large(session, subscription->cursor, entry);
+    return send_large(session, subscription, entry);
 }
 
 /* One channel's turn: a gap, or events. False: the connection is over. */
 static bool take_turn(struct session *session, struct subscription *subscription,
                       struct writer *out)
 {
-    struct cursor *cursor = subscription->cursor;
     struct window_entry entry;
     uint64_t from, to;
-    switch (cursor_peek(cursor, &entry, &from, &to)) {
+    switch (subscription_peek(subscription, &entry, &from, &to)) {
     case CURSOR_END:
         return true;
     case CURSOR_GAP:
-        write_gap(session, cursor, from, to, out);
+        write_gap(session, subscription->cursor, from, to, out);
         break;
     case CURSOR_ENTRY:
-        if (write_events(session, cursor, FRAME_HEADER_SHORT_MAX, out) == 0) {
+        if (write_events(session, subscription, FRAME_HEADER_SHORT_MAX, out) == 0) {
             return send_or_wait(session, subscription, &entry, out);
         }
         break;

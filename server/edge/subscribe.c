@@ -4,14 +4,19 @@
  * What `subscribe` answers:
  *
  *   nothing else          from the next event on; recovered, because nothing was asked for
- *   last: n               the channel's last n events first, as far as the window has them
- *   since + epoch         what came after that offset first. recovered: false with a reason, when
- * the epoch is another (the offset means nothing here: from the next event on), or when the window
- * no longer reaches back (a `gap` says what is missing, then what is left of it follows)
+ *   last: n               the channel's last n events first, from the window and, where it has fewer,
+ *                         from the log (catch_up.c says how far back)
+ *   since + epoch         what came after that offset first, from the window or the log. recovered:
+ *                         false with a reason, when the epoch is another (the offset means nothing
+ *                         here: from the next event on), or when the log no longer reaches back (a
+ *                         `gap` says what is missing, then what is left of it follows)
+ *
+ * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
+ * retention takes after that is told by a `gap`, as always.
  *
  * Subscribing again to a channel replaces the subscription. A `since` above our head is legal: the
- * client comes from a node that was ahead of ours. `offset` in the answer is where the cursor
- * stands, so it is always safe to resume from.
+ * client comes from a node that was ahead of ours. `offset` in the answer is where the subscription
+ * stands, so it is always safe to resume from, and every event that follows is behind it.
  */
 #include "edge_private.h"
 
@@ -89,6 +94,7 @@ static void drop(struct session *session, struct subscription **at)
     struct subscription *subscription = *at;
     *at = subscription->next;
     ready_remove(subscription);
+    catch_up_end(subscription);
     cursor_close(subscription->cursor);
     free(subscription);
     session->subscription_count--;
@@ -189,10 +195,22 @@ static struct span loss(const struct edge *edge, const struct message *message)
     if (!span_is(message->epoch, edge->options.node->epoch)) {
         return span_string("the epoch is another: the database was made anew or restored");
     }
-    if (message->since < window_reader_floor(edge->reader)) {
-        return span_string("the offset is older than what this server keeps in memory");
+    uint64_t log_floor =
+        atomic_load_explicit(&edge->options.node->history.log_floor, memory_order_relaxed);
+    if (message->since < window_reader_floor(edge->reader) && message->since < log_floor) {
+        return span_string("the offset is older than what the log keeps (retention)");
     }
     return span_of(NULL, 0);
+}
+
+/* Begins with the channel's last `count` events; returns an offset before them all. */
+static uint64_t look_back(struct subscription *subscription, uint64_t count)
+{
+    uint64_t here = cursor_history(subscription->cursor, count);
+    if (here == count) {
+        return cursor_offset(subscription->cursor);
+    }
+    return catch_up_seek(subscription, count - here);
 }
 
 void subscribe(struct session *session, const struct message *message, struct problem *problem)
@@ -211,8 +229,9 @@ void subscribe(struct session *session, const struct message *message, struct pr
     if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {
         return;
     }
+    uint64_t offset = cursor_offset(subscription->cursor);
     if (message->has_last) {
-        (void)cursor_history(subscription->cursor, message->last);
+        offset = look_back(subscription, message->last);
     }
     struct span reason = loss(edge, message);
     struct subscribed subscribed = {
@@ -220,7 +239,7 @@ void subscribe(struct session *session, const struct message *message, struct pr
         .channel = message->channel,
         .epoch = span_string(edge->options.node->epoch),
         .reason = reason,
-        .offset = cursor_offset(subscription->cursor),
+        .offset = offset,
         .recovered = reason.size == 0,
     };
     answer_subscribed(session, &subscribed);

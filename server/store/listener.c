@@ -5,6 +5,7 @@
  * listens. The feed calls from one thread; nothing of the server's waits for the feed.
  */
 #include "connection.h"
+#include "log_row.h"
 #include "notification.h"
 
 #include "penstock/base.h"
@@ -144,29 +145,6 @@ static const char read_sql[] =
     "  WINDOW w AS (ORDER BY b.first ROWS UNBOUNDED PRECEDING)) sized"
     " WHERE before <= $2::bigint ORDER BY first";
 
-static enum status visit_row(const PGresult *result, int row,
-                             void (*visit)(void *owner, struct window_batch *batch), void *owner,
-                             struct problem *problem)
-{
-    struct window_batch *batch;
-    uint64_t first = strtoull(PQgetvalue(result, row, 0), NULL, 10);
-    uint64_t last = strtoull(PQgetvalue(result, row, 1), NULL, 10);
-    int64_t at_us = strtoll(PQgetvalue(result, row, 2), NULL, 10);
-    struct span events = span_of(PQgetvalue(result, row, 3), (size_t)PQgetlength(result, row, 3));
-    enum status status = log_batch_read(events, first, last, at_us, &batch, problem);
-    if (status == STATUS_MALFORMED) {
-        /* Its offsets must still pass, or nothing behind them could ever be pushed. */
-        log_error("store", "events %" PRIu64 " to %" PRIu64 " of the log are not pushed: %s", first,
-                  last, problem->text);
-        problem_clear(problem);
-        status = log_batch_read(span_of(NULL, 0), first, last, at_us, &batch, problem);
-    }
-    if (status == STATUS_OK) {
-        visit(owner, batch);
-    }
-    return status;
-}
-
 enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
                           void (*visit)(void *owner, struct window_batch *batch), void *owner,
                           struct problem *problem)
@@ -182,7 +160,7 @@ enum status listener_read(struct listener *listener, uint64_t first, size_t byte
         return status;
     }
     for (int row = 0; row < PQntuples(result) && status == STATUS_OK; row++) {
-        status = visit_row(result, row, visit, owner, problem);
+        status = log_row_visit(result, row, visit, owner, problem);
     }
     PQclear(result);
     return status;

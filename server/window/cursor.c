@@ -169,6 +169,13 @@ uint64_t cursor_history(struct cursor *cursor, uint64_t count)
     return count;
 }
 
+uint64_t cursor_floor(const struct cursor *cursor)
+{
+    const struct channel *channel = cursor->channel;
+    uint64_t past = channel_past(channel);
+    return channel->reached > past ? channel->reached : past;
+}
+
 void cursor_close(struct cursor *cursor)
 {
     if (cursor == NULL) {

@@ -80,6 +80,78 @@ static void take_records(struct harness *harness)
     }
 }
 
+/* ---- the history ----------------------------------------------------------------------------- */
+
+static struct history_block *make_block(struct harness *harness, struct span channel,
+                                        uint64_t first, uint64_t last)
+{
+    struct span stream = span_string("notes");
+    struct push_view push = {.channel_count = 1, .channels[0] = channel};
+    push.data = span_string("{\"log\":1}");
+    size_t bytes = (last - first + 1) * window_entry_bytes(stream, &push);
+    struct history_block *block = malloc(sizeof *block);
+    struct window_batch *batch = window_batch_create(first, last, bytes);
+    if (block == NULL || batch == NULL) {
+        abort(); /* this is not the test's thread */
+    }
+    for (uint64_t offset = first; offset <= last; offset++) {
+        window_batch_add(batch, offset, stream, &push);
+    }
+    *block = (struct history_block){.batch = batch,
+                                    .blocks_size = &harness->history_bytes,
+                                    .bell = &harness->lane_bell,
+                                    .size = bytes};
+    atomic_init(&block->shares, 1);
+    atomic_fetch_add(&harness->history_bytes, bytes);
+    return block;
+}
+
+static struct history_answer history_answer_of(struct harness *harness,
+                                               const struct history_request *request)
+{
+    struct history_answer answer = {.slot = request->slot, .through = request->until};
+    uint64_t gone = atomic_load(&harness->history_gone);
+    uint64_t most = atomic_load(&harness->history_events);
+    most = most == 0 ? 1000 : most;
+    if (request->kind == HISTORY_SEEK) {
+        uint64_t below = request->until - request->from + 1 - request->count;
+        answer.oldest = request->until - request->from + 1 < request->count ? request->from
+                                                                            : request->from + below;
+        answer.through = answer.oldest - 1;
+    } else if (request->from <= gone) {
+        answer.verdict = HISTORY_GONE;
+        answer.through = request->until < gone ? request->until : gone;
+    } else {
+        if (request->until - request->from >= most) {
+            answer.through = request->from + most - 1;
+        }
+        answer.block = make_block(harness, span_of(request->channel, request->channel_bytes),
+                                  request->from, answer.through);
+    }
+    return answer;
+}
+
+static void answer_requests(struct harness *harness)
+{
+    struct span bytes = ring_peek(&harness->to_history);
+    for (size_t at = 0; at < bytes.size; at += sizeof(struct history_request)) {
+        struct history_request request;
+        memcpy(&request, bytes.data + at, sizeof request);
+        struct history_answer said = history_answer_of(harness, &request);
+        size_t room;
+        uint8_t *to = ring_reserve(&harness->from_history, sizeof said, &room);
+        if (to == NULL) {
+            fprintf(stderr, "more answers than HISTORY_REQUESTS_MAX\n");
+            abort();
+        }
+        memcpy(to, &said, sizeof said);
+        ring_commit(&harness->from_history, sizeof said);
+        atomic_fetch_add(&harness->history_requests, 1);
+        doorbell_ring(&harness->edge_bell);
+    }
+    ring_release(&harness->to_history, bytes.size);
+}
+
 static void *lane_main(void *argument)
 {
     struct harness *harness = argument;
@@ -88,6 +160,9 @@ static void *lane_main(void *argument)
         doorbell_arm(&harness->lane_bell);
         if (!atomic_load(&harness->lane_held)) {
             take_records(harness);
+        }
+        if (!atomic_load(&harness->history_held)) {
+            answer_requests(harness);
         }
         (void)poll(&poll_for, 1, 5);
         doorbell_disarm(&harness->lane_bell);
@@ -181,6 +256,8 @@ void harness_start(struct harness *harness)
     make_stream(harness);
     must(ring_init(&harness->to_lane, harness->settings.ring_bytes, &problem), &problem);
     must(ring_init(&harness->from_lane, 64 << 10, &problem), &problem);
+    must(ring_init(&harness->to_history, HISTORY_REQUEST_RING_BYTES, &problem), &problem);
+    must(ring_init(&harness->from_history, HISTORY_ANSWER_RING_BYTES, &problem), &problem);
     must(doorbell_init(&harness->edge_bell, &problem), &problem);
     must(doorbell_init(&harness->lane_bell, &problem), &problem);
     must(window_create(harness->settings.window_bytes, 1, &harness->window, &problem), &problem);
@@ -199,6 +276,9 @@ void harness_start(struct harness *harness)
         .to_lane = to_lane,
         .from_lane = from_lane,
         .lane_bells = lane_bells,
+        .to_history = &harness->to_history,
+        .from_history = &harness->from_history,
+        .history_bell = &harness->lane_bell,
     };
     must(edge_open(&options, &harness->edge, &problem), &problem);
     harness->port = edge_port(harness->edge);
@@ -210,14 +290,17 @@ void harness_stop(struct harness *harness)
 {
     edge_stop(harness->edge);
     pthread_join(harness->edge_thread, NULL);
-    edge_close(harness->edge);
     atomic_store(&harness->lane_stop, true);
     pthread_join(harness->lane_thread, NULL);
+    edge_close(harness->edge);
+    assert_int_equal(atomic_load(&harness->history_bytes), 0);
     window_destroy(harness->window);
     doorbell_fini(&harness->edge_bell);
     doorbell_fini(&harness->lane_bell);
     ring_fini(&harness->to_lane);
     ring_fini(&harness->from_lane);
+    ring_fini(&harness->to_history);
+    ring_fini(&harness->from_history);
     stream_destroy(harness->stream);
 }
 

@@ -3,7 +3,8 @@
  *
  * The edge runs on a thread of its own. A second thread plays the lane: it takes records, counts
  * their events, keeps the last one, and answers with receipts; it can be held, so that the ring
- * fills. The window's feed side belongs to the test.
+ * fills. The window's feed side belongs to the test. The second thread plays the history stage,
+ * too: its log says that every channel heard every offset.
  */
 #ifndef EDGE_HARNESS_H
 #define EDGE_HARNESS_H
@@ -25,15 +26,21 @@ struct harness {
     struct stream_handover handover; /* of sets that come later */
     struct window *window;
     struct ring to_lane, from_lane;
+    struct ring to_history, from_history;
     struct doorbell edge_bell, lane_bell;
     struct edge *edge;
     pthread_t edge_thread, lane_thread;
     uint16_t port;
     uint64_t head; /* of the window */
 
-    _Atomic bool lane_held;     /* it takes nothing */
-    _Atomic bool lane_silent;   /* it takes, and answers nothing */
-    _Atomic int rejected_index; /* of the next message; -1: none */
+    _Atomic bool lane_held;          /* it takes nothing */
+    _Atomic bool lane_silent;        /* it takes, and answers nothing */
+    _Atomic int rejected_index;      /* of the next message; -1: none */
+    _Atomic bool history_held;       /* it takes nothing */
+    _Atomic uint64_t history_gone;   /* the log has nothing up to here */
+    _Atomic uint64_t history_events; /* of one block, at most; 0: a thousand */
+    _Atomic uint64_t history_requests;
+    _Atomic size_t history_bytes; /* of blocks that the edge holds */
     _Atomic bool lane_stop;
     _Atomic uint64_t lane_events, lane_records;
     uint8_t last_record[64 << 10]; /* stable while lane_held, or nothing is under way */

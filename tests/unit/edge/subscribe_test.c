@@ -139,33 +139,6 @@ static void other_epoch_is_not_recovered(void **state)
     client_close(&client);
 }
 
-/* What the window has let go of is a gap, and what is left of it follows. */
-static void offset_below_the_window_is_a_gap(void **state)
-{
-    (void)state;
-    char data[9000];
-    snprintf(data, sizeof data, "{\"x\":\"%8900s\"}", "");
-    for (int i = 0; i < 300; i++) {
-        harness_push(&harness, "c", data);
-        if (i % 20 == 0) {
-            settle();
-        }
-    }
-    settle();
-    assert_true(window_floor(harness.window) > 0);
-    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"since\":1,\"epoch\":\"" HARNESS_EPOCH "\"");
-    client_expect(&client, &frame, "\"recovered\":false");
-    assert_non_null(strstr(frame.payload, "\"reason\":\"the offset is older"));
-    client_expect(&client, &frame, "\"op\":\"gap\"");
-    assert_non_null(strstr(frame.payload, "\"from\":2"));
-    client_expect(&client, &frame, "\"op\":\"events\"");
-    while (strstr(frame.payload, "\"offset\":300") == NULL) {
-        client_expect(&client, &frame, "\"op\":\"events\"");
-    }
-    client_close(&client);
-}
-
 /* `last: n` brings the channel's newest events first. */
 static void last_brings_history(void **state)
 {
@@ -370,7 +343,6 @@ int main(void)
         TEST(unsubscribe_ends_it),
         TEST(since_resumes_without_loss),
         TEST(other_epoch_is_not_recovered),
-        TEST(offset_below_the_window_is_a_gap),
         TEST(last_brings_history),
         TEST(subscribing_again_replaces),
         TEST(wrong_requests_are_refused),
