@@ -16,8 +16,10 @@
  * SEEK looks the other way: down from `until`, for the newest `count` events of the channel.
  *
  * What is bounded: the requests that an edge has unanswered, the bytes of one answer (but for one
- * event that is larger), and the bytes of all pages and all blocks (history_bytes). An edge that
- * holds a block for long must drop it, and ask again: see catch_up.c.
+ * event that is larger), and the bytes of all pages and all blocks (history_bytes). A block is as
+ * large as one write to a socket: an edge asks when the socket takes something, so the block goes
+ * out as soon as it comes. An edge that holds a block for long must drop it, and ask again: see
+ * catch_up.c.
  *
  * Threads: history_open/close are main's, history_run the thread's own, history_stop anybody's;
  * history_block_drop() any edge's.
@@ -32,9 +34,9 @@
 
 #include <stdlib.h>
 
-#define HISTORY_REQUESTS_MAX 64                  /* unanswered, of one edge */
-#define HISTORY_BLOCK_BYTES  ((size_t)256 << 10) /* of one answer, unless one event is larger */
-#define HISTORY_LOOK_BACK    100000              /* offsets that a SEEK for `last: n` goes down */
+#define HISTORY_REQUESTS_MAX 64                 /* unanswered, of one edge */
+#define HISTORY_BLOCK_BYTES  ((size_t)48 << 10) /* of one answer, unless one event is larger */
+#define HISTORY_LOOK_BACK    100000             /* offsets that a SEEK for `last: n` goes down */
 
 /* ---- what edges and the thread say to each other --------------------------------------------- */
 
@@ -79,7 +81,8 @@ struct history_answer {
 _Static_assert(sizeof(struct history_request) % 8 == 0, "whole records in a ring");
 _Static_assert(sizeof(struct history_answer) % 8 == 0, "whole records in a ring");
 
-/* Rings of these sizes always have room for what may be unanswered. */
+/* Rings of these sizes always have room: a request is out of its ring before it is answered, and an
+ * answer before its slot is used again. */
 #define HISTORY_REQUEST_RING_BYTES (HISTORY_REQUESTS_MAX * sizeof(struct history_request))
 #define HISTORY_ANSWER_RING_BYTES  (HISTORY_REQUESTS_MAX * sizeof(struct history_answer))
 

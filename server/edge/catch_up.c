@@ -258,13 +258,15 @@ static void take_answer(struct edge *edge, const struct history_answer *answer)
 
 void catch_ups_take(struct edge *edge)
 {
-    struct span bytes = ring_peek(edge->options.from_history);
-    for (size_t at = 0; at < bytes.size; at += sizeof(struct history_answer)) {
-        struct history_answer answer;
-        memcpy(&answer, bytes.data + at, sizeof answer);
+    struct ring *answers = edge->options.from_history;
+    struct history_answer answer;
+    for (size_t left = ring_peek(answers).size; left > 0; left -= sizeof answer) {
+        memcpy(&answer, ring_peek(answers).data, sizeof answer);
+        /* First out of the ring: its slot may be used again, and answered, before we are through.
+         */
+        ring_release(answers, sizeof answer);
         take_answer(edge, &answer);
     }
-    ring_release(edge->options.from_history, bytes.size);
     send_requests(edge);
 }
 

@@ -14,12 +14,14 @@
  */
 #include "history_private.h"
 
+#include <assert.h>
+
 #define READ_BYTES     ((size_t)1 << 20) /* of the log at once */
 #define MEMORY_TELL_US INT64_C(30000000)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* The request is over. There is room: see HISTORY_ANSWER_RING_BYTES. */
+/* The request is over. */
 static void answer(struct history *history, struct waiting *waiting, struct history_answer said)
 {
     size_t room;
@@ -27,6 +29,7 @@ static void answer(struct history *history, struct waiting *waiting, struct hist
     said.slot = waiting->request.slot;
     waiters_remove(&history->waiters, waiting);
     uint8_t *at = ring_reserve(ring, sizeof said, &room);
+    assert(at != NULL); /* HISTORY_ANSWER_RING_BYTES */
     memcpy(at, &said, sizeof said);
     ring_commit(ring, sizeof said);
     doorbell_ring(history->options.edge_bells[waiting->edge]);

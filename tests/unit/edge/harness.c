@@ -133,10 +133,10 @@ static struct history_answer history_answer_of(struct harness *harness,
 
 static void answer_requests(struct harness *harness)
 {
-    struct span bytes = ring_peek(&harness->to_history);
-    for (size_t at = 0; at < bytes.size; at += sizeof(struct history_request)) {
-        struct history_request request;
-        memcpy(&request, bytes.data + at, sizeof request);
+    struct history_request request;
+    while (ring_peek(&harness->to_history).size > 0) {
+        memcpy(&request, ring_peek(&harness->to_history).data, sizeof request);
+        ring_release(&harness->to_history, sizeof request);
         struct history_answer said = history_answer_of(harness, &request);
         size_t room;
         uint8_t *to = ring_reserve(&harness->from_history, sizeof said, &room);
@@ -149,7 +149,6 @@ static void answer_requests(struct harness *harness)
         atomic_fetch_add(&harness->history_requests, 1);
         doorbell_ring(&harness->edge_bell);
     }
-    ring_release(&harness->to_history, bytes.size);
 }
 
 static void *lane_main(void *argument)
