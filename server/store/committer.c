@@ -58,6 +58,7 @@
 
 /* What keeps failing is told this often; rejections, which are news, more often. */
 #define TELL_EVERY_US          (30 * 1000 * 1000)
+#define TELL_OTHER_EVERY_US    (2 * 1000 * 1000)
 #define TELL_REJECTED_EVERY_US (5 * 1000 * 1000)
 
 /* ---- states ---------------------------------------------------------------------------------- */
@@ -118,8 +119,10 @@ static void start_pause(struct committer *c)
 static void tell(struct committer *c, const char *what, const char *message)
 {
     int64_t now = clock_monotonic_us();
-    if (c->attempts == 0 || now - c->told_us > TELL_EVERY_US) {
+    bool is_other = strcmp(c->told_what, what) != 0 && now - c->told_us > TELL_OTHER_EVERY_US;
+    if (c->attempts == 0 || is_other || now - c->told_us > TELL_EVERY_US) {
         c->told_us = now;
+        snprintf(c->told_what, sizeof c->told_what, "%.79s", what);
         log_warn("store", "lane %u: %s: %s; trying again", c->options.lane, what, message);
     }
 }
@@ -170,6 +173,12 @@ bool committer_is_patient(struct target *target)
 
 static void start_batch(struct committer *c);
 static void complete(struct committer *c);
+
+static void lose_reader(struct committer *c)
+{
+    session_turn(c); /* another server of the URL may write */
+    committer_lose(c, "this server only reads");
+}
 
 static void check_epoch(struct committer *c)
 {
@@ -423,8 +432,7 @@ static void decide(struct committer *c)
         return;
     }
     if (strcmp(c->failure.sqlstate, "25006") == 0 && !c->failure.may_be_row) {
-        session_turn(c); /* another server of the URL may write */
-        committer_lose(c, "this server only reads");
+        lose_reader(c);
         return;
     }
     session_forget(c);
@@ -461,6 +469,8 @@ static void advance_setting(struct committer *c)
 {
     if (c->exchange.failed) {
         committer_lose(c, c->failure.message);
+    } else if (c->state == STATE_SETTING && c->only_reads) {
+        lose_reader(c);
     } else if (c->state == STATE_SETTING) {
         check_epoch(c);
     } else if (c->lock_granted) {

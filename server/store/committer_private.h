@@ -150,14 +150,16 @@ struct committer {
     bool was_ready;        /* since the start */
     bool lock_granted;
     char epoch[UUID_TEXT_BYTES + 1];
+    bool only_reads;          /* a standby, or a database that was made read-only */
     int64_t waiting_since_us; /* for the lane's lock; 0: not waiting */
     char holder[160];         /* who has it */
     bool holder_is_remote;
     uint64_t checkpoint; /* the last frame that is in, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
-    unsigned attempts; /* for the back-off */
-    int64_t told_us;   /* when something that keeps failing was last logged */
+    unsigned attempts;  /* for the back-off */
+    int64_t told_us;    /* when something that keeps failing was last logged … */
+    char told_what[80]; /* … and what that was */
     int64_t told_rejected_us;
     uint64_t rejected_untold; /* events refused since then */
     char rejected_state[6];   /* the SQLSTATE of one of them */

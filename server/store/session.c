@@ -207,9 +207,12 @@ void session_set(struct committer *c)
     struct connection_options options = connection_options_of(c);
     committer_move(c, STATE_SETTING);
     c->epoch[0] = '\0';
+    c->only_reads = false;
     text_clear(&c->sql);
     connection_settings(&options, &c->sql);
-    text_string(&c->sql, "SELECT epoch AS epoch FROM penstock.meta");
+    text_string(&c->sql, "SELECT epoch AS epoch,"
+                         " pg_catalog.current_setting('transaction_read_only')"
+                         " FROM penstock.meta");
     ask(c);
 }
 
@@ -309,6 +312,7 @@ void session_result(struct committer *c, const PGresult *result)
     const char *what = PQfname(result, 0);
     if (strcmp(what, "epoch") == 0 && PQntuples(result) == 1) {
         snprintf(c->epoch, sizeof c->epoch, "%s", PQgetvalue(result, 0, 0));
+        c->only_reads = strcmp(PQgetvalue(result, 0, 1), "on") == 0;
     } else if (strcmp(what, "granted") == 0) {
         c->lock_granted = PQgetvalue(result, 0, 0)[0] == 't';
     } else if (strcmp(what, "holder") == 0) {
