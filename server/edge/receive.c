@@ -203,8 +203,10 @@ int receive(struct session *session, struct span piece)
         return session_refuse(session, CLOSE_POLICY, "the message is cut into too many frames");
     }
     if (!gather(session, piece)) {
-        return session_refuse(session, CLOSE_TRY_AGAIN_LATER,
-                              "too many large messages are under way");
+        /* Politely: what is read behind this must not take the place of the reason. */
+        gathering_drop(session);
+        session_hang_up(session, CLOSE_TRY_AGAIN_LATER, "too many large messages are under way");
+        return 0;
     }
     if (is_last) {
         take_message(session, span_of(gathering->data, gathering->size));
