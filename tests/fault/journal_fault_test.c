@@ -24,9 +24,9 @@ static const struct walk {
     {"fdatasync", "ENOSPC"}, {"completion", "EIO"}, {"completion", "ENOSPC"},
 };
 
-/* ---- time: what stalls is tried again after a second, and that second passes quickly -----------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
+/* What stalls is tried again after a second; that second passes quickly. */
 static int64_t ahead_us;
 
 int64_t __real_clock_monotonic_us(void);
@@ -50,52 +50,64 @@ static unsigned count_descriptors(void)
     return count;
 }
 
-/* Every failure is a sentence; one of the disk says where. */
-static void check_told(const struct world *world)
+/* Every failure is a sentence; one of the disk says where: the file, and for what was read or
+ * written, the byte. */
+static void check_told(const struct world *world, const struct walk *what)
 {
+    static const char *const with_place[] = {"read", "write", "completion"};
     const char *text = world->problem.text;
     assert_true(strlen(text) > 15);
-    if (world->problem.status != STATUS_NO_MEMORY && strstr(text, world->folder) == NULL) {
+    if (strcmp(what->kind, "malloc") != 0 && strcmp(what->kind, "mmap") != 0 &&
+        strstr(text, world->folder) == NULL) {
         fail_msg("it does not say which file: %s", text);
+    }
+    for (size_t i = 0; i < sizeof with_place / sizeof with_place[0]; i++) {
+        if (strcmp(what->kind, with_place[i]) == 0 && strstr(text, " byte ") == NULL) {
+            fail_msg("it does not say where in the file: %s", text);
+        }
     }
 }
 
-/* Turns the loop once; false when the journal failed, or has not got on until then. */
-static bool turn_until(struct world *world, int64_t until_us)
+/* Turns the loop once; false when the journal failed, or does not get on: where the fault lasts, it
+ * may go on trying for as long as it likes. */
+static bool turn(struct world *world, bool is_lasting, int64_t since_us)
 {
     struct problem problem;
+    int64_t patience_us = (is_lasting && fault_was_reached() ? 20 : 60 * 1000) * 1000;
     assert_int_equal(loop_run_once(world->loop, 2 * 1000, &problem), STATUS_OK);
     ahead_us += 100 * 1000;
-    return world->failures == 0 && __real_clock_monotonic_us() < until_us;
+    return world->failures == 0 && __real_clock_monotonic_us() - since_us < patience_us;
 }
 
-/* Puts a record, and waits until it is durable; false when the journal failed, or does not get on:
- * where the fault lasts, it may go on trying for as long as it likes. */
-static bool put(struct world *world, bool is_lasting)
+static bool is_writing(const struct world *world)
 {
     struct journal_figures figures;
-    int64_t until_us = __real_clock_monotonic_us() + (is_lasting ? 20 : 60 * 1000) * 1000;
+    journal_figures(world->journal, &figures);
+    return figures.writing;
+}
+
+/* Puts a record, and waits until it is durable; false when that did not come. */
+static bool put(struct world *world, bool is_lasting)
+{
+    int64_t since_us = __real_clock_monotonic_us();
     while (world_append(world, RECORD_LARGE) == JOURNAL_FULL) {
-        if (!turn_until(world, until_us)) {
+        if (!turn(world, is_lasting, since_us)) {
             return false;
         }
     }
     journal_flush(world->journal);
-    for (;;) {
-        journal_figures(world->journal, &figures);
-        if (world->failures > 0 || !figures.writing) {
-            return world->failures == 0;
-        }
-        if (!turn_until(world, until_us)) {
+    while (world->failures == 0 && is_writing(world)) {
+        if (!turn(world, is_lasting, since_us)) {
             return false;
         }
     }
+    return world->failures == 0;
 }
 
-static void live(struct world *world, bool is_lasting)
+static void live(struct world *world, const struct walk *what, bool is_lasting)
 {
     if (world_open_journal(world) != STATUS_OK) {
-        check_told(world);
+        check_told(world, what);
         world->journal = NULL;
         return;
     }
@@ -107,7 +119,7 @@ static void live(struct world *world, bool is_lasting)
         }
     }
     if (world->failures > 0) {
-        check_told(world);
+        check_told(world, what);
         assert_int_equal(world->failures, 1);
         assert_int_equal(world_append(world, RECORD_SMALL), JOURNAL_FULL);
     }
@@ -186,7 +198,7 @@ static uint64_t walk(struct world *world, const struct walk *what, bool is_lasti
         begin_anew(world, crashed);
         unsigned descriptors = count_descriptors();
         assert_true(fault_set(text, why, sizeof why));
-        live(world, is_lasting);
+        live(world, what, is_lasting);
         fault_clear();
         assert_int_equal(count_descriptors(), descriptors);
         check_kept(world);
