@@ -242,6 +242,11 @@ static bool put_slice(struct committer *c)
     return flushed(c);
 }
 
+static bool has_room(const struct copier *copier, size_t size)
+{
+    return copier->slice_size + size <= SLICE_BYTES;
+}
+
 static uint8_t *slice_take(struct copier *copier, size_t size)
 {
     uint8_t *at = copier->slice + copier->slice_size;
@@ -357,14 +362,21 @@ static bool pump_payload(struct committer *c)
         copier->event = 1;
     }
     while (copier->payload_sent < payload->size) {
-        if (copier->slice_size == SLICE_BYTES && !put_slice(c)) {
+        const char *data = payload->data + copier->payload_sent;
+        size_t left = payload->size - copier->payload_sent;
+        size_t size = left < SLICE_BYTES ? left : SLICE_BYTES;
+        if (size < RUN_BYTES && has_room(copier, size)) {
+            slice_bytes(copier, data, size);
+            copier->payload_sent += size;
+            continue;
+        }
+        if (!put_slice(c) || put(c, data, size) != PUT_TAKEN) {
             return false;
         }
-        size_t room = SLICE_BYTES - copier->slice_size;
-        size_t left = payload->size - copier->payload_sent;
-        size_t size = left < room ? left : room;
-        slice_bytes(copier, payload->data + copier->payload_sent, size);
         copier->payload_sent += size;
+        if (!flushed(c)) {
+            return false;
+        }
     }
     return true;
 }
@@ -393,12 +405,6 @@ static void close_data(struct copier *copier, bool binary)
     copier->closed = true;
 }
 
-/* Rows leave a byte of the slice free at least; the trailer wants two. */
-static bool has_room(const struct copier *copier, size_t size)
-{
-    return copier->slice_size + size <= SLICE_BYTES;
-}
-
 static void end_data(struct committer *c, const char *error)
 {
     int ended = PQputCopyEnd(c->connection, error);
@@ -414,15 +420,15 @@ void copier_pump(struct committer *c)
     if (!flushed(c)) {
         return;
     }
-    if (c->exchange.failed) {
-        end_data(c,
-                 "rows were left out"); /* the server takes it for an error, and ends the string */
+    if (c->exchange.failed) { /* the server takes this for an error, and ends the string */
+        end_data(c, "rows were left out");
         return;
     }
     if (!copier->opened) {
         open_data(copier, binary);
     }
     if (!copier->closed) {
+        /* Rows leave a byte of the slice free at least; the trailer wants two. */
         if (!(step->kind == STEP_PAYLOAD ? pump_payload(c) : pump_rows(c, step->target)) ||
             (!has_room(copier, 2) && !put_slice(c))) {
             return;
