@@ -71,7 +71,7 @@ class SlowReader:
         return opcode, payload
 
     def next_payload(self):
-        """The next text; pings are passed over (nobody here lives for two heartbeats)."""
+        """The next text. Pings are passed over: set `heartbeat_s` high where a reader may take long."""
         while True:
             frame = self._frame()
             if frame is None:
@@ -85,7 +85,8 @@ class SlowReader:
         return json.loads(self.next_payload())
 
     def offsets_until(self, last):
-        """Reads on until the event with this offset; the offsets of all that came."""
+        """Reads on, fast from now on, until the event with this offset; the offsets of all that came."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         got = []
         while not got or got[-1] < last:
             payload = self.next_payload()
