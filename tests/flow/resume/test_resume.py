@@ -39,8 +39,11 @@ def floor(server):
     return int(server.metrics()["penstock_window_floor_offset"])
 
 
-def wait_for_floor(server, least):
-    until(f"the window begins behind {least}", lambda: floor(server) >= least)
+def wait_for_window(server, least, head):
+    """An ack may come before the window has the event: waits until it ends at `head`."""
+    until(f"the window reaches {head}",
+          lambda: server.metrics()["penstock_window_head_offset"] == head)
+    assert floor(server) >= least, "the window is larger than this test needs"
 
 
 def collect(client, channel, last, timeout=60):
@@ -79,7 +82,7 @@ def filled(small):
     """1200 events, of which the window holds the last few hundred."""
     publisher = small.connect()
     publish(publisher, 1, 1200)
-    wait_for_floor(small, 400)
+    wait_for_window(small, 400, 1200)
     small.publisher = publisher
     return small
 
@@ -133,7 +136,7 @@ def test_only_the_channel_that_was_asked_for_comes_from_the_log(small):
         publish(publisher, n, 99)
         publish(publisher, n + 99, 1, user=BINH)
         mine.append(n + 99)
-    wait_for_floor(small, 400)
+    wait_for_window(small, 400, 1200)
     client.subscribe(f"user:{BINH}", since=0, epoch=client.welcome["epoch"])
     assert collect(client, f"user:{BINH}", 1200) == [("event", offset) for offset in mine]
     nobody = "user:00000000-0000-4000-8000-00000000beef"
@@ -149,7 +152,7 @@ def test_an_event_larger_than_a_block_comes_from_the_log(small):
     publisher.publish("behavior", [{"userId": AN, "eventType": "large", "metadata": {"text": large}}],
                       ack="committed")
     publish(publisher, 2, 1000)
-    wait_for_floor(small, 100)
+    wait_for_window(small, 100, 1001)
     client.subscribe(CHANNEL, since=0, epoch=client.welcome["epoch"])
     first = client.receive()["events"]
     assert first[0]["data"]["metadata"]["text"] == large
@@ -195,14 +198,13 @@ def test_retention_under_a_reader_is_a_gap_with_its_range(small, database):
     """The reader has stopped in the middle of the log; when it goes on, what it had ahead is gone."""
     publisher = small.connect()
     publish(publisher, 1, 3000)
-    wait_for_floor(small, 2000)
+    wait_for_window(small, 2000, 3000)
     reader = SlowReader(small, CHANNEL, since=0, epoch=publisher.welcome["epoch"])
     assert reader.subscribed["recovered"] is True
-    until("a block has lapsed", lambda: small.metrics()["penstock_history_block_bytes"] == 0)
+    got, gaps = [e["offset"] for e in reader.next_frame()["events"]], []
     drop_log(small, database, 2000)
     publish(publisher, 3001, 10)
-    got, gaps = [], []
-    while not got or got[-1] < 3010:
+    while got[-1] < 3010:
         message = reader.next_frame()
         if message["op"] == "gap":
             gaps.append((got[-1], message["from"], message["to"]))
@@ -233,7 +235,7 @@ def test_last_of_a_quiet_channel_comes_from_the_log_alone(small):
     publisher, client = small.connect(), small.connect()
     publish(publisher, 1, 10, user=BINH)
     publish(publisher, 11, 1000)
-    wait_for_floor(small, 100)
+    wait_for_window(small, 100, 1010)
     client.subscribe(f"user:{BINH}", last=4)
     publish(publisher, 1011, 1, user=BINH)
     got = collect(client, f"user:{BINH}", 1011)
@@ -253,10 +255,11 @@ def test_two_hundred_slow_readers_catch_up_in_bounded_memory(make_server):
     publisher, lively = server.connect(), server.connect()
     lively.subscribe(CHANNEL)
     publish(publisher, 1, 50)
+    wait_for_window(server, 0, 50)
     readers = [SlowReader(server, CHANNEL) for _ in range(200)]
     before = server.memory_bytes()
     publish(publisher, 51, 1000)
-    wait_for_floor(server, 500)
+    wait_for_window(server, 500, 1050)
     assert collect(lively, CHANNEL, 1050) == events_between(1, 1050)
     most = {"memory": server.memory_bytes(), "history": 0}
     done, failures = threading.Event(), []
@@ -292,6 +295,7 @@ def test_a_subscriber_resumes_over_a_restart(filled, encoding):
     before.subscribe(CHANNEL, since=0, epoch=before.welcome["epoch"])
     seen = before.receive()["events"][-1]["offset"]
     filled.restart(with_kill=True)
+    wait_for_window(filled, 400, 1200)
     after = filled.connect(encoding)
     answer = after.subscribe(CHANNEL, since=seen, epoch=before.welcome["epoch"])
     assert answer["recovered"] is True
