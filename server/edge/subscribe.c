@@ -3,13 +3,13 @@
  *
  * What `subscribe` answers:
  *
- *   nothing else          from the next event on; recovered, because nothing was asked for
- *   last: n               the channel's last n events first, from the window and, where it has fewer,
- *                         from the log (catch_up.c says how far back)
- *   since + epoch         what came after that offset first, from the window or the log. recovered:
- *                         false with a reason, when the epoch is another (the offset means nothing
- *                         here: from the next event on), or when the log no longer reaches back (a
- *                         `gap` says what is missing, then what is left of it follows)
+ *   nothing else     from the next event on; recovered, because nothing was asked for
+ *   last: n          the channel's last n events first, from the window and, where it has fewer,
+ *                    from the log (catch_up.c says how far back)
+ *   since + epoch    what came after that offset first, from the window or the log. recovered:
+ *                    false with a reason, when the epoch is another (the offset means nothing here:
+ *                    from the next event on), or when the log no longer reaches back (a `gap` says
+ *                    what is missing, then what is left of it follows)
  *
  * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
  * retention takes after that is told by a `gap`, as always.
