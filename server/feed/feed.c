@@ -41,7 +41,7 @@
 #define FULL_WARN_US   INT64_C(5000000)  /* an edge that is stuck so long is worth a line */
 #define DOUBT_TELL_US  INT64_C(30000000) /* false announcements are worth one line in this time */
 #define READ_BYTES     ((size_t)4 << 20) /* of the log at once */
-#define HISTORY_EVENTS 100000            /* read at the start, for who resumes after a restart */
+#define HISTORY_EVENTS 1000              /* read at the start; older ones when somebody asks */
 #define HEAR_MAX       1000              /* notifications before batches are given out */
 #define BYTES_LEAST    ((size_t)1 << 20)
 
