@@ -31,13 +31,16 @@ static enum status lock_folder(struct node_folder *folder, const char *path,
     if (folder->lock_fd < 0) {
         return problem_set(problem, STATUS_IO, "cannot open %s: %s", file, strerror(errno));
     }
-    if (flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(folder->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+        return STATUS_OK;
+    }
+    if (errno == EWOULDBLOCK) {
         return problem_set(problem, STATUS_BAD_CONFIG,
                            "another penstock runs in the data folder %s: stop it, or give this one "
                            "a data_dir of its own",
                            path);
     }
-    return STATUS_OK;
+    return problem_set(problem, STATUS_IO, "cannot lock %s: %s", file, strerror(errno));
 }
 
 static bool name_is_valid(const char *name)
@@ -48,22 +51,33 @@ static bool name_is_valid(const char *name)
                size;
 }
 
-/* False when there is none. */
-static bool read_name(const char *file, char out[NODE_NAME_BYTES_MAX + 1])
+/* "" when there is none yet. A file that cannot be read is no reason to draw another name: the
+ * journal belongs to the one that it holds. */
+static enum status read_name(const char *file, char out[NODE_NAME_BYTES_MAX + 1],
+                             struct problem *problem)
 {
+    out[0] = '\0';
     FILE *in = fopen(file, "re");
-    if (in == NULL) {
-        return false;
+    if (in == NULL && errno == ENOENT) {
+        return STATUS_OK;
     }
     char line[NODE_NAME_BYTES_MAX + 3] = "";
-    bool found = fgets(line, sizeof line, in) != NULL;
-    fclose(in);
+    bool found = in != NULL && fgets(line, sizeof line, in) != NULL;
+    int error = in == NULL || ferror(in) != 0 ? errno : 0;
+    if (in != NULL) {
+        fclose(in);
+    }
+    if (error != 0) {
+        return problem_set(problem, STATUS_IO, "cannot read %s: %s", file, strerror(error));
+    }
     line[strcspn(line, "\n")] = '\0';
     if (!found || !name_is_valid(line)) {
-        return false;
+        return problem_set(
+            problem, STATUS_BAD_JOURNAL,
+            "%s holds no node name: write the one that its journal belongs to into it", file);
     }
     memcpy(out, line, strlen(line) + 1);
-    return true;
+    return STATUS_OK;
 }
 
 static enum status sync_folder(const char *path, struct problem *problem)
@@ -119,7 +133,11 @@ static enum status settle_name(const char *path, const char *wanted,
                            "node = \"%s\": a name is 1 to %d letters, digits, '-', '_' or '.'",
                            wanted, NODE_NAME_BYTES_MAX);
     }
-    if (read_name(file, out_name)) {
+    enum status status = read_name(file, out_name, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (out_name[0] != '\0') {
         if (*wanted != '\0' && strcmp(wanted, out_name) != 0) {
             return problem_set(problem, STATUS_BAD_CONFIG,
                                "node = \"%s\", but the journal in %s belongs to node \"%s\": use "
@@ -128,7 +146,6 @@ static enum status settle_name(const char *path, const char *wanted,
         }
         return STATUS_OK;
     }
-    enum status status = STATUS_OK;
     if (*wanted != '\0') {
         snprintf(out_name, NODE_NAME_BYTES_MAX + 1, "%s", wanted);
     } else {

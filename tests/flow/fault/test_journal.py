@@ -181,6 +181,26 @@ def test_a_segment_of_another_node_stops_the_start(stopped, make_faulty):
     assert f"{segment}, byte 0: belongs to node" in said, said
 
 
+@pytest.mark.parametrize("spoil, said", [
+    (lambda path: open(path, "w", encoding="ascii").close(), "node holds no node name"),
+    (lambda path: (os.remove(path), os.mkdir(path)), "cannot read .*node: Is a directory"),
+])
+def test_a_name_that_cannot_be_read_is_not_replaced(stopped, database, spoil, said):
+    """Another name would make the journal a stranger's, for good."""
+    server, acked, _ = stopped
+    path = f"{server.folder}/data/node"
+    with open(path, encoding="ascii") as file:
+        name = file.read()
+    spoil(path)
+    assert re.search(said, refused(server)), server.log()
+    if os.path.isdir(path):
+        os.rmdir(path)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(name)
+    server.start()
+    until("all are stored", lambda: set(acked) <= ids_of(database))
+
+
 def test_two_servers_of_one_name_are_told_apart(make_faulty, database):
     """The second one, on a folder of its own, acks nothing, and ends when it is sure that the first
     one lives; the first one goes on."""
