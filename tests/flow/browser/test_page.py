@@ -66,8 +66,10 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, "#events summary")
 
     def console_messages(self):
-        """What the browser complained of: script errors, refused resources."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        """What the browser complained of on this server's page: script errors, refused resources. The
+        page of the test before may still be told of its own server's end."""
+        return [entry["message"] for entry in self.driver.get_log("browser")
+                if entry["level"] == "SEVERE" and entry["message"].startswith(self.server.url)]
 
     def screenshot(self, name):
         folder = os.path.join(os.environ.get("PENSTOCK_BUILD_DIR", "/tmp"), "screenshots")

@@ -37,8 +37,22 @@ def descriptors():
 
 
 @pytest.fixture
-def server(make_server):
-    return make_server(env=ENVIRONMENT).start()
+def start(make_server, database, postgres):
+    """Starts a server, and waits for its own connections to PostgreSQL: those are descriptors, too."""
+
+    def start(**settings):
+        server = make_server(settings=settings, env=ENVIRONMENT).start()
+        threads = {"penstock catalog", "penstock feed", "penstock history"}
+        until("its threads are connected",
+              lambda: threads <= {name for _, name, _, _ in postgres.backends(database)})
+        return server
+
+    return start
+
+
+@pytest.fixture
+def server(start):
+    return start()
 
 
 def total(server, name):
@@ -143,10 +157,10 @@ def connect_halfway(server, each):
     return connections
 
 
-def test_peers_that_fell_silent_are_let_go(make_server):
+def test_peers_that_fell_silent_are_let_go(start):
     """400 clients neither go on, nor answer a ping, nor hang up: they are cut off, and their
     descriptors come back; who is alive stays."""
-    server = make_server(settings={"heartbeat_s": 1, "handshake_s": 1}, env=ENVIRONMENT).start()
+    server = start(heartbeat_s=1, handshake_s=1)
     alive = server.connect()  # which says nothing for a while as well, but answers pings
     assert_served(alive)
     descriptors = server.descriptors()
@@ -172,9 +186,9 @@ def test_peers_that_closed_one_half_are_let_go(server):
         connection.close()
 
 
-def test_a_subscriber_that_fell_silent_is_let_go(make_server):
+def test_a_subscriber_that_fell_silent_is_let_go(start):
     """It is pushed to, and so its socket is full before it is found dead; its cursor goes with it."""
-    server = make_server(settings={"heartbeat_s": 1}, env=ENVIRONMENT).start()
+    server = start(heartbeat_s=1)
     publisher = server.connect()
     assert_served(publisher)
     descriptors = server.descriptors()
