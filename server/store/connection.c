@@ -289,6 +289,20 @@ enum status connection_open(const struct connection_options *options, PGconn **o
     return STATUS_OK;
 }
 
+enum status connection_open_role(const struct store_options *options, PGconn **out,
+                                 struct problem *problem)
+{
+    char name[64];
+    snprintf(name, sizeof name, "penstock %s", options->role);
+    struct connection_options connection_options = {
+        .url = options->url,
+        .application_name = name,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .statement_timeout_ms = options->statement_timeout_ms,
+    };
+    return connection_open(&connection_options, out, problem);
+}
+
 /* The next result; NULL at the end. False when the peer fell silent or went away. */
 static bool next_result(PGconn *connection, int64_t deadline_us, PGresult **out)
 {

@@ -8,6 +8,8 @@
 #include "hosts.h"
 #include "text.h"
 
+#include "penstock/store.h"
+
 #include <libpq-fe.h>
 
 struct connection_options {
@@ -28,6 +30,10 @@ void connection_settings(const struct connection_options *options, struct text *
  * server of the URL. UNAVAILABLE on failure. */
 enum status connection_open(const struct connection_options *options, PGconn **out,
                             struct problem *problem) must_use;
+
+/* The same as the role that `options` name. */
+enum status connection_open_role(const struct store_options *options, PGconn **out,
+                                 struct problem *problem) must_use;
 
 /*
  * Runs one command (with parameters) or several (without), waiting no longer than the statement

@@ -38,20 +38,12 @@ static enum status ask(struct listener *listener, const char *doing, const char 
 enum status listener_open(const struct store_options *options, struct listener **out,
                           struct problem *problem)
 {
-    char name[64];
-    snprintf(name, sizeof name, "penstock %s", options->role);
-    struct connection_options connection_options = {
-        .url = options->url,
-        .application_name = name,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .statement_timeout_ms = options->statement_timeout_ms,
-    };
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for a listener");
     }
     listener->statement_timeout_ms = options->statement_timeout_ms;
-    enum status status = connection_open(&connection_options, &listener->connection, problem);
+    enum status status = connection_open_role(options, &listener->connection, problem);
     if (status == STATUS_OK) {
         status =
             ask(listener, "listening", "SET search_path = pg_catalog, pg_temp; LISTEN penstock", 0,

@@ -36,20 +36,12 @@ static enum status ask(struct log_reader *reader, const char *sql, int count,
 enum status log_reader_open(const struct store_options *options, struct log_reader **out,
                             struct problem *problem)
 {
-    char name[64];
-    snprintf(name, sizeof name, "penstock %s", options->role);
-    struct connection_options connection_options = {
-        .url = options->url,
-        .application_name = name,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .statement_timeout_ms = options->statement_timeout_ms,
-    };
     struct log_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for a reader of the log");
     }
     reader->statement_timeout_ms = options->statement_timeout_ms;
-    enum status status = connection_open(&connection_options, &reader->connection, problem);
+    enum status status = connection_open_role(options, &reader->connection, problem);
     if (status == STATUS_OK) {
         status = ask(reader, "SET search_path = pg_catalog, pg_temp", 0, NULL, NULL, problem);
     }

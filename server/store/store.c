@@ -7,20 +7,12 @@
 enum status store_open(const struct store_options *options, struct store **out,
                        struct problem *problem)
 {
-    char name[64];
-    snprintf(name, sizeof name, "penstock %s", options->role);
-    struct connection_options connection_options = {
-        .url = options->url,
-        .application_name = name,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .statement_timeout_ms = options->statement_timeout_ms,
-    };
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for a database connection");
     }
     store->statement_timeout_ms = options->statement_timeout_ms;
-    enum status status = connection_open(&connection_options, &store->connection, problem);
+    enum status status = connection_open_role(options, &store->connection, problem);
     if (status != STATUS_OK) {
         free(store);
         return status;
