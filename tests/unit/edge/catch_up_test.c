@@ -33,22 +33,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void subscribe(struct client *to, const char *channel, const char *more)
-{
-    char message[512];
-    snprintf(message, sizeof message, "{\"op\":\"subscribe\",\"id\":1,\"channel\":\"%s\"%s}",
-             channel, more);
-    client_send(to, message);
-}
-
-/* What was appended has been taken in by the edge: a connection is served behind it. */
-static void settle(void)
-{
-    struct client probe;
-    client_upgrade(&probe, harness.port, CLIENT_JSON, NULL);
-    client_close(&probe);
-}
-
 /* 300 events on "c", of which the window keeps the last hundred or so. Returns its floor. */
 static uint64_t fill_window(void)
 {
@@ -57,10 +41,10 @@ static uint64_t fill_window(void)
     for (int i = 0; i < 300; i++) {
         harness_push(&harness, "c", data);
         if (i % 20 == 0) {
-            settle();
+            harness_settle(&harness);
         }
     }
-    settle();
+    harness_settle(&harness);
     uint64_t floor = window_floor(harness.window);
     assert_true(floor > 100 && floor < 290);
     return floor;
@@ -91,7 +75,7 @@ static void log_and_window_join_without_a_seam(void **state)
     for (unsigned i = 0; i < 3; i++) {
         atomic_store(&harness.history_events, block_events[i]);
         client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-        subscribe(&client, "c", ",\"since\":90" EPOCH);
+        client_subscribe(&client, "c", ",\"since\":90" EPOCH);
         client_expect(&client, &frame, "\"recovered\":true");
         assert_non_null(strstr(frame.payload, "\"offset\":90,"));
         expect_events(&client, 91, 300 + i, floor);
@@ -110,7 +94,7 @@ static void past_retention_is_a_gap(void **state)
     atomic_store(&harness.history_gone, 50);
     atomic_store(&harness.node.history.log_floor, 50);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"since\":1" EPOCH);
+    client_subscribe(&client, "c", ",\"since\":1" EPOCH);
     client_expect(&client, &frame, "\"recovered\":false");
     assert_non_null(strstr(frame.payload, "\"reason\":\"the offset is older"));
     client_expect(&client, &frame, "\"op\":\"gap\"");
@@ -128,11 +112,11 @@ static void unreadable_log_holds_up_nobody_else(void **state)
     atomic_store(&harness.history_held, true);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
-    subscribe(&other, "c", "");
+    client_subscribe(&other, "c", "");
     client_expect(&other, &frame, "\"op\":\"subscribed\"");
-    subscribe(&client, "c", ",\"since\":10" EPOCH);
+    client_subscribe(&client, "c", ",\"since\":10" EPOCH);
     client_expect(&client, &frame, "\"recovered\":true");
-    subscribe(&client, "d", "");
+    client_subscribe(&client, "d", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     harness_push(&harness, "c", "{}");
     harness_push(&harness, "d", "{}");
@@ -153,17 +137,17 @@ static void leaving_while_waiting_leaves_nothing(void **state)
     atomic_store(&harness.history_held, true);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
-    subscribe(&other, "c", ",\"since\":10" EPOCH);
+    client_subscribe(&other, "c", ",\"since\":10" EPOCH);
     client_expect(&other, &frame, "\"op\":\"subscribed\"");
-    subscribe(&client, "c", ",\"since\":10" EPOCH);
+    client_subscribe(&client, "c", ",\"since\":10" EPOCH);
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
-    settle();
+    harness_settle(&harness);
     client_close(&other);
     client_send(&client, "{\"op\":\"unsubscribe\",\"id\":2,\"channel\":\"c\"}");
     client_expect(&client, &frame, "\"op\":\"unsubscribed\"");
-    subscribe(&client, "c", ",\"since\":99" EPOCH);
+    client_subscribe(&client, "c", ",\"since\":99" EPOCH);
     client_expect(&client, &frame, "\"offset\":99,");
-    settle();
+    harness_settle(&harness);
     atomic_store(&harness.history_held, false);
     expect_events(&client, 100, 300, floor);
     client_expect_silence(&client);
@@ -177,11 +161,11 @@ static void last_reaches_into_the_log(void **state)
     (void)state;
     uint64_t floor = fill_window();
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"last\":250");
+    client_subscribe(&client, "c", ",\"last\":250");
     client_expect(&client, &frame, "\"recovered\":true");
     assert_non_null(strstr(frame.payload, "\"offset\":0,"));
     expect_events(&client, 51, 300, floor);
-    subscribe(&client, "c", ",\"last\":5");
+    client_subscribe(&client, "c", ",\"last\":5");
     client_expect(&client, &frame, "\"offset\":295,");
     expect_events(&client, 296, 300, floor);
     client_expect_silence(&client);
@@ -202,11 +186,11 @@ static void more_cursors_than_requests_take_turns(void **state)
         for (int channel = 0; channel < CHANNELS; channel++) {
             char name[16];
             snprintf(name, sizeof name, "h%d", channel);
-            subscribe(&clients[i], name, ",\"since\":50" EPOCH);
+            client_subscribe(&clients[i], name, ",\"since\":50" EPOCH);
             client_expect(&clients[i], &frame, "\"op\":\"subscribed\"");
         }
     }
-    settle();
+    harness_settle(&harness);
     assert_int_equal(atomic_load(&harness.to_history.tail) - atomic_load(&harness.to_history.head),
                      HISTORY_REQUESTS_MAX * sizeof(struct history_request));
     atomic_store(&harness.history_held, false);
@@ -232,7 +216,7 @@ static void log_that_went_back_is_a_gap(void **state)
     (void)state;
     struct problem problem;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     for (int i = 0; i < 20; i++) {
         harness_push(&harness, "c", "{}");

@@ -262,3 +262,11 @@ void client_expect_silence(struct client *client)
     assert_int_equal(client->size, 0);
     assert_int_equal(poll(&poll_for, 1, 200), 0);
 }
+
+void client_subscribe(struct client *client, const char *channel, const char *more)
+{
+    char message[512];
+    snprintf(message, sizeof message, "{\"op\":\"subscribe\",\"id\":1,\"channel\":\"%s\"%s}",
+             channel, more);
+    client_send(client, message);
+}

@@ -48,6 +48,8 @@ void client_upgrade(struct client *client, uint16_t port, const char *protocol, 
 void client_frame(struct client *client, bool final, unsigned opcode, const void *payload,
                   size_t size);
 void client_send(struct client *client, const char *json);
+/* `more`: further fields, each behind a comma, or "". The answer is not awaited. */
+void client_subscribe(struct client *client, const char *channel, const char *more);
 /* Publishes one event of the stream `notes`, with a note of `padding` bytes, in one frame. */
 void client_publish(struct client *client, int id, size_t padding);
 /* The next frame; pings are passed over. */

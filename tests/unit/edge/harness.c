@@ -320,3 +320,10 @@ uint64_t harness_push(struct harness *harness, const char *channel, const char *
     doorbell_ring(&harness->edge_bell);
     return offset;
 }
+
+void harness_settle(struct harness *harness)
+{
+    struct client probe;
+    client_upgrade(&probe, harness->port, CLIENT_JSON, NULL);
+    client_close(&probe);
+}

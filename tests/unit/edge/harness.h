@@ -52,6 +52,9 @@ void harness_prepare(struct harness *harness);
 void harness_start(struct harness *harness);
 void harness_stop(struct harness *harness); /* edge_stop(), and waits */
 
+/* What was appended has been taken in by the edge: a connection is served behind it. */
+void harness_settle(struct harness *harness);
+
 /* One stream is there, `notes`: id uuid, name text not null, level int4, note text; channel
  * "user:{name}". */
 

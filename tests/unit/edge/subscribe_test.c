@@ -30,30 +30,14 @@ static int stop(void **state)
     return 0;
 }
 
-static void subscribe(struct client *to, const char *channel, const char *more)
-{
-    char message[512];
-    snprintf(message, sizeof message, "{\"op\":\"subscribe\",\"id\":1,\"channel\":\"%s\"%s}",
-             channel, more);
-    client_send(to, message);
-}
-
-/* An edge takes in what the feed appended on its own thread: a ping behind it is answered later. */
-static void settle(void)
-{
-    struct client probe;
-    client_upgrade(&probe, harness.port, CLIENT_JSON, NULL);
-    client_close(&probe);
-}
-
 /* A subscriber gets what comes after, in order, and nothing of other channels. */
 static void events_follow_a_subscription(void **state)
 {
     (void)state;
     harness_push(&harness, "user:a", "{\"n\":0}");
-    settle();
+    harness_settle(&harness);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "user:a", "");
+    client_subscribe(&client, "user:a", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     assert_non_null(strstr(frame.payload, "\"recovered\":true"));
     assert_non_null(strstr(frame.payload, "\"offset\":1,"));
@@ -92,7 +76,7 @@ static void unsubscribe_ends_it(void **state)
     (void)state;
     static const char message[] = "{\"op\":\"unsubscribe\",\"id\":2,\"channel\":\"c\"}";
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     client_send(&client, message);
     client_expect(&client, &frame, "\"op\":\"unsubscribed\"");
@@ -111,9 +95,9 @@ static void since_resumes_without_loss(void **state)
     for (int i = 1; i <= 5; i++) {
         harness_push(&harness, "c", "{\"history\":1}");
     }
-    settle();
+    harness_settle(&harness);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"since\":3,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_subscribe(&client, "c", ",\"since\":3,\"epoch\":\"" HARNESS_EPOCH "\"");
     client_expect(&client, &frame, "\"recovered\":true");
     assert_non_null(strstr(frame.payload, "\"offset\":3,"));
     client_expect(&client, &frame, "\"offset\":4");
@@ -130,9 +114,10 @@ static void other_epoch_is_not_recovered(void **state)
 {
     (void)state;
     harness_push(&harness, "c", "{}");
-    settle();
+    harness_settle(&harness);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"since\":0,\"epoch\":\"11111111-1111-1111-1111-111111111111\"");
+    client_subscribe(&client, "c",
+                     ",\"since\":0,\"epoch\":\"11111111-1111-1111-1111-111111111111\"");
     client_expect(&client, &frame, "\"recovered\":false");
     assert_non_null(strstr(frame.payload, "\"reason\":\"the epoch is another"));
     client_expect_silence(&client);
@@ -146,9 +131,9 @@ static void last_brings_history(void **state)
     for (int i = 0; i < 5; i++) {
         harness_push(&harness, i == 3 ? "other" : "c", "{}");
     }
-    settle();
+    harness_settle(&harness);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", ",\"last\":2");
+    client_subscribe(&client, "c", ",\"last\":2");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     client_expect(&client, &frame, "\"offset\":3");
     assert_non_null(strstr(frame.payload, "\"offset\":5"));
@@ -161,11 +146,11 @@ static void subscribing_again_replaces(void **state)
 {
     (void)state;
     harness_push(&harness, "c", "{}");
-    settle();
+    harness_settle(&harness);
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
-    subscribe(&client, "c", ",\"last\":1");
+    client_subscribe(&client, "c", ",\"last\":1");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     client_expect(&client, &frame, "\"offset\":1");
     harness_push(&harness, "c", "{}");
@@ -183,23 +168,23 @@ static void wrong_requests_are_refused(void **state)
     memset(longest, 'c', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "", "");
+    client_subscribe(&client, "", "");
     client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
-    subscribe(&client, longest, "");
+    client_subscribe(&client, longest, "");
     client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
-    subscribe(&client, "a\\nb", "");
+    client_subscribe(&client, "a\\nb", "");
     client_expect(&client, &frame, "\"code\":\"invalid_channel\"");
-    subscribe(&client, "c", ",\"since\":1");
+    client_subscribe(&client, "c", ",\"since\":1");
     client_expect(&client, &frame, "\"op\":\"error\"");
-    subscribe(&client, "c", ",\"since\":1,\"last\":1,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_subscribe(&client, "c", ",\"since\":1,\"last\":1,\"epoch\":\"" HARNESS_EPOCH "\"");
     client_expect(&client, &frame, "\"op\":\"error\"");
     for (unsigned i = 0; i < harness.settings.channels; i++) {
         char name[16];
         snprintf(name, sizeof name, "c%u", i);
-        subscribe(&client, name, "");
+        client_subscribe(&client, name, "");
         client_expect(&client, &frame, "\"op\":\"subscribed\"");
     }
-    subscribe(&client, "one too many", "");
+    client_subscribe(&client, "one too many", "");
     client_expect(&client, &frame, "\"code\":\"too_many\"");
     client_close(&client);
 }
@@ -209,7 +194,7 @@ static void burst_is_coalesced(void **state)
 {
     (void)state;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     for (int i = 0; i < 1000; i++) {
         harness_push(&harness, "c", "{\"some\":\"data\"}");
@@ -233,9 +218,9 @@ static void slow_subscriber_harms_only_itself(void **state)
     (void)state;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
-    subscribe(&other, "c", "");
+    client_subscribe(&other, "c", "");
     client_expect(&other, &frame, "\"op\":\"subscribed\"");
     char data[2100];
     snprintf(data, sizeof data, "{\"x\":\"%2000s\"}", "");
@@ -268,7 +253,7 @@ static void large_event_arrives_whole(void **state)
     char *data = malloc(size + 32);
     snprintf(data, size + 32, "{\"x\":\"%*s\"}", (int)size, "");
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-    subscribe(&client, "c", "");
+    client_subscribe(&client, "c", "");
     client_expect(&client, &frame, "\"op\":\"subscribed\"");
     harness_push(&harness, "c", "{\"before\":1}");
     harness_push(&harness, "c", data);
@@ -293,7 +278,7 @@ static void channels_take_turns(void **state)
     for (int i = 0; i < 4; i++) {
         char name[16];
         snprintf(name, sizeof name, "c%d", i);
-        subscribe(&client, name, "");
+        client_subscribe(&client, name, "");
         client_expect(&client, &frame, "\"op\":\"subscribed\"");
     }
     int counts[4] = {0};
@@ -322,7 +307,7 @@ static void vanishing_subscribers_leave_nothing(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
-        subscribe(&client, "c", ",\"last\":100");
+        client_subscribe(&client, "c", ",\"last\":100");
         harness_push(&harness, "c", "{}");
         client_close(&client);
         harness_push(&harness, "c", "{}");
