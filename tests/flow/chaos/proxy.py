@@ -38,6 +38,7 @@ import time
 
 PIECE_BYTES = 65536
 STEPS = ("before_begin", "in_rows", "before_commit", "commit_sent", "answer_lost", "answer_half")
+READY_OUTSIDE_TRANSACTION = b"Z\0\0\0\5I"
 STATEMENT_COPY = re.compile(rb"(?:^|;)\s*COPY ")
 _libc = ctypes.CDLL(None)
 
@@ -185,25 +186,24 @@ class Link:
         with contextlib.suppress(OSError):
             while piece := self.proxy.take(self.upstream):
                 for kind, message in messages.feed(piece):
+                    if message == READY_OUTSIDE_TRANSACTION:
+                        self.commit.end()  # before the server reads it and begins the next one
                     if self.swallowing:
                         swallowed += message
                     elif not self.gone:
                         self.send(self.client, message)
-                    if kind == b"Z":
-                        self.pass_end(message[5:6], swallowed)
+                    if kind == b"Z" and self.swallowing and not self.gone:
+                        self.lose_answer(swallowed)
         with contextlib.suppress(OSError):
             self.client.shutdown(socket.SHUT_WR)
         self.end_pump()
 
-    def pass_end(self, transaction, swallowed):
-        """ReadyForQuery: the commit is over, unless a transaction is open."""
-        if transaction == b"I":
-            self.commit.end()
-        if self.swallowing and not self.gone:
-            if self.swallowing.step == "answer_half":
-                self.send(self.client, swallowed[:len(swallowed) // 2])
-                time.sleep(0.02)  # an RST would overtake it
-            self.swallowing.fire(self)
+    def lose_answer(self, swallowed):
+        """PostgreSQL has answered the commit: all of that is lost, or half of it."""
+        if self.swallowing.step == "answer_half":
+            self.send(self.client, swallowed[:len(swallowed) // 2])
+            time.sleep(0.02)  # an RST would overtake it
+        self.swallowing.fire(self)
 
     def end_pump(self):
         """The second one closes both sockets: not before, a number may be reused at once."""
