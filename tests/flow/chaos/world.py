@@ -58,6 +58,10 @@ class World:
         self.log = Log(os.path.join(folder, "load.log"))
         self.load = Load(self.server.ws_url, self.log, seed, keyless=True, **(load or {}))
 
+    def server_database(self):
+        """What the server is given as its database."""
+        return Proxied(self.database, self.proxy)
+
     def make_server(self, folder, settings):
         streams = STREAMS + stream(KEYLESS, "ChaosTrace", f"stream:{KEYLESS}")
         ours = {
@@ -66,7 +70,7 @@ class World:
             # Small, so that segments are sealed, recycled and released during the run.
             "journal_segment_bytes": SEGMENT_BYTES, "journal_bytes": "256MB",
         }
-        return Server(Proxied(self.database, self.proxy), streams, {**ours, **settings},
+        return Server(self.server_database(), streams, {**ours, **settings},
                       folder=folder)
 
     def start(self):

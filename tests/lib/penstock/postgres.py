@@ -88,7 +88,7 @@ class Database:
 class Postgres:
     """One cluster. Start it, break it, start it again; `close` removes it."""
 
-    def __init__(self, options=()):
+    def __init__(self, options=(), fill=None):
         self.programs = find_programs()
         self.folder = tempfile.mkdtemp(prefix="penstock-pg.", dir="/tmp")
         self.data = os.path.join(self.folder, "data")
@@ -98,15 +98,43 @@ class Postgres:
         if self.user:
             shutil.chown(self.folder, self.user, self.user)
         self._log_path = os.path.join(self.folder, "log")
-        self._initdb()
+        (fill or Postgres._initdb)(self)
+
+    @classmethod
+    def standby_of(cls, primary):
+        """A hot standby of a running cluster: streaming, and what the primary commits waits for it."""
+        standby = cls(primary.options, fill=lambda self: self._copy(primary))
+        standby.start()
+        name = os.path.basename(standby.folder)
+        control = primary.database("postgres")
+        control.execute(f"ALTER SYSTEM SET synchronous_standby_names = '\"{name}\"'")
+        control.execute("SELECT pg_reload_conf()")
+        until("the standby is synchronous", lambda: control.query(
+            "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"))
+        return standby
+
+    def _copy(self, primary):
+        name = os.path.basename(self.folder)
+        self._run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "-X", "stream", "--no-sync",
+                  "-d", f"host={primary.folder} user={USER} application_name={name}")
+
+    def promote(self):
+        """A standby becomes a primary that waits for nobody."""
+        control = self.database("postgres")
+        control.execute("SELECT pg_promote()")
+        control.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        control.execute("SELECT pg_reload_conf()")
 
     def _initdb(self):
-        command = [f"{self.programs}/initdb", "-D", self.data, "-U", USER, "-A", "trust",
-                   "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        done = subprocess.run(command, preexec_fn=dies_with_us(user=self.user), cwd="/",
-                              capture_output=True, text=True, timeout=120)
+        self._run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8",
+                  "--locale=C.UTF-8", "--no-sync")
+
+    def _run(self, program, *arguments):
+        done = subprocess.run([f"{self.programs}/{program}", *arguments], cwd="/",
+                              preexec_fn=dies_with_us(user=self.user), capture_output=True,
+                              text=True, timeout=120)
         if done.returncode != 0:
-            raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
 
     def start(self, *more_options):
         """Starts the server, unless it runs, and waits until it takes connections."""
