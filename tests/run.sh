@@ -3,7 +3,8 @@
 # with ctest's summary line and exit code. Examples: tests/run.sh -R wire; tests/run.sh -L flow
 #
 # build/asan has everything, with address and undefined behaviour sanitizers; build/tsan has the
-# tests of threads (tests/race) with the thread sanitizer. One ctest runs both.
+# tests of threads (tests/race) with the thread sanitizer; build/release what is counted in instructions
+# (bench/instructions). One ctest runs all three.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/packages.sh
@@ -14,15 +15,16 @@ install_packages $BUILD_PACKAGES $TEST_PACKAGES $browser
 check_build_folder build
 
 say "building with sanitizers into build/asan and build/tsan"
-for preset in asan tsan; do
+for preset in asan tsan release; do
     check_build_folder build/$preset
     quietly build/$preset.log "configuring $preset" cmake --preset $preset
 done
 quietly build/asan.log "building asan" cmake --build build/asan
 quietly build/tsan.log "building tsan" cmake --build build/tsan --target tests/race/all
+quietly build/release.log "building release" cmake --build build/release --target bench/instructions/all encode_bench
 
 mkdir -p build/tests
-printf 'subdirs("%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests/race" >build/tests/CTestTestfile.cmake
+printf 'subdirs("%s" "%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests/race" "$PWD/build/release/bench/instructions" >build/tests/CTestTestfile.cmake
 
 # The thread sanitizer of gcc 12 does not know the address layout of newer kernels; without
 # randomisation it does. A container may forbid that.
