@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/run.sh [ingest] [--quick]
+# bench/run.sh [ingest|peers] [--quick]
 # Builds a release binary, starts a PostgreSQL of its own, measures, prints a table, and writes
 # bench/results/. Every figure is a ratio against a floor measured in the same run.
 set -euo pipefail
@@ -10,14 +10,15 @@ if [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; then
     what=$1
     shift
 fi
-if [ ! -f "bench/flow/$what.py" ]; then
-    echo "bench/run.sh: there is no benchmark \"$what\"; there are: $(cd bench/flow && ls ./*.py | sed 's/^..//; s/\.py$//' | xargs)" >&2
+if [ ! -f "bench/flow/$what.py" ] || [ "$what" = measure ]; then
+    echo "bench/run.sh: there is no benchmark \"$what\"; there are: $(cd bench/flow && ls ./*.py | sed 's/^..//; s/\.py$//; /^measure$/d' | xargs)" >&2
     exit 2
 fi
 
 . tests/lib/packages.sh
 install_packages $BUILD_PACKAGES python3
 cmake --preset release >/dev/null
-cmake --build --preset release --target penstock penstock_load copy_floor
+cmake --build --preset release --target penstock penstock_load copy_floor >&2
+[ "$what" != peers ] || bench/peers/prepare.sh
 export PENSTOCK_BUILD=$PWD/build/release
 exec tests/lib/with_postgres.sh python3 "bench/flow/$what.py" "$@"

@@ -1,27 +1,15 @@
 """Ingest: committed rows a second through the socket, beside libpq COPY BINARY of the same rows.
 
-Run it by bench/run.sh: it needs DATABASE_URL (a PostgreSQL that may be filled and emptied) and
-PENSTOCK_BUILD. Variants are interleaved (A B C A B C …) and each starts from an empty table, so that a
-noisy machine harms all alike; what is printed are medians.
+Run it by bench/run.sh. Variants are interleaved (A B C A B C …) and each starts from an empty table, so
+that a noisy machine harms all alike; what is printed are medians.
 """
 import argparse
-import json
-import os
 import pathlib
-import signal
-import socket
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ["PENSTOCK_BUILD"])
-DATABASE_URL = os.environ["DATABASE_URL"]
-LANES = 2
-TICKS = os.sysconf("SC_CLK_TCK")
+from measure import (Server, free_port, machine_line, measure_floor, measure_load, median_of,
+                     prepare_database, print_table, recorded_events, scratch_folder, spread_of,
+                     write_results)
 
 # name, stream, events a message, encoding, connections, messages in flight on each
 VARIANTS = [
@@ -33,132 +21,9 @@ VARIANTS = [
 ]
 
 
-def psql(sql):
-    done = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", DATABASE_URL], input=sql,
-                          text=True, capture_output=True)
-    if done.returncode != 0:
-        sys.exit(f"psql: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def recorded_events(folder):
-    """The recorded events where this checkout has them beside it, else made ones of like size."""
-    recorded = ROOT.parent / "shared" / "data" / "behavior.ndjson"
-    if recorded.exists():
-        return recorded, "recorded behaviour events"
-    made = folder / "behavior.ndjson"
-    with made.open("w") as out:
-        for i in range(5000):
-            event = {
-                "userId": f"00000000-0000-4000-8000-{i % 500:012d}",
-                "eventType": f"page_{i % 40}",
-                "metadata": {"path": f"/course/{i}", "agent": "Mozilla/5.0 " + "x" * 900, "n": i},
-                "timestamp": f"2026-01-01T00:{i // 60 % 60:02d}:{i % 60:02d}.000Z",
-            }
-            out.write(json.dumps(event) + "\n")
-    return made, "made events (no recorded ones beside this checkout)"
-
-
-def prepare_database(events):
-    psql((ROOT / "deploy" / "examples.sql").read_text())
-    users = sorted({json.loads(line)["userId"] for line in events.open()})
-    rows = ",".join(f"('{u}','{u}@example.com','x','{{}}')" for u in users)
-    psql(f'INSERT INTO "User"(id, email, "passwordHash", name) VALUES {rows} '
-         "ON CONFLICT DO NOTHING")
-
-
-def empty_tables():
-    psql('TRUNCATE "BehaviorLog"; CHECKPOINT')
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    def __init__(self, folder, port):
-        self.port = port
-        config = folder / "penstock.conf"
-        config.write_text(
-            f'listen = "127.0.0.1:{port}"\n'
-            f'data_dir = "{folder}/data"\n'
-            f"lanes = {LANES}\n"
-            'log_level = warn\n'
-            'stream "plain" { table = "BehaviorLog" }\n'
-            'stream "behavior" {\n    table = "BehaviorLog"\n'
-            '    channels = {"user:{userId}", "stream:behavior"}\n}\n')
-        environment = {**os.environ, "DATABASE_URL": DATABASE_URL}
-        subprocess.run([BUILD / "server/penstock", "migrate", "--config", config], check=True,
-                       env=environment, stdout=subprocess.DEVNULL)
-        self.process = subprocess.Popen([BUILD / "server/penstock", "serve", "--config", config],
-                                        env=environment)
-        self.wait_until_ready()
-
-    def wait_until_ready(self):
-        for _ in range(100):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        sys.exit("the server did not become ready")
-
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-
-
-def run_json(command):
-    done = subprocess.run([str(part) for part in command], text=True, capture_output=True)
-    if done.returncode != 0:
-        sys.exit(f"{command[0]}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
-
-
-def measure_floor(events, rows):
-    empty_tables()
-    figures = run_json([BUILD / "bench/flow/copy_floor", DATABASE_URL, "BehaviorLog", events, rows,
-                        LANES, 10000])
-    return {"rate": figures["events"] / figures["seconds"],
-            "cpu_us": figures["client_cpu_s"] / figures["events"] * 1e6}
-
-
-def measure_variant(server, variant, events, rows):
-    name, stream, batch, encoding, connections, inflight = variant
-    empty_tables()
-    cpu_before = server.cpu_seconds()
-    figures = run_json([BUILD / "bench/flow/penstock_load", "--port", server.port, "--file", events,
-                        "--stream", stream, "--batch", batch, "--encoding", encoding,
-                        "--connections", connections, "--inflight", inflight, "--events", rows])
-    cpu = server.cpu_seconds() - cpu_before
-    stored = int(psql('SELECT count(*) FROM "BehaviorLog"'))
-    if stored != figures["events"]:
-        sys.exit(f"{name}: {figures['events']} acknowledged as committed, {stored} in the table")
-    return {"rate": figures["events"] / figures["seconds"], "cpu_us": cpu / stored * 1e6,
-            "p50_ms": figures["p50_us"] / 1000, "p99_ms": figures["p99_us"] / 1000,
-            "generator_us": figures["generator_cpu_s"] / stored * 1e6}
-
-
-def median_of(runs, key):
-    return statistics.median(run[key] for run in runs if key in run)
-
-
-def spread_of(runs, key):
-    values = [run[key] for run in runs]
-    return f"{min(values):,.0f}-{max(values):,.0f}"
-
-
-def print_table(results, source, rows, rounds):
+def print_results(results, source, rows, rounds):
     floor = median_of(results["floor"], "rate")
-    print(f"\n{rows} rows a round, {rounds} rounds, {source}; {os.cpu_count()} cores shared by "
-          f"generator, server and PostgreSQL\n")
-    head = ("", "rows/s", "spread", "of the floor", "server µs/event", "p50 ms", "generator µs/event")
+    print(f"\n{rows} rows a round, {rounds} rounds, {source}; {machine_line()}\n")
     lines = [("libpq COPY BINARY (floor)", f"{floor:,.0f}", spread_of(results["floor"], "rate"),
               "1.00", f"{median_of(results['floor'], 'cpu_us'):.2f}", "", "")]
     for name, runs in results.items():
@@ -167,10 +32,8 @@ def print_table(results, source, rows, rounds):
             lines.append((name, f"{rate:,.0f}", spread_of(runs, "rate"), f"{rate / floor:.2f}",
                           f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'p50_ms'):.1f}",
                           f"{median_of(runs, 'generator_us'):.2f}"))
-    print("| " + " | ".join(head) + " |")
-    print("|---" * len(head) + "|")
-    for line in lines:
-        print("| " + " | ".join(line) + " |")
+    print_table(("", "rows/s", "spread", "of the floor", "server µs/event", "p50 ms",
+                 "generator µs/event"), lines)
 
 
 def main():
@@ -179,7 +42,7 @@ def main():
     options = parser.parse_args()
     rows, rounds = (40000, 2) if options.quick else (200000, 5)
     results = {"floor": [], **{variant[0]: [] for variant in VARIANTS}}
-    with tempfile.TemporaryDirectory(prefix="penstock-bench.", dir=os.environ.get("BENCH_TMP")) as name:
+    with scratch_folder() as name:
         folder = pathlib.Path(name)
         events, source = recorded_events(folder)
         prepare_database(events)
@@ -188,14 +51,13 @@ def main():
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
                 results["floor"].append(measure_floor(events, rows))
-                for variant in VARIANTS:
-                    results[variant[0]].append(measure_variant(server, variant, events, rows))
+                for variant_name, *variant in VARIANTS:
+                    results[variant_name].append(
+                        measure_load(server.process.pid, server.port, events, rows, *variant))
         finally:
             server.stop()
-    out = ROOT / "bench" / "results"
-    out.mkdir(exist_ok=True)
-    (out / "ingest.json").write_text(json.dumps(results, indent=1))
-    print_table(results, source, rows, rounds)
+    write_results("ingest", results)
+    print_results(results, source, rows, rounds)
 
 
 main()
