@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/run.sh [ingest|peers] [--quick]
+# bench/run.sh [ingest|peers|connections] [--quick]
 # Builds a release binary, starts a PostgreSQL of its own, measures, prints a table, and writes
 # bench/results/. Every figure is a ratio against a floor measured in the same run.
 set -euo pipefail

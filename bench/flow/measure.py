@@ -75,14 +75,14 @@ def cpu_seconds(pid):
 class Server:
     """Penstock on the table "BehaviorLog": its stream `plain` has no channels, `behavior` has two."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, settings=""):
         self.port = port
         config = folder / "penstock.conf"
         config.write_text(
             f'listen = "127.0.0.1:{port}"\n'
             f'data_dir = "{folder}/data"\n'
             f"lanes = {LANES}\n"
-            'log_level = warn\n'
+            f'log_level = warn\n{settings}'
             'stream "plain" { table = "BehaviorLog" }\n'
             'stream "behavior" {\n    table = "BehaviorLog"\n'
             '    channels = {"user:{userId}", "stream:behavior"}\n}\n')

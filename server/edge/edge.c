@@ -25,8 +25,7 @@
 
 #define KEEPALIVE_S       20 /* an HTTP connection may idle so long */
 #define HEADER_BYTES_MAX  8192
-#define TX_PACKET_BYTES   (64 << 20)       /* never cut a write of ours in pieces */
-#define HEARTBEAT_S_MAX   (UINT16_MAX / 2) /* libwebsockets counts in 16 bits */
+#define TX_PACKET_BYTES   (64 << 20) /* never cut a write of ours in pieces */
 #define TICK_S            1.
 #define DESCRIPTORS_EXTRA 1024    /* for all else in this process */
 #define DESCRIPTORS_MOST  1000000 /* libwebsockets keeps 16 bytes for each that is allowed */
@@ -53,7 +52,11 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         return lws_callback_http_dummy(wsi, reason, user, in, size);
     }
     switch (reason) {
+    case LWS_CALLBACK_RECEIVE_PONG:
+        session->heard = true;
+        return 0;
     case LWS_CALLBACK_RECEIVE:
+        session->heard = true;
         return receive(session, span_of(in, size));
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return push(session);
@@ -233,12 +236,7 @@ static enum status open_context(struct edge *edge, struct problem *problem)
 {
     const struct settings *settings = edge_settings(edge);
     void *loops[] = {edge->loop};
-    uint64_t heartbeat_s =
-        settings->heartbeat_s < HEARTBEAT_S_MAX ? settings->heartbeat_s : HEARTBEAT_S_MAX;
-    edge->heartbeat = (lws_retry_bo_t){
-        .secs_since_valid_ping = (uint16_t)heartbeat_s,
-        .secs_since_valid_hangup = (uint16_t)(2 * heartbeat_s),
-    };
+    edge->no_heartbeat = (lws_retry_bo_t){0}; /* heartbeat.c has ours */
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
@@ -251,7 +249,7 @@ static enum status open_context(struct edge *edge, struct problem *problem)
         .timeout_secs = (unsigned)settings->handshake_s,
         .timeout_secs_ah_idle = (unsigned)settings->handshake_s,
         .keepalive_timeout = KEEPALIVE_S,
-        .retry_and_idle_policy = &edge->heartbeat,
+        .retry_and_idle_policy = &edge->no_heartbeat,
         .vhost_name = "penstock",
     };
     lws_set_log_level(LLL_ERR, on_opening_log);

@@ -8,7 +8,7 @@
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
- *   drain.c      saying goodbye
+ *   heartbeat.c  who is silent, and who has gone     drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -16,6 +16,7 @@
 #ifndef PENSTOCK_EDGE_PRIVATE_H
 #define PENSTOCK_EDGE_PRIVATE_H
 
+#include "frame.h"
 #include "queue.h"
 #include "upgrade_check.h"
 
@@ -138,9 +139,12 @@ struct session {
     uint8_t paused; /* enum pause bits */
     bool write_asked;
     bool upgrade_checked;
-    uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
+    bool heard;               /* something came since the last tick */
+    bool ping_due, ping_sent; /* see heartbeat.c */
+    uint16_t close_code;      /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
     int64_t deadline_us; /* cut the connection then; 0: no limit */
+    int64_t heard_us;    /* the tick that found it alive; 0: none yet */
     uint64_t producer;   /* hash of its name */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */
@@ -177,7 +181,7 @@ struct edge {
     struct ev_timer tick;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    lws_retry_bo_t heartbeat;
+    lws_retry_bo_t no_heartbeat;
 
     struct listener listeners[LISTEN_SOCKETS_MAX];
     size_t listener_count;
@@ -205,7 +209,6 @@ struct edge {
     _Atomic bool stop_asked; /* edge_stop() → the loop */
     bool draining;
     int64_t drain_began_us;
-    int64_t validity_said_us;
 };
 
 static inline const struct settings *edge_settings(const struct edge *edge)
@@ -243,6 +246,13 @@ int session_refuse(struct session *session, enum close_code code, const char *te
 void session_cut(struct session *session);
 /* Once a second: what has taken too long. */
 void sessions_tick(struct edge *edge, int64_t now_us);
+
+/* ---- heartbeat.c ----------------------------------------------------------------------------- */
+
+/* Once a second. */
+void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us);
+/* The ping that is due, if one is. */
+void heartbeat_write(struct session *session, struct writer *out);
 
 /* ---- upgrade.c ------------------------------------------------------------------------------- */
 

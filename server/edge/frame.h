@@ -17,7 +17,7 @@
 #define FRAME_HEADER_SHORT_MAX 4  /* of a payload below 64 KB */
 #define FRAME_HEADER_MAX       10 /* of any payload */
 
-enum frame_opcode { FRAME_TEXT = 1, FRAME_BINARY = 2 };
+enum frame_opcode { FRAME_TEXT = 1, FRAME_BINARY = 2, FRAME_PING = 9 };
 
 /* Writes the header of a final frame, in the shortest form, and returns its size. */
 size_t frame_header(uint8_t out[FRAME_HEADER_MAX], enum frame_opcode opcode, size_t payload_bytes);

@@ -190,6 +190,7 @@ int push(struct session *session)
         return 0;
     }
     struct writer out = writer_of(edge->write_buffer + LWS_PRE, WRITE_BYTES);
+    heartbeat_write(session, &out);
     queue_take(&session->queue, &edge->pool, &out);
     if (session->close_code == CLOSE_NONE && session->queue.first == NULL &&
         !take_turns(session, &out)) {

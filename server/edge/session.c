@@ -6,9 +6,7 @@
  * is replayed after a restart still carries the ones of the process before, and must find nobody.
  *
  * Reading is paused for four reasons, each a bit; libwebsockets keeps what it had already read
- * from the socket and goes on there. A session that we pause cannot answer pings, so it is vouched
- * for (lws_validity_confirmed) as long as the fault is ours; one that does not read its answers is
- * not.
+ * from the socket and goes on there.
  */
 #include "edge_private.h"
 
@@ -262,15 +260,9 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
 void sessions_tick(struct edge *edge, int64_t now_us)
 {
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
-    bool vouch = now_us - edge->validity_said_us > heartbeat_us / 2;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
-        if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)) != 0) {
-            lws_validity_confirmed(session->wsi);
-        }
-    }
-    if (vouch) {
-        edge->validity_said_us = now_us;
+        heartbeat_tick(session, now_us, heartbeat_us);
     }
 }

@@ -1,0 +1,42 @@
+/*
+ * heartbeat.c - a client that is silent is asked whether it is there, and cut when it is not.
+ *
+ * libwebsockets could do it, but keeps a timer for each connection in one sorted list and walks
+ * that for every change: with 10,000 connections each new one cost 0.4 ms. We look at all of them
+ * once a second, which costs 10,000 of them less than a millisecond, and nothing on the way of a
+ * message but setting a flag.
+ *
+ * A session that we pause cannot answer; it is taken as heard as long as the fault is ours. One
+ * that does not read its answers is not.
+ */
+#include "edge_private.h"
+
+#define PAUSES_OF_OURS (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)
+
+void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us)
+{
+    if (session->state != SESSION_OPEN) {
+        return;
+    }
+    if (session->heard || session->heard_us == 0 || (session->paused & PAUSES_OF_OURS) != 0) {
+        session->heard = session->ping_sent = false;
+        session->heard_us = now_us;
+        return;
+    }
+    int64_t silence_us = now_us - session->heard_us;
+    if (silence_us >= 2 * heartbeat_us) {
+        session_cut(session);
+    } else if (silence_us >= heartbeat_us && !session->ping_sent) {
+        session->ping_due = session->ping_sent = true;
+        session_ask_write(session);
+    }
+}
+
+void heartbeat_write(struct session *session, struct writer *out)
+{
+    uint8_t header[FRAME_HEADER_MAX];
+    if (session->ping_due) {
+        session->ping_due = false;
+        writer_bytes(out, header, frame_header(header, FRAME_PING, 0));
+    }
+}
