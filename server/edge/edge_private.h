@@ -139,12 +139,13 @@ struct session {
     uint8_t paused; /* enum pause bits */
     bool write_asked;
     bool upgrade_checked;
-    bool heard;               /* something came since the last tick */
-    bool ping_due, ping_sent; /* see heartbeat.c */
-    uint16_t close_code;      /* to close with, as soon as the queue is written; enum close_code */
+    bool heard;          /* something came since the last tick */
+    bool ping_due;       /* see heartbeat.c */
+    uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
     int64_t deadline_us; /* cut the connection then; 0: no limit */
     int64_t heard_us;    /* the tick that found it alive; 0: none yet */
+    int64_t pinged_us;   /* the tick that asked it; 0: it has answered since */
     uint64_t producer;   /* hash of its name */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */

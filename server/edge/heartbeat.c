@@ -19,16 +19,17 @@ void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_u
         return;
     }
     if (session->heard || session->heard_us == 0 || (session->paused & PAUSES_OF_OURS) != 0) {
-        session->heard = session->ping_sent = false;
+        session->heard = false;
         session->heard_us = now_us;
+        session->pinged_us = 0;
         return;
     }
-    int64_t silence_us = now_us - session->heard_us;
-    if (silence_us >= 2 * heartbeat_us) {
-        session_cut(session);
-    } else if (silence_us >= heartbeat_us && !session->ping_sent) {
-        session->ping_due = session->ping_sent = true;
+    if (session->pinged_us == 0 && now_us - session->heard_us >= heartbeat_us) {
+        session->pinged_us = now_us;
+        session->ping_due = true;
         session_ask_write(session);
+    } else if (session->pinged_us != 0 && now_us - session->pinged_us >= heartbeat_us) {
+        session_cut(session);
     }
 }
 
