@@ -11,6 +11,10 @@
  */
 #include "edge_private.h"
 
+/* The pong repeats it (RFC 6455 section 5.5.3), and of one without a payload libwebsockets says
+ * nothing (4.1.6). */
+#define PING_PAYLOAD "there?"
+
 #define PAUSES_OF_OURS (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)
 
 void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us)
@@ -38,6 +42,7 @@ void heartbeat_write(struct session *session, struct writer *out)
     uint8_t header[FRAME_HEADER_MAX];
     if (session->ping_due) {
         session->ping_due = false;
-        writer_bytes(out, header, frame_header(header, FRAME_PING, 0));
+        writer_bytes(out, header, frame_header(header, FRAME_PING, sizeof PING_PAYLOAD - 1));
+        writer_string(out, PING_PAYLOAD);
     }
 }
