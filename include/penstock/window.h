@@ -172,5 +172,13 @@ enum cursor_answer cursor_peek(struct cursor *cursor, struct window_entry *out, 
                                uint64_t *gap_to);
 /* Only after CURSOR_ENTRY. */
 void cursor_advance(struct cursor *cursor);
+/* The next peek will say CURSOR_GAP. */
+bool cursor_has_gap(const struct cursor *cursor);
+/*
+ * Passes all but the channel's newest event, or all, when that is past as well, and returns how
+ * many. Costs nothing per event: they are numbered. 0, and nothing is passed, when there is only
+ * one, or when they cannot be counted (the window began anew): that stays a gap.
+ */
+uint64_t cursor_skip(struct cursor *cursor);
 
 #endif

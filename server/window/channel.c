@@ -139,6 +139,7 @@ struct channel *channel_follow(struct window_reader *reader, struct span name)
         .reader = reader,
         .base = UINT64_C(1) << 32, /* more room before it than a window has events */
         .end = UINT64_C(1) << 32,
+        .counted = 1, /* 0 is a cursor's that lost it does not know what */
         .reached = reader->head,
         .from = reader->newest,
         .lost = reader->floor,
@@ -213,7 +214,7 @@ void channel_forget(struct channel *channel, const struct entry *entry)
 
 void channel_lose(struct channel *channel, uint64_t through)
 {
-    channel->base = channel->end = channel->end + 1;
+    channel->base = channel->end = channel->counted = channel->end + 1;
     channel->reached = channel->lost = through;
 }
 

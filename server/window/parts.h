@@ -97,7 +97,8 @@ struct channel {
     uint64_t reached;                /* offset: mentions of all batches behind it have been seen */
     const struct window_batch *from; /* the batch that ends there; may be gone when that is past */
     uint64_t lost;                   /* offset: nothing up to it can be read here */
-    uint32_t room;                   /* of refs: a power of two, or 0 */
+    uint64_t counted; /* number: events from here on were counted one by one, past ones too */
+    uint32_t room;    /* of refs: a power of two, or 0 */
     uint32_t cursor_count;
     uint32_t hash;
     uint8_t name_bytes;

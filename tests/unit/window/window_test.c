@@ -416,6 +416,85 @@ static void since_above_the_head_waits_for_it(void **state)
     close_window(&f);
 }
 
+/* ---- skipping -------------------------------------------------------------------------------- */
+
+/* All but the newest event are passed, and counted, those of other channels not. */
+static void skipping_stops_before_the_newest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1 << 20, 10);
+    struct cursor *cursor = follow(&f, "a", CURSOR_LIVE, NULL);
+    assert_int_equal(cursor_skip(cursor), 0);
+    append_and_advance(&f, "a", 1);
+    assert_int_equal(cursor_skip(cursor), 0);
+    append_and_advance(&f, "b", 5);
+    append_and_advance(&f, "a", 3); /* 7 8 9 */
+    assert_int_equal(cursor_skip(cursor), 3);
+    assert_int_equal(cursor_skip(cursor), 0);
+    assert_int_equal(cursor_offset(cursor), 8);
+    expect_entry(cursor, 9);
+    expect_end(cursor);
+    struct cursor *resumed = follow(&f, "a", 1, NULL);
+    assert_int_equal(cursor_skip(resumed), 2);
+    expect_entry(resumed, 9);
+    close_window(&f);
+}
+
+/* Events that the window has passed are counted all the same, and are no gap any more. */
+static void skipping_counts_what_is_past(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1000, 10);
+    struct cursor *cursor = follow(&f, "a", CURSOR_LIVE, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        append_and_advance(&f, "a", 1);
+    }
+    assert_true(window_floor(f.window) > 10);
+    assert_true(cursor_has_gap(cursor));
+    assert_int_equal(cursor_skip(cursor), 99);
+    assert_false(cursor_has_gap(cursor));
+    expect_entry(cursor, 100);
+    append_and_advance(&f, "a", 7);
+    for (unsigned i = 0; i < 100; i++) {
+        append_and_advance(&f, "b", 1);
+    }
+    assert_int_equal(cursor_skip(cursor), 7); /* the newest, too */
+    assert_int_equal(cursor_offset(cursor), 207);
+    expect_end(cursor);
+    append_and_advance(&f, "a", 1);
+    expect_entry(cursor, 208);
+    close_window(&f);
+}
+
+/* A loss of which nobody knows how much it was is a gap, and only what came behind it is counted.
+ */
+static void skipping_stops_at_what_nobody_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1 << 20, 10);
+    struct cursor *idle = follow(&f, "a", CURSOR_LIVE, NULL);
+    append_and_advance(&f, "b", 1);
+    struct cursor *ready = follow(&f, "a", CURSOR_LIVE, NULL);
+    append_and_advance(&f, "a", 2); /* 2 3 */
+    expect_entry(idle, 2);
+    expect_entry(idle, 3);
+    must_reset(&f, 50);
+    window_reader_advance(f.reader);
+    append_and_advance(&f, "a", 4); /* 51 … 54 */
+    struct cursor *both[] = {idle, ready};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(cursor_skip(both[i]), 0);
+        expect_gap(both[i], i == 0 ? 4 : 2, 50);
+        assert_int_equal(cursor_skip(both[i]), 3);
+        expect_entry(both[i], 54);
+        expect_end(both[i]);
+    }
+    close_window(&f);
+}
+
 /* ---- history --------------------------------------------------------------------------------- */
 
 /* `last: n` gives the channel's last n events, or as many as there are, and then live ones. */
@@ -859,6 +938,9 @@ int main(void)
         cmocka_unit_test(cursors_of_one_channel_resume_from_different_places),
         cmocka_unit_test(since_below_the_floor_is_a_gap),
         cmocka_unit_test(since_above_the_head_waits_for_it),
+        cmocka_unit_test(skipping_stops_before_the_newest),
+        cmocka_unit_test(skipping_counts_what_is_past),
+        cmocka_unit_test(skipping_stops_at_what_nobody_counted),
         cmocka_unit_test(history_gives_the_last_events),
         cmocka_unit_test(history_ends_at_the_floor),
         cmocka_unit_test(slow_cursor_gets_one_gap),
