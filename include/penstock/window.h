@@ -144,8 +144,8 @@ uint64_t window_reader_floor(const struct window_reader *reader);
  * A `since` above the head (another node was ahead of us) waits for what comes after it. TOO_MANY
  * when cursors_max are open, NO_MEMORY. The call may run on_ready.
  *
- * The first cursor of a channel on this edge looks through the mentions between `since` and the
- * head, eight bytes each; later ones find them in place.
+ * The first cursor of a channel on this edge looks for it between `since` and the head, a thousand
+ * mentions at a step, and closer where it may be; later ones find its events in place.
  */
 #define CURSOR_LIVE UINT64_MAX
 enum status cursor_open(struct window_reader *reader, struct span channel, uint64_t since,

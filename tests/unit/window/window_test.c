@@ -396,6 +396,39 @@ static void since_below_the_floor_is_a_gap(void **state)
     close_window(&f);
 }
 
+/* Wherever in a large window a rare channel's events lie, who resumes behind any of them gets the
+ * rest: the parts that do not mention it are skipped, and no other. */
+static void rare_channels_are_found_in_a_large_window(void **state)
+{
+    (void)state;
+    enum { EVENTS = 40000, RARE = 7919 };
+    struct fixture f;
+    open_window(&f, 8 << 20, 100);
+    for (unsigned n = 1, size; n <= EVENTS; n += size) {
+        bool is_rare = n % RARE == 0;
+        unsigned to_rare = RARE - n % RARE;
+        size = is_rare ? 1 : (n * 2654435761u >> 24) % 40 + 1;
+        size = !is_rare && size > to_rare ? to_rare : size;
+        append_and_advance(&f, is_rare ? "rare" : "common", size);
+    }
+    assert_true(window_floor(f.window) < RARE);
+    for (uint64_t since = window_floor(f.window); since < EVENTS; since += 977) {
+        struct cursor *cursor = follow(&f, "rare", since, NULL);
+        for (uint64_t next = since / RARE * RARE + RARE; next <= EVENTS; next += RARE) {
+            expect_entry(cursor, next);
+        }
+        expect_end(cursor);
+        struct cursor *nobody = follow(&f, "nobody", since, NULL);
+        expect_end(nobody);
+        cursor_close(nobody);
+        cursor_close(cursor);
+    }
+    struct cursor *last = follow(&f, "rare", CURSOR_LIVE, NULL);
+    assert_int_equal(cursor_history(last, 3), 3);
+    expect_entry(last, 3 * RARE);
+    close_window(&f);
+}
+
 /* A client that comes from a node that was ahead waits, and gets nothing twice. */
 static void since_above_the_head_waits_for_it(void **state)
 {
@@ -937,6 +970,7 @@ int main(void)
         cmocka_unit_test(since_inside_the_window_resumes_exactly),
         cmocka_unit_test(cursors_of_one_channel_resume_from_different_places),
         cmocka_unit_test(since_below_the_floor_is_a_gap),
+        cmocka_unit_test(rare_channels_are_found_in_a_large_window),
         cmocka_unit_test(since_above_the_head_waits_for_it),
         cmocka_unit_test(skipping_stops_before_the_newest),
         cmocka_unit_test(skipping_counts_what_is_past),
