@@ -19,13 +19,18 @@
  * retention takes after that is told by a `gap`, as always.
  *
  * Subscribing again to a channel replaces the subscription. A `since` above our head is legal: the
- * client comes from a node that was ahead of ours. `offset` in the answer is where the subscription
- * stands, so it is always safe to resume from, and every event that follows is behind it.
+ * client comes from a node that was ahead of ours. It waits for what comes after that; only when it
+ * lies so far ahead that it would wait for ever, it is told so, and hears what comes from now on.
+ * `offset` in the answer is where the subscription stands, so it is always safe to resume from, and
+ * every event that follows is behind it.
  */
 #include "edge_private.h"
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
+
+/* What the nodes of one database commit in the time that one of them may stand still. */
+#define AHEAD_MAX 10000000
 
 /* ---- the list of a session ------------------------------------------------------------------- */
 
@@ -198,6 +203,12 @@ static enum status add(struct session *session, struct span channel, uint64_t si
     return STATUS_OK;
 }
 
+/* No node can be so far ahead of this one: the offset was made up, or its database was restored. */
+static bool is_of_no_log(const struct edge *edge, uint64_t since)
+{
+    return since > window_reader_head(edge->reader) + AHEAD_MAX;
+}
+
 /* Why what was asked for cannot be had; size 0: it can. */
 static struct span loss(const struct edge *edge, const struct message *message)
 {
@@ -206,6 +217,9 @@ static struct span loss(const struct edge *edge, const struct message *message)
     }
     if (!span_is(message->epoch, edge->options.node->epoch)) {
         return span_string("the epoch is another: the database was made anew or restored");
+    }
+    if (is_of_no_log(edge, message->since)) {
+        return span_string("the offset lies far past the log's end: nobody has committed it");
     }
     if (message->since >= window_reader_floor(edge->reader)) {
         return span_of(NULL, 0);
@@ -235,7 +249,8 @@ static uint64_t look_back(struct subscription *subscription, uint64_t count)
 /* Where its cursor begins. */
 static uint64_t start_of(const struct edge *edge, const struct message *message)
 {
-    if (!message->has_since || !span_is(message->epoch, edge->options.node->epoch)) {
+    if (!message->has_since || !span_is(message->epoch, edge->options.node->epoch) ||
+        is_of_no_log(edge, message->since)) {
         return CURSOR_LIVE;
     }
     uint64_t floor = window_reader_floor(edge->reader);
