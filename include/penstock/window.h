@@ -144,8 +144,8 @@ uint64_t window_reader_floor(const struct window_reader *reader);
  * A `since` above the head (another node was ahead of us) waits for what comes after it. TOO_MANY
  * when cursors_max are open, NO_MEMORY. The call may run on_ready.
  *
- * The first cursor of a channel on this edge looks through the mentions between `since` and the
- * head, eight bytes each; later ones find them in place.
+ * The first cursor of a channel on this edge looks for it between `since` and the head, a thousand
+ * mentions at a step, and closer where it may be; later ones find its events in place.
  */
 #define CURSOR_LIVE UINT64_MAX
 enum status cursor_open(struct window_reader *reader, struct span channel, uint64_t since,
@@ -172,5 +172,13 @@ enum cursor_answer cursor_peek(struct cursor *cursor, struct window_entry *out, 
                                uint64_t *gap_to);
 /* Only after CURSOR_ENTRY. */
 void cursor_advance(struct cursor *cursor);
+/* The next peek will say CURSOR_GAP. */
+bool cursor_has_gap(const struct cursor *cursor);
+/*
+ * Passes all but the channel's newest event, or all, when that is past as well, and returns how
+ * many. Costs nothing per event: they are numbered. 0, and nothing is passed, when there is only
+ * one, or when they cannot be counted (the window began anew): that stays a gap.
+ */
+uint64_t cursor_skip(struct cursor *cursor);
 
 #endif

@@ -148,7 +148,8 @@ struct message {
     struct span epoch;
     enum ack_level ack;
     bool has_since, has_last, has_data;
-    uint64_t since; /* an offset, below 2^53 */
+    bool latest_only; /* `subscribe` */
+    uint64_t since;   /* an offset, below 2^53 */
     uint64_t last;
     struct value data; /* `broadcast` */
 };
@@ -208,7 +209,8 @@ void encode_gap(struct writer *out, enum encoding encoding, struct span channel,
                 uint64_t to);
 
 /* An `events` message grows entry by entry, as many as fit. `begin` and each `add` leave room for
- * `end`. `add` returns false, and changes nothing, when the entry does not fit. */
+ * `end`. `add` returns false, and changes nothing, when the entry does not fit. `skipped`: how many
+ * events were left out before the first entry; 0 is not said. */
 struct events_encoder {
     struct writer *out;
     enum encoding encoding;
@@ -216,7 +218,7 @@ struct events_encoder {
     uint32_t count;
 };
 bool events_begin(struct events_encoder *encoder, struct writer *out, enum encoding encoding,
-                  struct span channel);
+                  struct span channel, uint64_t skipped);
 bool events_add(struct events_encoder *encoder, uint64_t offset, struct span stream,
                 struct span data_json);
 void events_end(struct events_encoder *encoder);

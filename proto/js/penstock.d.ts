@@ -73,6 +73,9 @@ export interface SubscribeOptions<Row = Record<string, unknown>> {
     epoch?: string;
     /** Begin with so many recent events. */
     last?: number;
+    /** Skip what does not come through in time, for the newest event; `onSkip` hears how many those were. */
+    latestOnly?: boolean;
+    onSkip?: (count: number) => void;
     onEvent?: (event: StreamEvent<Row>) => void;
     onGap?: (gap: Gap) => void;
     /** Events that may wait for an iterator's reader before the server is asked to pause; default 1000. */
@@ -84,6 +87,8 @@ export interface Subscription<Row = Record<string, unknown>> extends AsyncIterab
     /** Where a later subscription would continue, with `epoch`. */
     readonly offset: number | null;
     readonly epoch: string | null;
+    /** Events that `latestOnly` has skipped so far. */
+    readonly skipped: number;
     readonly ready: Promise<{ offset: number; epoch: string; recovered: boolean; reason?: string }>;
     close(): void;
 }

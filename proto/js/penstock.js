@@ -138,6 +138,7 @@ class Penstock {
     /**
      * Listens to a channel. With `onEvent`, events go there; without, the subscription is an async
      * iterator. `since` (with `epoch`) resumes behind an offset, `last` begins with recent events.
+     * With `latestOnly`, events that did not come through in time are skipped, and counted.
      */
     subscribe(channel, options = {}, onEvent = options.onEvent) {
         if (this.#state === "closed") {
@@ -422,7 +423,7 @@ class Penstock {
                 this.#gap(subscription, { channel: message.channel, reason: message.reason });
             }
         },
-        events: (message) => this.#channels.get(message.channel)?._events(message.events),
+        events: (message) => this.#channels.get(message.channel)?._events(message.events, message.skipped),
         gap: (message) => {
             const subscription = this.#channels.get(message.channel);
             if (subscription) {
@@ -450,6 +451,7 @@ class Subscription {
         this.channel = channel;
         this.offset = null; // of the last event handed out (or, so far, where we began)
         this.epoch = options.epoch ?? null;
+        this.skipped = 0;
         this._options = options;
         this._isPaused = false;
         this.#client = client;
@@ -500,11 +502,10 @@ class Subscription {
 
     /** What a `subscribe` must say for the server to continue where we are. */
     _position() {
-        if (this.offset !== null) {
-            return { since: this.offset, epoch: this.epoch };
-        }
-        const { since, epoch, last } = this._options;
-        return since !== undefined ? { since, epoch } : last !== undefined ? { last } : {};
+        const { since, epoch, last, latestOnly } = this._options;
+        const position = this.offset !== null ? { since: this.offset, epoch: this.epoch }
+            : since !== undefined ? { since, epoch } : last !== undefined ? { last } : {};
+        return latestOnly ? { ...position, latest_only: true } : position;
     }
 
     /** False when events were missed. */
@@ -519,7 +520,11 @@ class Subscription {
         this.offset = Math.max(this.offset, offset);
     }
 
-    _events(events) {
+    _events(events, skipped = 0) {
+        if (skipped > 0 && !this._isPaused && !this.#ended) {
+            this.skipped += skipped;
+            this._options.onSkip?.(skipped);
+        }
         for (const event of events) {
             if (this._isPaused || this.#ended || event.offset <= this.offset) {
                 continue; // on its way before the server heard of the pause; it will come again

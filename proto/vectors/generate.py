@@ -119,6 +119,10 @@ def client_cases():
                {"op": "subscribe", "channel": "c", "last": 2000},
                json='{"op":"subscribe","channel":"c","last":2.0e3}',
                msgpack=pack({"op": "subscribe", "channel": "c", "last": 2000.0}).hex())
+    yield case("subscribe, the newest only", {"op": "subscribe", "id": 4, "channel": "c", "latest_only": True})
+    yield case("subscribe, resume with the newest", {"op": "subscribe", "channel": "c", "since": 7, "epoch": U, "latest_only": True})
+    all_of_it = {"op": "subscribe", "channel": "c"}
+    yield case("subscribe, not the newest only", {**all_of_it, "latest_only": False}, all_of_it)
     yield case("unsubscribe", {"op": "unsubscribe", "id": 5, "channel": "user:1"})
     yield case("ping", {"op": "ping", "id": "p"})
     yield case("ping without id", {"op": "ping"})
@@ -162,6 +166,8 @@ def client_cases():
     yield refused("since without epoch", {"op": "subscribe", "channel": "c", "since": 1}, field="epoch")
     yield refused("epoch without since", {"op": "subscribe", "channel": "c", "epoch": U}, field="since")
     yield refused("since and last", {"op": "subscribe", "channel": "c", "since": 1, "epoch": U, "last": 1}, field="last")
+    yield refused("latest_only that is no boolean", {"op": "subscribe", "channel": "c", "latest_only": 1}, field="latest_only")
+    yield refused("latest_only in a publish", {**publish({}), "latest_only": True}, field="latest_only")
     yield refused("subscribe without channel", {"op": "subscribe", "id": 1}, field="channel", id=1)
     yield refused("channel with NUL", {"op": "subscribe", "channel": "a\u0000"}, field="channel")
     yield refused("channel with half a surrogate pair", json=r'{"op":"subscribe","channel":"\udc00"}', field="channel")
@@ -237,6 +243,9 @@ def server_cases():
     yield "pong without id", {"op": "pong"}
     yield "gap", {"op": "gap", "channel": "user:1", "from": 10, "to": 300}
     data = {"id": U, "n": -40000, "f": 2.5, "big": 2**53 + 1, "text": "line\nline\t\u0001😀", "list": list(range(20)), "none": None}
+    yield "events, some skipped", {"op": "events", "channel": "c", "skipped": 70000, "events": [
+        {"offset": 70043, "stream": "s", "data": {"n": 1}}]}
+    yield "events, all skipped", {"op": "events", "channel": "c", "skipped": 3, "events": []}
     yield "events, none", {"op": "events", "channel": "c", "events": []}
     yield "events", {"op": "events", "channel": "user:1", "events": [
         {"offset": 42, "stream": "behavior", "data": data},
@@ -247,7 +256,7 @@ def pack_server(message):
     """As the server writes it: smallest forms, but the array of an `events` message with 32 bits."""
     if message["op"] != "events":
         return pack(message)
-    head = pack({"op": "events", "channel": message["channel"], "events": 0})[:-1]
+    head = pack({**message, "events": 0})[:-1]
     count = len(message["events"]).to_bytes(4, "big")
     return head + b"\xdd" + count + b"".join(pack(event) for event in message["events"])
 

@@ -272,11 +272,26 @@ void catch_ups_take(struct edge *edge)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* A subscription that wants the newest only is never sent to the log: what its socket did not take
+ * in time, or the window has no more, is passed over and counted. What cannot be counted is a gap.
+ */
+static enum cursor_answer peek_latest(struct subscription *subscription, struct window_entry *out,
+                                      uint64_t *gap_from, uint64_t *gap_to)
+{
+    if (subscription->session->is_behind || cursor_has_gap(subscription->cursor)) {
+        subscription->skipped += cursor_skip(subscription->cursor);
+    }
+    return cursor_peek(subscription->cursor, out, gap_from, gap_to);
+}
+
 /* The cursor's turn. What it has lost is asked of the log, but for a gap that lies behind where it
  * stood: the log went back (a restored database), and what it has there is another history. */
 static enum cursor_answer peek_window(struct subscription *subscription, struct window_entry *out,
                                       uint64_t *gap_from, uint64_t *gap_to)
 {
+    if (subscription->is_latest_only) {
+        return peek_latest(subscription, out, gap_from, gap_to);
+    }
     struct catch_up *catch_up = &subscription->catch_up;
     uint64_t stood = cursor_offset(subscription->cursor);
     enum cursor_answer answer = cursor_peek(subscription->cursor, out, gap_from, gap_to);

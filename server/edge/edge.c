@@ -285,7 +285,8 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     edge->write_buffer = malloc(LWS_PRE + WRITE_BYTES);
     edge->answer_buffer = malloc(ANSWER_BYTES_MAX);
     edge->event_headers = calloc(edge_settings(edge)->message_events, sizeof *edge->event_headers);
-    if (edge->write_buffer == NULL || edge->answer_buffer == NULL || edge->event_headers == NULL) {
+    if (!index_init(&edge->index) || edge->write_buffer == NULL || edge->answer_buffer == NULL ||
+        edge->event_headers == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge's buffers");
     }
     enum status status = decoder_create(message_bytes, &edge->decoder, problem);
@@ -366,6 +367,7 @@ void edge_close(struct edge *edge)
     sessions_fini(edge);
     catch_ups_fini(edge);
     window_reader_destroy(edge->reader);
+    index_fini(&edge->index);
     encode_context_destroy(edge->encode_context);
     decoder_destroy(edge->decoder);
     block_pool_fini(&edge->pool);

@@ -8,7 +8,8 @@
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
- *   heartbeat.c  who is silent, and who has gone     drain.c      saying goodbye
+ *   index.c      who listens to what                   heartbeat.c  who is silent, and who has gone
+ *   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -104,11 +105,22 @@ struct catch_ups {
 
 struct subscription {
     struct session *session;
-    struct cursor *cursor;           /* owns */
-    struct subscription *next;       /* in session->subscriptions */
-    struct subscription *ready_next; /* in session->ready */
-    bool is_ready;                   /* it is in that list */
+    struct cursor *cursor;                            /* owns */
+    struct subscription *previous, *next;             /* in session->subscriptions */
+    struct subscription *ready_previous, *ready_next; /* in session->ready */
+    struct subscription *index_next;                  /* in the edge's index */
+    uint32_t index_hash;
+    bool is_ready;       /* it is in that list */
+    bool is_latest_only; /* what its socket did not take in time is skipped … */
+    uint64_t skipped;    /* … so many events, and that was not said yet */
     struct catch_up catch_up;
+};
+
+/* All subscriptions of an edge, by session and channel: index.c. */
+struct subscription_index {
+    struct subscription **chains; /* owns the array */
+    uint32_t room;                /* a power of two */
+    uint32_t count;
 };
 
 /* The beginning of a message that comes in pieces, or a whole one that is held. */
@@ -141,6 +153,7 @@ struct session {
     bool upgrade_checked;
     bool heard;          /* something came since the last tick */
     bool ping_due;       /* see heartbeat.c */
+    bool is_behind;      /* the socket did not take all of the last write at once */
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
     int64_t deadline_us; /* cut the connection then; 0: no limit */
@@ -199,6 +212,7 @@ struct edge {
     uint64_t gathered_bytes;          /* in gather buffers, of all sessions */
 
     struct window_reader *reader;
+    struct subscription_index index;
     struct catch_ups catch_ups;
     struct decoder *decoder;
     struct encode_context *encode_context;
@@ -294,6 +308,15 @@ void ready_put_first(struct subscription *subscription);
 void ready_put_last(struct subscription *subscription);
 struct subscription *ready_take(struct session *session);
 void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner);
+
+/* ---- index.c --------------------------------------------------------------------------------- */
+
+bool index_init(struct subscription_index *index); /* false: no memory */
+void index_fini(struct subscription_index *index);
+struct subscription *index_find(const struct subscription_index *index,
+                                const struct session *session, struct span channel);
+void index_add(struct subscription_index *index, struct subscription *subscription);
+void index_remove(struct subscription_index *index, const struct subscription *subscription);
 
 /* ---- catch_up.c ------------------------------------------------------------------------------ */
 

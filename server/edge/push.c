@@ -34,18 +34,27 @@ static enum encoding encoding_of(const struct session *session)
 
 /* As many entries as fit, the first of which the subscription shows; returns how many. There is no
  * gap among them to be swallowed: those of the window appear in window_reader_advance() only, and
- * become requests to the log; those of the log come with an answer. */
+ * become requests to the log; those of the log come with an answer. What is skipped behind the
+ * first of them is the next message's to say. */
 static uint32_t add_entries(struct events_encoder *events, struct subscription *subscription)
 {
     uint32_t count = 0;
     struct window_entry entry;
-    uint64_t from, to;
+    uint64_t from, to, skipped = subscription->skipped;
     while (subscription_peek(subscription, &entry, &from, &to) == CURSOR_ENTRY &&
+           subscription->skipped == skipped &&
            events_add(events, entry.offset, entry.stream, entry.data)) {
         subscription_advance(subscription);
         count++;
     }
     return count;
+}
+
+/* So many were passed over before the first event of a message. */
+static void say_skipped(struct subscription *subscription, uint64_t count)
+{
+    counter_add(&subscription->session->edge->state->events_skipped, count);
+    subscription->skipped -= count;
 }
 
 /* Returns how many events; 0: none fits, and nothing is written. */
@@ -58,7 +67,9 @@ static uint32_t write_events(struct session *session, struct subscription *subsc
         return 0;
     }
     uint32_t count = 0;
-    if (events_begin(&events, out, encoding_of(session), cursor_channel(subscription->cursor))) {
+    uint64_t skipped = subscription->skipped;
+    if (events_begin(&events, out, encoding_of(session), cursor_channel(subscription->cursor),
+                     skipped)) {
         count = add_entries(&events, subscription);
     }
     if (count == 0) {
@@ -67,9 +78,30 @@ static uint32_t write_events(struct session *session, struct subscription *subsc
     }
     events_end(&events);
     frame_end(out, header_room, start, session_opcode(session));
+    say_skipped(subscription, skipped);
     counter_add(&session->edge->state->events_pushed, count);
     counter_add(&session->edge->state->frames_out, 1);
     return count;
+}
+
+/* The channel's newest event was skipped as well: nobody has it in memory any more. False: it does
+ * not fit. */
+static bool write_skipped(struct session *session, struct subscription *subscription,
+                          struct writer *out)
+{
+    uint8_t *start;
+    struct events_encoder events;
+    if (!frame_begin(out, FRAME_HEADER_SHORT_MAX, &start) ||
+        !events_begin(&events, out, encoding_of(session), cursor_channel(subscription->cursor),
+                      subscription->skipped)) {
+        frame_cancel(out, start);
+        return false;
+    }
+    events_end(&events);
+    frame_end(out, FRAME_HEADER_SHORT_MAX, start, session_opcode(session));
+    say_skipped(subscription, subscription->skipped);
+    counter_add(&session->edge->state->frames_out, 1);
+    return true;
 }
 
 /* A gap is said by subscription_peek() once, so it goes into the queue if it does not fit here. */
@@ -96,6 +128,7 @@ static void write_gap(struct session *session, struct cursor *cursor, uint64_t f
 static bool send_frames(struct session *session, uint8_t *data, size_t size)
 {
     counter_add(&session->edge->state->bytes_out, size);
+    counter_add(&session->edge->state->writes, 1);
     return lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
 }
 
@@ -147,6 +180,10 @@ static bool take_turn(struct session *session, struct subscription *subscription
     uint64_t from, to;
     switch (subscription_peek(subscription, &entry, &from, &to)) {
     case CURSOR_END:
+        if (subscription->skipped > 0 && !write_skipped(session, subscription, out)) {
+            ready_put_first(subscription);
+            out->end = out->next; /* this write is over */
+        }
         return true;
     case CURSOR_GAP:
         write_gap(session, subscription->cursor, from, to, out);
@@ -199,6 +236,7 @@ int push(struct session *session)
     if (writer_size(&out) > 0 && !send_frames(session, out.start, writer_size(&out))) {
         return -1;
     }
+    session->is_behind = lws_partial_buffered(session->wsi) != 0;
     if (session->queue.first == NULL) {
         session_resume(session, PAUSE_SEND);
         if (session->close_code != CLOSE_NONE) {

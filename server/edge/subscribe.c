@@ -11,32 +11,34 @@
  *                    from the next event on), or when the log no longer reaches back (a `gap` says
  *                    what is missing, then what is left of it follows)
  *
+ *   latest_only      whatever else: the cursor never goes to the log, and passes over what the
+ * socket did not take in time (catch_up.c). With `since`, what came meanwhile is that already, and
+ * what memory no longer has of it is told as recovered: false
+ *
  * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
  * retention takes after that is told by a `gap`, as always.
  *
  * Subscribing again to a channel replaces the subscription. A `since` above our head is legal: the
- * client comes from a node that was ahead of ours. `offset` in the answer is where the subscription
- * stands, so it is always safe to resume from, and every event that follows is behind it.
+ * client comes from a node that was ahead of ours. It waits for what comes after that; only when it
+ * lies so far ahead that it would wait for ever, it is told so, and hears what comes from now on.
+ * `offset` in the answer is where the subscription stands, so it is always safe to resume from, and
+ * every event that follows is behind it.
  */
 #include "edge_private.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
-/* ---- the list of a session ------------------------------------------------------------------- */
+/* What the nodes of one database commit in the time that one of them may stand still. */
+#define AHEAD_MAX 10000000
 
-static struct subscription **find(struct session *session, struct span channel)
-{
-    struct subscription **at = &session->subscriptions;
-    while (*at != NULL && !span_equals(cursor_channel((*at)->cursor), channel)) {
-        at = &(*at)->next;
-    }
-    return at;
-}
+/* ---- the list of a session ------------------------------------------------------------------- */
 
 void ready_put_last(struct subscription *subscription)
 {
     struct session *session = subscription->session;
     subscription->is_ready = true;
+    subscription->ready_previous = session->ready_last;
     subscription->ready_next = NULL;
     if (session->ready_last != NULL) {
         session->ready_last->ready_next = subscription;
@@ -50,65 +52,81 @@ void ready_put_first(struct subscription *subscription)
 {
     struct session *session = subscription->session;
     subscription->is_ready = true;
+    subscription->ready_previous = NULL;
     subscription->ready_next = session->ready;
-    session->ready = subscription;
-    if (session->ready_last == NULL) {
+    if (session->ready != NULL) {
+        session->ready->ready_previous = subscription;
+    } else {
         session->ready_last = subscription;
     }
-}
-
-struct subscription *ready_take(struct session *session)
-{
-    struct subscription *first = session->ready;
-    session->ready = first->ready_next;
-    if (session->ready == NULL) {
-        session->ready_last = NULL;
-    }
-    first->is_ready = false;
-    return first;
+    session->ready = subscription;
 }
 
 static void ready_remove(struct subscription *subscription)
 {
     struct session *session = subscription->session;
+    struct subscription *previous = subscription->ready_previous, *next = subscription->ready_next;
     if (!subscription->is_ready) {
         return;
     }
-    struct subscription *before = NULL;
-    for (struct subscription *at = session->ready; at != subscription; at = at->ready_next) {
-        before = at;
-    }
-    if (before != NULL) {
-        before->ready_next = subscription->ready_next;
+    if (previous != NULL) {
+        previous->ready_next = next;
     } else {
-        session->ready = subscription->ready_next;
+        session->ready = next;
     }
-    if (session->ready_last == subscription) {
-        session->ready_last = before;
+    if (next != NULL) {
+        next->ready_previous = previous;
+    } else {
+        session->ready_last = previous;
     }
     subscription->is_ready = false;
 }
 
-static void drop(struct session *session, struct subscription **at)
+struct subscription *ready_take(struct session *session)
 {
-    struct subscription *subscription = *at;
-    *at = subscription->next;
+    struct subscription *first = session->ready;
+    ready_remove(first);
+    return first;
+}
+
+static void list_add(struct session *session, struct subscription *subscription)
+{
+    subscription->next = session->subscriptions;
+    if (subscription->next != NULL) {
+        subscription->next->previous = subscription;
+    }
+    session->subscriptions = subscription;
+    session->subscription_count++;
+}
+
+static void list_remove(struct session *session, struct subscription *subscription)
+{
+    if (subscription->previous != NULL) {
+        subscription->previous->next = subscription->next;
+    } else {
+        session->subscriptions = subscription->next;
+    }
+    if (subscription->next != NULL) {
+        subscription->next->previous = subscription->previous;
+    }
+    session->subscription_count--;
+}
+
+static void drop(struct session *session, struct subscription *subscription)
+{
+    list_remove(session, subscription);
+    index_remove(&session->edge->index, subscription);
     ready_remove(subscription);
     catch_up_end(subscription);
     cursor_close(subscription->cursor);
     free(subscription);
-    session->subscription_count--;
     atomic_fetch_sub_explicit(&session->edge->state->subscriptions, 1, memory_order_relaxed);
 }
 
 void subscriptions_drop(struct session *session)
 {
-    session->ready = session->ready_last = NULL;
-    for (struct subscription *at = session->subscriptions; at != NULL; at = at->next) {
-        at->is_ready = false;
-    }
     while (session->subscriptions != NULL) {
-        drop(session, &session->subscriptions);
+        drop(session, session->subscriptions);
     }
 }
 
@@ -178,12 +196,17 @@ static enum status add(struct session *session, struct span channel, uint64_t si
         free(subscription);
         return status;
     }
-    subscription->next = session->subscriptions;
-    session->subscriptions = subscription;
-    session->subscription_count++;
+    list_add(session, subscription);
+    index_add(&edge->index, subscription);
     atomic_fetch_add_explicit(&edge->state->subscriptions, 1, memory_order_relaxed);
     *out = subscription;
     return STATUS_OK;
+}
+
+/* No node can be so far ahead of this one: the offset was made up, or its database was restored. */
+static bool is_of_no_log(const struct edge *edge, uint64_t since)
+{
+    return since > window_reader_head(edge->reader) + AHEAD_MAX;
 }
 
 /* Why what was asked for cannot be had; size 0: it can. */
@@ -195,9 +218,19 @@ static struct span loss(const struct edge *edge, const struct message *message)
     if (!span_is(message->epoch, edge->options.node->epoch)) {
         return span_string("the epoch is another: the database was made anew or restored");
     }
+    if (is_of_no_log(edge, message->since)) {
+        return span_string("the offset lies far past the log's end: nobody has committed it");
+    }
+    if (message->since >= window_reader_floor(edge->reader)) {
+        return span_of(NULL, 0);
+    }
+    if (message->latest_only) {
+        return span_string("the offset is older than what this server has in memory, and "
+                           "latest_only does not read the log");
+    }
     uint64_t log_floor =
         atomic_load_explicit(&edge->options.node->history.log_floor, memory_order_relaxed);
-    if (message->since < window_reader_floor(edge->reader) && message->since < log_floor) {
+    if (message->since < log_floor) {
         return span_string("the offset is older than what the log keeps (retention)");
     }
     return span_of(NULL, 0);
@@ -213,23 +246,52 @@ static uint64_t look_back(struct subscription *subscription, uint64_t count)
     return catch_up_seek(subscription, count - here);
 }
 
+/* Where its cursor begins. */
+static uint64_t start_of(const struct edge *edge, const struct message *message)
+{
+    if (!message->has_since || !span_is(message->epoch, edge->options.node->epoch) ||
+        is_of_no_log(edge, message->since)) {
+        return CURSOR_LIVE;
+    }
+    uint64_t floor = window_reader_floor(edge->reader);
+    return message->latest_only && message->since < floor ? floor : message->since;
+}
+
+/* What is not on its way yet can still be skipped: so the kernel is to hold little of it. Best
+ * effort; the option exists since Linux 3.12 (tcp(7) does not have it, Documentation/networking
+ * does). */
+static void hold_little(const struct session *session)
+{
+    int bytes = WRITE_BYTES;
+    (void)setsockopt(lws_get_socket_fd(session->wsi), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes,
+                     sizeof bytes);
+}
+
+static void want_latest_only(struct subscription *subscription)
+{
+    hold_little(subscription->session);
+    subscription->is_latest_only = true;
+    subscription->skipped = cursor_skip(subscription->cursor);
+}
+
 void subscribe(struct session *session, const struct message *message, struct problem *problem)
 {
     const struct edge *edge = session->edge;
     if (check_request(message, problem) != STATUS_OK) {
         return;
     }
-    struct subscription **former = find(session, message->channel);
-    if (*former != NULL) {
-        drop(session, former);
+    struct subscription *subscription = index_find(&edge->index, session, message->channel);
+    if (subscription != NULL) {
+        drop(session, subscription);
     }
-    struct subscription *subscription = NULL;
-    bool is_ours = message->has_since && span_is(message->epoch, edge->options.node->epoch);
-    uint64_t since = is_ours ? message->since : CURSOR_LIVE;
+    uint64_t since = start_of(edge, message);
     if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {
         return;
     }
     uint64_t offset = cursor_offset(subscription->cursor);
+    if (message->latest_only) {
+        want_latest_only(subscription);
+    }
     if (message->has_last) {
         offset = look_back(subscription, message->last);
     }
@@ -250,12 +312,13 @@ void unsubscribe(struct session *session, const struct message *message, struct 
     if (check_channel(message->channel, problem) != STATUS_OK) {
         return;
     }
-    struct subscription **at = find(session, message->channel);
-    if (*at == NULL) {
+    struct subscription *subscription =
+        index_find(&session->edge->index, session, message->channel);
+    if (subscription == NULL) {
         (void)problem_set(problem, STATUS_NOT_SUBSCRIBED, "not subscribed to \"%.*s\"",
                           SPAN_PRINT(message->channel));
         return;
     }
-    drop(session, at);
+    drop(session, subscription);
     answer_unsubscribed(session, message->id, message->channel);
 }

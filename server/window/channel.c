@@ -5,7 +5,8 @@
  * Life of a channel:
  *   1. its first cursor makes it: it then knows of no event, and hears of each new one;
  *   2. new events are pushed at `end`, and forgotten at `base` when the floor passes them;
- *   3. a cursor that wants older events has it reach back through the mentions of older batches;
+ *   3. a cursor that wants older events has it reach back through the mentions of older batches,
+ *      as far as their stretch knows the channel (stretch.c);
  *   4. its last cursor's end is its own.
  *
  * How it fails: references are the only thing that grows. Where there is no memory for one, the
@@ -139,6 +140,7 @@ struct channel *channel_follow(struct window_reader *reader, struct span name)
         .reader = reader,
         .base = UINT64_C(1) << 32, /* more room before it than a window has events */
         .end = UINT64_C(1) << 32,
+        .counted = 1, /* 0 is a cursor's that lost it does not know what */
         .reached = reader->head,
         .from = reader->newest,
         .lost = reader->floor,
@@ -213,7 +215,7 @@ void channel_forget(struct channel *channel, const struct entry *entry)
 
 void channel_lose(struct channel *channel, uint64_t through)
 {
-    channel->base = channel->end = channel->end + 1;
+    channel->base = channel->end = channel->counted = channel->end + 1;
     channel->reached = channel->lost = through;
 }
 
@@ -238,18 +240,30 @@ static bool reach_into(struct channel *channel, const struct window_batch *batch
     return true;
 }
 
+/* Everything in the batch, and what came between it and where we were, has been seen. */
+static void pass(struct channel *channel, const struct window_batch *batch)
+{
+    channel->reached = batch->first - 1;
+    channel->from = batch->previous;
+}
+
 bool channel_reach(struct channel *channel, uint64_t since, uint64_t count)
 {
     uint64_t past = channel_past(channel);
     uint64_t stop = since > past ? since : past;
+    struct stretch *stretch = stretches_find(&channel->reader->stretches, channel->reached);
     /* `from` ends at `reached`, which is above the floor, so it is still here. */
     while (channel->reached > stop && channel->end - channel->base < count) {
+        if (stretch != NULL && channel->reached < stretch->first_offset) {
+            stretch = stretch->previous;
+        }
         const struct window_batch *batch = channel->from;
-        if (!reach_into(channel, batch)) {
+        if (stretch != NULL && !stretch_may_mention(stretch, channel->hash)) {
+            batch = stretch->first;
+        } else if (!reach_into(channel, batch)) {
             return false;
         }
-        channel->reached = batch->first - 1;
-        channel->from = batch->previous;
+        pass(channel, batch);
     }
     return true;
 }

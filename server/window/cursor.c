@@ -230,3 +230,28 @@ void cursor_advance(struct cursor *cursor)
     cursor->next++;
     rest_at_end(cursor);
 }
+
+/* ---- skipping -------------------------------------------------------------------------------- */
+
+bool cursor_has_gap(const struct cursor *cursor)
+{
+    return cursor->state == CURSOR_READY && cursor->next < cursor->channel->base;
+}
+
+uint64_t cursor_skip(struct cursor *cursor)
+{
+    const struct channel *channel = cursor->channel;
+    if (cursor->state == CURSOR_IDLE || cursor->next < channel->counted) {
+        return 0;
+    }
+    bool is_there = channel->base < channel->end;
+    uint64_t from = cursor->next;
+    uint64_t to = is_there ? channel->end - 1 : channel->end;
+    if (to == from) {
+        return 0;
+    }
+    cursor->offset = is_there ? channel_ref(channel, to)->offset - 1 : channel->lost;
+    cursor->next = to;
+    rest_at_end(cursor);
+    return to - from;
+}

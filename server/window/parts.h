@@ -97,7 +97,8 @@ struct channel {
     uint64_t reached;                /* offset: mentions of all batches behind it have been seen */
     const struct window_batch *from; /* the batch that ends there; may be gone when that is past */
     uint64_t lost;                   /* offset: nothing up to it can be read here */
-    uint32_t room;                   /* of refs: a power of two, or 0 */
+    uint64_t counted; /* number: events from here on were counted one by one, past ones too */
+    uint32_t room;    /* of refs: a power of two, or 0 */
     uint32_t cursor_count;
     uint32_t hash;
     uint8_t name_bytes;
@@ -145,6 +146,32 @@ bool channel_reach(struct channel *channel, uint64_t since, uint64_t count);
 /* The number of the first event behind this offset. */
 uint64_t channel_seek(const struct channel *channel, uint64_t offset);
 
+/* ---- where to look for a channel (stretch.c) --------------------------------------------------
+ */
+
+/* Batches in a row that the reader has taken in, and which hashes they mention. */
+struct stretch {
+    struct stretch *previous, *next;
+    const struct window_batch *first; /* the oldest that the reader has not let go of */
+    uint64_t first_offset, last;      /* offsets, both included */
+    uint32_t batch_count, mention_count;
+    uint32_t words; /* of the filter: a power of two */
+    bool is_blind;  /* the filter does not know them all */
+    uint64_t filter[];
+};
+
+struct stretches {
+    struct stretch *oldest, *newest; /* owns */
+};
+
+void stretches_take_in(struct stretches *all, const struct window_batch *batch);
+/* The reader's oldest batch is this one now. */
+void stretches_let_go(struct stretches *all, const struct window_batch *oldest);
+void stretches_drop(struct stretches *all);
+/* The one that has this offset; NULL: none has. */
+struct stretch *stretches_find(const struct stretches *all, uint64_t offset);
+bool stretch_may_mention(struct stretch *stretch, uint32_t hash);
+
 /* ---- an edge's side (reader.c, cursor.c) ----------------------------------------------------- */
 
 struct window_reader {
@@ -155,6 +182,7 @@ struct window_reader {
     uint64_t head, floor;
     size_t cursor_count;
     struct channel_table table;
+    struct stretches stretches;
 };
 
 /* Which list of its channel holds the cursor. */

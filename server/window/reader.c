@@ -61,6 +61,7 @@ void window_reader_destroy(struct window_reader *reader)
         close_cursors(&reader->table);
     }
     channel_table_fini(&reader->table);
+    stretches_drop(&reader->stretches);
     /* Pairs with the acquire in window_trim(): our reads of all batches are over. */
     atomic_store_explicit(&reader->seat->released, UINT64_MAX, memory_order_release);
     free(reader);
@@ -70,6 +71,7 @@ void window_reader_destroy(struct window_reader *reader)
 static void lose_all(struct window_reader *reader, const struct window_batch *batch)
 {
     uint64_t through = batch_floor(batch);
+    stretches_drop(&reader->stretches);
     for (uint32_t i = 0; i < reader->table.room; i++) {
         struct channel *channel = reader->table.slots[i].channel;
         if (channel != NULL) {
@@ -87,6 +89,9 @@ static void take_in(struct window_reader *reader, const struct window_batch *bat
         lose_all(reader, batch);
     }
     reader->newest = batch;
+    if (!batch->is_reset) {
+        stretches_take_in(&reader->stretches, batch);
+    }
     for (uint32_t i = 0; i < batch->mention_count; i++) {
         const struct mention *mention = batch_mention(batch, i);
         struct channel *channel = channel_mentioned(&reader->table, batch, mention);
@@ -128,6 +133,7 @@ static void let_go(struct window_reader *reader, uint64_t floor_serial)
         reader->oldest = follow(reader->oldest);
         reader->floor = batch_floor(reader->oldest);
     }
+    stretches_let_go(&reader->stretches, reader->oldest);
     /* Pairs with the acquire in window_trim(): our reads of what lies below are over. */
     atomic_store_explicit(&reader->seat->released, reader->oldest->serial, memory_order_release);
 }

@@ -107,6 +107,7 @@ enum field {
     FIELD_LAST,
     FIELD_DATA,
     FIELD_TOKEN,
+    FIELD_LATEST_ONLY,
     FIELD_COUNT,
 };
 

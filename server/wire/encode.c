@@ -142,12 +142,15 @@ void encode_gap(struct writer *out, enum encoding encoding, struct span channel,
     2 /* the bracket and brace that events_end() writes; MessagePack needs none */
 
 bool events_begin(struct events_encoder *encoder, struct writer *out, enum encoding encoding,
-                  struct span channel)
+                  struct span channel, uint64_t skipped)
 {
     struct emitter e;
     *encoder = (struct events_encoder){.out = out, .encoding = encoding};
     begin(&e, out, encoding, "events");
     emit_text(&e, "channel", channel);
+    if (skipped > 0) {
+        emit_uint(&e, "skipped", skipped);
+    }
     emit_name(&e, "events");
     if (encoding == ENCODING_JSON) {
         writer_u8(out, '[');

@@ -22,7 +22,7 @@ static const struct span FIELD_NAMES[FIELD_COUNT] = {
     [FIELD_ACK] = WORD("ack"),       [FIELD_CHANNEL] = WORD("channel"),
     [FIELD_SINCE] = WORD("since"),   [FIELD_EPOCH] = WORD("epoch"),
     [FIELD_LAST] = WORD("last"),     [FIELD_DATA] = WORD("data"),
-    [FIELD_TOKEN] = WORD("token"),
+    [FIELD_TOKEN] = WORD("token"),   [FIELD_LATEST_ONLY] = WORD("latest_only"),
 };
 
 #define BIT(name) (1u << FIELD_##name)
@@ -34,7 +34,8 @@ static const struct {
 } OPS[] = {
     [OP_AUTH] = {WORD("auth"), BIT(TOKEN), 0},
     [OP_PUBLISH] = {WORD("publish"), BIT(STREAM) | BIT(EVENTS), BIT(ACK)},
-    [OP_SUBSCRIBE] = {WORD("subscribe"), BIT(CHANNEL), BIT(SINCE) | BIT(EPOCH) | BIT(LAST)},
+    [OP_SUBSCRIBE] = {WORD("subscribe"), BIT(CHANNEL),
+                      BIT(SINCE) | BIT(EPOCH) | BIT(LAST) | BIT(LATEST_ONLY)},
     [OP_UNSUBSCRIBE] = {WORD("unsubscribe"), BIT(CHANNEL), 0},
     [OP_BROADCAST] = {WORD("broadcast"), BIT(CHANNEL) | BIT(DATA), 0},
     [OP_PRESENCE] = {WORD("presence"), BIT(CHANNEL), 0},
@@ -212,6 +213,14 @@ static enum status read_offset(enum field field, const struct value *value, uint
     return STATUS_OK;
 }
 
+static enum status read_bool(enum field field, const struct value *value, bool *out,
+                             struct problem *problem)
+{
+    enum status status = field_has_kind(field, value, VALUE_BOOL, problem);
+    *out = status == STATUS_OK && value->boolean;
+    return status;
+}
+
 static enum status read_data(const struct value *value, struct message *message,
                              struct problem *problem)
 {
@@ -250,6 +259,8 @@ enum status field_read(struct decoder *d, enum field field, const struct value *
         return read_data(value, m, problem);
     case FIELD_TOKEN:
         return read_text(d, field, value, &m->token, problem);
+    case FIELD_LATEST_ONLY:
+        return read_bool(field, value, &m->latest_only, problem);
     case FIELD_EVENTS:
     case FIELD_COUNT:
         break;

@@ -279,6 +279,26 @@ test("subscriptions resume by offset", async () => {
     assert.deepEqual(got, [6, 9, 12]);
 });
 
+/** The newest only: it is asked for again with every session, and what was skipped is counted. */
+test("what a latestOnly subscription skips is counted", async () => {
+    const { client, sockets, socket } = await open();
+    const skips = [];
+    const got = [];
+    const options = { last: 1, latestOnly: true, onSkip: (count) => skips.push(count) };
+    const subscription = client.subscribe("a", options, ({ offset }) => got.push(offset));
+    const [asked] = socket.of("subscribe");
+    assert.deepEqual([asked.last, asked.latest_only], [1, true]);
+    socket.say({ op: "subscribed", id: asked.id, channel: "a", epoch: EPOCH, offset: 10, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(11)] });
+    socket.say({ op: "events", channel: "a", skipped: 7, events: [event(30)] });
+    socket.say({ op: "events", channel: "a", skipped: 2, events: [] });
+    assert.deepEqual([got, skips, subscription.skipped], [[11, 30], [7, 2], 9]);
+    socket.drop();
+    const next = await nextSocket(sockets);
+    const [again] = next.of("subscribe");
+    assert.deepEqual([again.since, again.epoch, again.latest_only], [30, EPOCH, true]);
+});
+
 /** What the server no longer has is said: as a range, or, with another history, as a reason. */
 test("gaps are told", async () => {
     const { client, sockets, socket } = await open();

@@ -14,6 +14,8 @@ The kinds, in full:
     network     60 s of a proxy between server and database that delays, stalls, resets,
                 half-closes, trickles, and cuts the connection at one step of a commit
     both        60 s of these together with kill -9 and SIGTERM of the server
+    fanout      120 s with 200 subscribers on two nodes: killed and stopped servers, PostgreSQL
+                restarts, cut LISTEN connections
     disk        60 s of a journal on a filesystem of 64 MB that fills up (needs root, for mount)
 
 It prints its seed, and replays from it: the same faults after the same pauses, the same events in

@@ -7,7 +7,7 @@
     log            offsets from 1 on without a hole, each one row; frames of a lane in order
     order          each publisher's events have ascending offsets
     answers        count, duplicates and offset of every ack are true
-    subscribers    ascending, only what is in the log, and all of it
+    subscribers    ascending, only what is in the log, and all of it, or the exact count of the rest
     account        penstock.account is what the tables hold, and what was acknowledged is in it
 
 Nobody else may have published there, all batches must still be in penstock.batch, and the server
@@ -15,6 +15,7 @@ must be idle or gone with nothing left in its journal. Every violation is one se
 the exit code is 1.
 """
 
+import bisect
 import collections
 import contextlib
 import json
@@ -106,14 +107,27 @@ class Subscription:
         self.first = None  # the offset of the first `subscribed`
         self.got = []  # (offset, id), as they came
         self.gaps = []
+        self.latest = False
+        self.stretches = []  # latest: [offset, offset, skipped]: so many lie between the two
+        self.at, self.skipped = 0, 0
 
     def take(self, line):
-        if "subscribed" in line and self.first is None:
-            self.first = line["offset"]
+        if "subscribed" in line:
+            self.first = line["offset"] if self.first is None else self.first
+            self.latest = line.get("latest", False)
+            self.at, self.skipped = line["offset"], 0
         elif "pushed" in line:
             self.got.extend(tuple(event) for event in line["events"])
+            self.take_skipped(line)
         elif "gap" in line:
             self.gaps.append((line["from"], line["to"]))
+            self.at, self.skipped = line["to"], 0
+
+    def take_skipped(self, line):
+        self.skipped += line.get("skipped", 0)
+        for offset, _ in line["events"] if self.latest else ():
+            self.stretches.append((self.at, offset, self.skipped))
+            self.at, self.skipped = offset, 0
 
 
 class Held:
@@ -249,6 +263,10 @@ def check_answers(said, held):
 
 def check_subscribers(said, held):
     log = {entry[0]: entry for entry in held.log}
+    heard = collections.defaultdict(list)  # channel → offsets
+    for offset, _, _, channels in held.log:
+        for channel in channels:
+            heard[channel].append(offset)
     for (subscriber, channel), seen in said.subscriptions.items():
         who = f"{subscriber} on {channel}"
         offsets = [offset for offset, _ in seen.got]
@@ -259,11 +277,22 @@ def check_subscribers(said, held):
             entry = log.get(offset)
             if entry is None or entry[1] != identity or channel not in entry[3]:
                 yield f"{who}: event {identity} with offset {offset} is not in the log: {entry}"
-        expected = {offset for offset, _, _, channels in held.log
-                    if channel in channels and offset > seen.first
-                    and not any(a <= offset <= b for a, b in seen.gaps)}
-        if expected - set(offsets):
-            yield f"{who}: never pushed, and in no gap: {some(expected - set(offsets))}"
+        yield from (check_skipped if seen.latest else check_complete)(who, seen, heard[channel])
+
+
+def check_complete(who, seen, heard):
+    missing = {offset for offset in heard if offset > seen.first} - {o for o, _ in seen.got}
+    missing = {o for o in missing if not any(a <= o <= b for a, b in seen.gaps)}
+    if missing:
+        yield f"{who}: never pushed, and in no gap: {some(missing)}"
+
+
+def check_skipped(who, seen, heard):
+    """A `latest_only` subscriber was told how many events lie before each that it was sent."""
+    for at, offset, skipped in seen.stretches:
+        between = bisect.bisect_left(heard, offset) - bisect.bisect_right(heard, at)
+        if between != skipped:
+            yield f"{who}: {between} events lie between {at} and {offset}, {skipped} were told"
 
 
 def check_account(said, held):
@@ -304,6 +333,7 @@ def check(path, url):
         "duplicates": sum(counts[1] for counts in held.account.values()),
         "pushed": sum(len(s.got) for s in said.subscriptions.values()),
         "gaps": sum(len(s.gaps) for s in said.subscriptions.values()),
+        "skipped": sum(skipped for s in said.subscriptions.values() for _, _, skipped in s.stretches),
         "refused": len(said.refused),
     }
 

@@ -14,7 +14,7 @@ import psycopg2
 
 from checker import Violation
 from disk import hanging
-from load import BULK
+from load import BULK, CROWD
 from penstock import until
 from proxy import STEPS
 from world import RECOVERY_S, SEGMENT_BYTES, World
@@ -56,6 +56,12 @@ def hang_disk(world):
     """The journal's disk does not answer for a while, and then does."""
     with hanging(world.server.process.pid):
         world.pause(1.0)
+
+
+def stop_server(world):
+    """SIGSTOP of the server: its clients wait, the others go on, and it is behind afterwards."""
+    with stopped([world.server.process.pid]):
+        time.sleep(world.random.uniform(0.5, 1.0) * world.stop_s)
 
 
 # ---- PostgreSQL ------------------------------------------------------------------------------
@@ -103,6 +109,15 @@ def stopped(pids):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def cut_listen(world):
+    """The LISTEN connections of all nodes end, some times; the lanes' stay."""
+    for _ in range(world.random.randint(1, 5)):
+        with contextlib.suppress(psycopg2.Error):
+            world.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                   "WHERE application_name = 'penstock feed'")
+        world.pause(0.5)
 
 
 def stop_backend(world):
@@ -255,7 +270,7 @@ def fill_disk(world):
 # ---- runs ------------------------------------------------------------------------------------
 
 ALL = {fault.__name__.replace("_", "-"): fault for fault in (
-    kill_server, term_server, hang_disk, kill_postgres, fast_postgres, immediate_postgres,
+    kill_server, term_server, stop_server, hang_disk, cut_listen, kill_postgres, fast_postgres, immediate_postgres,
     terminate_backends, stop_backend, stop_postgres, proxy_delay, proxy_trickle, proxy_stall,
     proxy_reset, proxy_half_close, proxy_cut, cut_and_kill, kill_both, kill_in_bad_weather,
     fill_disk)}
@@ -279,6 +294,9 @@ KINDS = {
     "both": Kind(["cut-and-kill", "kill-both", "kill-in-bad-weather", "term-server", "hang-disk"],
                  60.0, 8),
     "disk": Kind(["fill-disk"], 60.0, 2, small_disk=True, load=BULK),
+    "fanout": Kind(["kill-server", "term-server", "stop-server", "cut-listen", "fast-postgres",
+                    "kill-postgres"], 120.0, 7, nodes=2, load=CROWD,
+                   settings={"window_bytes": "1MB", "history_bytes": "4MB"}),
 }
 FULL_STOP_S, SHORT_STOP_S = 10.0, 2.5
 
@@ -302,6 +320,7 @@ def torment(world, names, rounds=None, seconds=None, say=None):
     while (rounds is None or done < rounds) and (end is None or time.monotonic() < end):
         world.pause(0.4)
         world.check_alive()
+        world.draw_node()
         name = deck.draw()
         world.log.note(f"round {done}: {name}")
         if say:
@@ -325,7 +344,8 @@ def run_kind(postgres, name, seed, folder, is_full, amount=None, say=None):
         rounds = torment(world, kind.faults, say=say, **limit)
         figures = world.verify()
     except BaseException:
-        print(f"---- log of the server\n{world.server.log()[-8000:]}")
+        for server in world.servers:
+            print(f"---- log of the server on port {server.port}\n{server.log()[-8000:]}")
         raise
     finally:
         world.close()

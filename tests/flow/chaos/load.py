@@ -16,8 +16,8 @@ more than was acknowledged:
     {"again": message, "producer", "why": "lost" or "refused"}
     {"ack": message, "producer", "level", "count", "duplicates", "offset"}
     {"error": message, "producer", "code", "index"}
-    {"subscribed": channel, "subscriber", "offset", "recovered"}
-    {"pushed": channel, "subscriber", "events": [[offset, id] …]}
+    {"subscribed": channel, "subscriber", "offset", "recovered", "latest"}
+    {"pushed": channel, "subscriber", "events": [[offset, id] …], "skipped"}
     {"gap": channel, "subscriber", "from", "to"}
     {"note": sentence}
 
@@ -36,11 +36,9 @@ import threading
 import time
 import uuid
 
-import msgpack
-import websockets
+from session import LOST, TRYING_AGAIN_S, connect
+from subscribers import AN, BINH, crowd, few
 
-AN = "00000000-0000-4000-8000-000000000001"
-BINH = "00000000-0000-4000-8000-000000000002"
 NOBODY = "00000000-0000-4000-8000-00000000dead"  # in no table: whoever refers to it is refused
 
 KEYLESS = "trace"  # a stream whose table has no key: its messages are never sent again
@@ -51,12 +49,13 @@ ORDINARY = {"fillers": [0, 10, 10, 100, 1500], "windows": [1, 4, 16, 64], "level
 # and nobody listens, whom so much would keep from reading anything else.
 BULK = {"fillers": [1500, 100_000, 300_000], "windows": [1, 4, 8], "levels": [85, 0, 15],
         "subscribing": False}
+# Few and large events for 200 subscribers in Python, who are to hear each of them: some megabytes
+# are more than the window of a server holds, for who was away or did not read.
+CROWD = {"publishers": 4, "rate": 5.0, "fillers": [0, 100, 4000, 16_000], "subscribers": 200}
 LEVELS = ["durable", "committed", "none"]
 MESSAGE_BYTES_MOST = 400_000
 REPEATED_BYTES_MOST = 2000  # longer events are not kept to be repeated
 
-TRYING_AGAIN_S = 0.03
-CONNECTING_S = 5
 SILENCE_S = 300  # no answer at all for so long, on a connection that is not lost: one was forgotten
 
 
@@ -86,37 +85,6 @@ class Log:
         self._file.close()
 
 
-class Session:
-    """One WebSocket in either encoding."""
-
-    def __init__(self, socket, encoding):
-        self.socket, self.encoding = socket, encoding
-
-    async def send(self, message):
-        if self.encoding == "json":
-            await self.socket.send(json.dumps(message, separators=(",", ":")))
-        else:
-            await self.socket.send(msgpack.packb(message))
-
-    async def receive(self):
-        frame = await self.socket.recv()
-        return json.loads(frame) if self.encoding == "json" else msgpack.unpackb(frame)
-
-
-@contextlib.asynccontextmanager
-async def connect(url, encoding):
-    socket = await websockets.connect(
-        url, subprotocols=[f"penstock.v1.{encoding}"], compression=None, max_size=None,
-        max_queue=None, ping_interval=None, close_timeout=0.2, open_timeout=CONNECTING_S)
-    try:
-        yield Session(socket, encoding)
-    finally:
-        await socket.close()
-
-
-LOST = (OSError, asyncio.TimeoutError, EOFError, websockets.WebSocketException)
-
-
 class Message:
     """One publish: sent again, byte for byte the same, until it is answered."""
 
@@ -142,6 +110,7 @@ class Publisher:
 
     def __init__(self, load, number):
         self.load, self.name = load, f"p{number}"
+        self.node = load.urls[number % len(load.urls)]  # its order is kept by one node's lane
         self.random = random.Random(f"{load.seed}/{self.name}")
         self.encoding = self.random.choice(["json", "msgpack"])
         self.window = self.random.choice(load.windows)  # messages that may be unanswered
@@ -196,7 +165,7 @@ class Publisher:
     # ---- talking -----------------------------------------------------------------------------
 
     async def run(self):
-        url = f"{self.load.url}?producer={self.name}"
+        url = f"{self.node}?producer={self.name}"
         while not (self.load.stopping and not self.unanswered):
             try:
                 async with connect(url, self.encoding) as session:
@@ -287,87 +256,27 @@ class Publisher:
         await session.send(self.unanswered[number].wire())
 
 
-class Subscriber:
-    """Follows channels across lost connections, resuming each behind what it saw last."""
-
-    def __init__(self, load, name, channels, hops_s=None, naps_s=0.0):
-        self.load, self.name, self.channels = load, name, channels
-        self.hops_s = hops_s  # connects anew after about so long, of its own accord
-        self.naps_s = naps_s  # between two messages: a slow reader
-        self.random = random.Random(f"{load.seed}/{name}")
-        self.encoding = self.random.choice(["json", "msgpack"])
-        self.seen = {}  # channel → offset
-        self.epoch = None
-        self.finished = False
-
-    async def run(self):
-        while not self.finished:
-            try:
-                async with connect(self.load.url, self.encoding) as session:
-                    await self.follow(session)
-            except LOST:
-                await asyncio.sleep(self.random.uniform(0.5, 1.5) * TRYING_AGAIN_S)
-
-    async def follow(self, session):
-        for channel in self.channels:
-            resume = {}
-            if channel in self.seen:
-                resume = {"since": self.seen[channel], "epoch": self.epoch}
-            await session.send({"op": "subscribe", "id": channel, "channel": channel, **resume})
-        end = time.monotonic() + (self.random.expovariate(1 / self.hops_s) if self.hops_s else 1e9)
-        while not self.finished and time.monotonic() < end:
-            with contextlib.suppress(asyncio.TimeoutError):
-                self.take(await asyncio.wait_for(session.receive(), 0.2))
-            if self.naps_s and not self.load.stopping:
-                await asyncio.sleep(self.random.uniform(0, 2 * self.naps_s))
-
-    def take(self, message):
-        log, channel = self.load.log, message.get("channel")
-        if message["op"] == "subscribed":
-            self.epoch = message["epoch"]
-            self.seen.setdefault(channel, message["offset"])
-            log.write(subscribed=channel, subscriber=self.name, offset=message["offset"],
-                      recovered=message["recovered"], reason=message.get("reason"))
-        elif message["op"] == "events" and message["events"]:
-            log.write(pushed=channel, subscriber=self.name,
-                      events=[[e["offset"], e["data"]["id"]] for e in message["events"]])
-            self.seen[channel] = message["events"][-1]["offset"]
-        elif message["op"] == "gap":
-            log.write(gap=channel, subscriber=self.name, **{"from": message["from"],
-                                                            "to": message["to"]})
-            self.seen[channel] = max(self.seen[channel], message["to"])
-        elif message["op"] == "error":
-            log.write(error=None, subscriber=self.name, code=message["code"],
-                      message=message["message"])
-
-
 class Load:
-    """All of them, on a loop in a thread of its own.
+    """All of them, on a loop in a thread of its own. Each publisher keeps to one of `urls`, each
+    subscriber draws one whenever it connects. `subscribers`: so many instead of the usual three.
 
-        load = Load(server.ws_url, log, seed); load.start(); …; load.finish(); load.close()
+        load = Load([server.ws_url], log, seed); load.start(); …; load.finish(); load.close()
     """
 
-    def __init__(self, url, log, seed, publishers=6, rate=80.0, poison=0.03, repeats=0.1,
+    def __init__(self, urls, log, seed, publishers=6, rate=80.0, poison=0.03, repeats=0.1,
                  keyless=False, fillers=ORDINARY["fillers"], windows=ORDINARY["windows"],
-                 levels=ORDINARY["levels"], subscribing=ORDINARY["subscribing"]):
-        self.url, self.log, self.seed = url, log, seed
+                 levels=ORDINARY["levels"], subscribing=ORDINARY["subscribing"], subscribers=None):
+        self.urls, self.log, self.seed = urls, log, seed
         self.rate, self.poison, self.repeats = rate, poison, repeats  # a second, and shares of 1
         self.fillers, self.windows, self.levels = fillers, windows, levels
         self.streams = ["behavior"] * 3 + ["social"] + [KEYLESS] * keyless
         self.stopping = False
         self.publishers = [Publisher(self, i) for i in range(publishers)]
-        self.subscribers = self.make_subscribers() if subscribing else []
+        self.subscribers = (crowd(self, subscribers) if subscribers else
+                            few(self, self.streams) if subscribing else [])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="load")
         self._publishing = self._following = None
-
-    def make_subscribers(self):
-        channels = [f"stream:{stream}" for stream in dict.fromkeys(self.streams)]
-        return [
-            Subscriber(self, "steady", [*channels, f"user:{AN}"]),
-            Subscriber(self, "hopping", channels, hops_s=0.7),
-            Subscriber(self, "slow", ["stream:behavior"], naps_s=0.02),
-        ]
 
     def start(self):
         self._thread.start()
@@ -426,7 +335,7 @@ def main():
     parser.add_argument("--rate", type=float, default=80.0, help="messages a second of each")
     options = parser.parse_args()
     log = Log(options.log)
-    load = Load(options.url, log, options.seed, options.publishers, options.rate)
+    load = Load([options.url], log, options.seed, options.publishers, options.rate)
     print(f"seed {options.seed}", flush=True)
     load.start()
     end = time.monotonic() + options.seconds

@@ -26,6 +26,8 @@ def lines():
         {"error": 2, "producer": "p", "code": "rejected_by_database", "index": 1, "message": "no"},
         {"ack": 2, "producer": "p", "level": "committed", "count": 2, "duplicates": 1, "offset": 3},
         {"pushed": "c", "subscriber": "s", "events": [[3, "c"]]},
+        {"subscribed": "c", "subscriber": "newest", "offset": 0, "recovered": True, "latest": True},
+        {"pushed": "c", "subscriber": "newest", "skipped": 2, "events": [[3, "c"]]},
     ]
 
 
@@ -118,6 +120,14 @@ def push_less(log, database):
     log[7]["events"] = []
 
 
+def skip_more(log, database):
+    log[9]["skipped"] = 3
+
+
+def skip_silently(log, database):
+    log[9]["skipped"] = 0
+
+
 def push_uncommitted(log, database):
     log[7]["events"].append([4, "x"])
 
@@ -152,6 +162,8 @@ def forget_duplicates(log, database):
     (refuse_good, "the good event c was refused"),
     (push_backwards, "offset 1 came behind 2"),
     (push_less, "never pushed, and in no gap: 3"),
+    (skip_more, "newest on c: 2 events lie between 0 and 3, 3 were told"),
+    (skip_silently, "newest on c: 2 events lie between 0 and 3, 0 were told"),
     (push_uncommitted, "event x with offset 4 is not in the log"),
     (miscount_stored, "penstock.account has 4 stored of behavior, the table 3"),
     (miscount_rejected, "penstock.account has 2 rejected, penstock.dead_letter 1"),

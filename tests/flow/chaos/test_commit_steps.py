@@ -81,7 +81,7 @@ class Hand:
 def world(request, postgres, database, tmp_path):
     # One lane: a batch of the test's choosing. A lost session's locks are gone when it is.
     world = World(postgres, database, 1, str(tmp_path), {"lanes": 1})
-    world.load = Quiet(world.server.ws_url, world.log, 1)
+    world.load = Quiet([world.server.ws_url], world.log, 1)
     try:
         yield world.start()
     finally:

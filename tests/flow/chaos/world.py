@@ -1,9 +1,11 @@
-"""A server between its clients and a PostgreSQL behind a proxy; faults.py says what befalls them.
+"""A server (or several) between clients and a PostgreSQL behind a proxy; faults.py says what
+befalls them.
 
 All that is drawn at random comes from `seed`: what the clients send, the engine of each start, the
 faults and the pauses between them. What else the machine does in between is chance.
 """
 
+import collections
 import os
 import random
 import shutil
@@ -38,10 +40,13 @@ class Proxied:
 
 
 class World:
-    """Everything of one run. `stop_s`: how long a stopped process or a silent network may last."""
+    """Everything of one run. `stop_s`: how long a stopped process or a silent network may last.
+
+    `server` is the one that faults befall: with several `nodes`, draw_node() draws it anew.
+    """
 
     def __init__(self, postgres, database, seed, folder, settings=None, small_disk=False,
-                 stop_s=2.5, load=None):
+                 stop_s=2.5, load=None, nodes=1):
         self.postgres, self.database, self.seed, self.stop_s = postgres, database, seed, stop_s
         self.random = random.Random(seed)
         self.is_over = False
@@ -54,9 +59,15 @@ class World:
         # May be refused, so it comes before anything that would have to be undone.
         self.disk = SmallDisk(os.path.join(server_folder, "data")) if small_disk else None
         self.proxy = Proxy(f"{postgres.folder}/.s.PGSQL.5432")
-        self.server = self.make_server(server_folder, settings or {})
+        self.servers = [self.make_server(server_folder, settings or {})]
+        for number in range(1, nodes):
+            more_folder = os.path.join(folder, f"server{number}")
+            os.makedirs(more_folder)
+            self.servers.append(self.make_server(more_folder, settings or {}))
+        self.server = self.servers[0]
         self.log = Log(os.path.join(folder, "load.log"))
-        self.load = Load(self.server.ws_url, self.log, seed, keyless=True, **(load or {}))
+        self.load = Load([server.ws_url for server in self.servers], self.log, seed, keyless=True,
+                         **(load or {}))
 
     def server_database(self):
         """What the server is given as its database."""
@@ -74,8 +85,9 @@ class World:
                       folder=folder)
 
     def start(self):
-        self.draw_engine()
-        self.server.start(RECOVERY_S)
+        for self.server in self.servers:
+            self.draw_engine()
+            self.server.start(RECOVERY_S)
         self.load.start()
         return self
 
@@ -84,9 +96,10 @@ class World:
     def check_alive(self):
         """Raises what went wrong in the load; a server that ended by itself is a violation, too."""
         self.load.check()
-        if not self.server.running:
-            raise Violation(f"the server ended by itself with {self.server.process.returncode}:\n"
-                            + self.server.log()[-4000:])
+        for server in self.servers:
+            if not server.running:
+                raise Violation(f"a server ended by itself with {server.process.returncode}:\n"
+                                + server.log()[-4000:])
 
     def check_committed(self):
         """What was acknowledged as committed is in its table, with no server to help."""
@@ -124,7 +137,10 @@ class World:
         until("subscribers have all", lambda: not self.behind(heads), RECOVERY_S)
 
     def pending(self):
-        figures = self.server.metrics()
+        return any(self.is_pending(server.metrics()) for server in self.servers)
+
+    @staticmethod
+    def is_pending(figures):
         lanes = [name for name in figures if name.startswith("penstock_lane_durable_sequence")]
         assert lanes
         rings = sum(n for name, n in figures.items() if name.startswith("penstock_ring_used_bytes"))
@@ -134,7 +150,9 @@ class World:
     def check_metrics(self):
         """received = committed + duplicates + dead-lettered, nothing being pending; and where no
         process before this one has taken in or committed any, penstock.account says the same."""
-        figures = self.server.metrics()
+        figures = collections.Counter()
+        for server in self.servers:
+            figures.update(server.metrics())
         account = {name: [int(n) for n in counts] for name, *counts in self.database.query(
             "SELECT stream, stored, duplicates, rejected FROM penstock.account")}
         for name in ("behavior", "social", KEYLESS):
@@ -157,7 +175,8 @@ class World:
     def behind(self, heads):
         self.check_alive()
         return any(subscriber.seen.get(channel, -1) < heads.get(channel, 0)
-                   for subscriber in self.load.subscribers for channel in subscriber.channels)
+                   for subscriber in self.load.subscribers if not subscriber.latest
+                   for channel in subscriber.channels)
 
     def verify(self):
         """Settles, stops the server cleanly and compares; returns the checker's figures."""
@@ -172,7 +191,8 @@ class World:
                 raise Violation(f"{trouble}; and {violation}") from None
             raise
         self.load.close()
-        self.server.stop()
+        for server in self.servers:
+            server.stop()
         self.is_over = True
         return check(self.log.path, self.database.url)
 
@@ -184,15 +204,22 @@ class World:
         try:
             if self.disk:
                 self.disk.empty()
-            self.server.close(keep=True)
+            for server in self.servers:
+                server.close(keep=True)
         finally:
             self.proxy.close()
             if self.disk:
                 self.disk.close()
         if self.is_over:
-            shutil.rmtree(self.server.folder)
+            for server in self.servers:
+                shutil.rmtree(server.folder)
 
     # ---- processes ---------------------------------------------------------------------------
+
+    def draw_node(self):
+        """Whose turn it is to suffer."""
+        if len(self.servers) > 1:
+            self.server = self.random.choice(self.servers)
 
     def draw_engine(self):
         """Where the engine is left to us, some starts take io_uring (if allowed), others epoll."""

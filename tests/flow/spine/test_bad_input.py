@@ -30,6 +30,16 @@ MESSAGES = [
     ({"op": "subscribe", "id": 1, "channel": "x" * 10000}, "invalid_channel", "200"),
     ({"op": "subscribe", "id": 1, "channel": "c", "since": -1}, "malformed", "since"),
     ({"op": "subscribe", "id": 1, "channel": "c", "since": 1.5}, "malformed", "since"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "since": -1, "epoch": "e"}, "malformed", "2^53-1"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "since": 2**53, "epoch": "e"}, "malformed", "2^53-1"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "since": 0.5, "epoch": "e"}, "malformed", "whole number"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "since": "7", "epoch": "e"}, "malformed", "whole number"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "since": 7, "epoch": 7}, "malformed", "epoch"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "last": -1}, "malformed", "last"),
+    ({"op": "subscribe", "id": 1, "channel": "c", "latest_only": "yes"}, "malformed", "latest_only"),
+    ({"op": "subscribe", "id": 1, "channel": "a\u007fb"}, "invalid_channel", "control"),
+    ({"op": "unsubscribe", "id": 1, "channel": "x" * 10000}, "invalid_channel", "200"),
+    ({"op": "unsubscribe", "id": 1, "channel": "a\nb"}, "invalid_channel", "control"),
     ({"op": "unsubscribe", "id": 1, "channel": "never"}, "not_subscribed", "never"),
     ({"op": "presence", "id": 1, "channel": "c"}, "unsupported", ""),
 ]
@@ -133,3 +143,33 @@ def test_channels_per_connection_are_limited(make_server):
     client.send("subscribe", id=9, channel="c3")
     error = client.expect("error", id=9)
     assert error["code"] == "too_many" and "3" in error["message"]
+
+
+def test_an_offset_that_nobody_can_have_seen_is_told(server, encoding):
+    """Far ahead of the log, waiting would be for ever: it says so, and begins with what comes now. A
+    little ahead is another node's offset: what comes after it follows."""
+    publisher, client = server.connect(), server.connect(encoding)
+    epoch = client.welcome["epoch"]
+    answer = client.subscribe("stream:behavior", since=2**53 - 1, epoch=epoch)
+    assert (answer["recovered"], answer["offset"]) == (False, 0)
+    assert "nobody has committed" in answer["reason"]
+    near = server.connect(encoding)
+    answer = near.subscribe("stream:behavior", since=2, epoch=epoch)
+    assert (answer["recovered"], answer["offset"]) == (True, 2)
+    publisher.publish("behavior", [GOOD] * 3, ack="committed")
+    assert [e["offset"] for e in client.events(3)] == [1, 2, 3]
+    assert [e["offset"] for e in near.events(1)] == [3]
+
+
+def test_thousands_of_subscribes_in_a_row_are_answered_in_order(make_server):
+    """Up to the limit they are subscriptions, past it each is refused, and the connection goes on."""
+    client = make_server(settings={"channels": 1000}).start().connect()
+    for n in range(4000):
+        client.send("subscribe", id=n, channel=f"c{n}")
+    for n in range(4000):
+        answer = client.receive()
+        assert answer["id"] == n
+        assert answer["op"] == "subscribed" if n < 1000 else answer["code"] == "too_many", answer
+    client.unsubscribe("c500")
+    client.subscribe("c5000")
+    assert client.request("ping")["op"] == "pong"

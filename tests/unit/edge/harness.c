@@ -321,6 +321,26 @@ uint64_t harness_push(struct harness *harness, const char *channel, const char *
     return offset;
 }
 
+void harness_push_batch(struct harness *harness, unsigned count, unsigned channels,
+                        const char *data)
+{
+    char name[16] = "c0000000000";
+    struct push_view push = {.channel_count = 1, .data = span_string(data)};
+    struct span stream = span_string("notes");
+    push.channels[0] = span_string(name); /* as long as any of them */
+    struct window_batch *batch = window_batch_create(harness->head + 1, harness->head + count,
+                                                     count * window_entry_bytes(stream, &push));
+    assert_non_null(batch);
+    batch->committed_us = clock_unix_us();
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "c%u", i % channels);
+        push.channels[0] = span_string(name);
+        window_batch_add(batch, ++harness->head, stream, &push);
+    }
+    window_append(harness->window, batch);
+    doorbell_ring(&harness->edge_bell);
+}
+
 void harness_settle(struct harness *harness)
 {
     struct client probe;

@@ -60,5 +60,8 @@ void harness_settle(struct harness *harness);
 
 /* The feed appends one event to this channel. Returns its offset. */
 uint64_t harness_push(struct harness *harness, const char *channel, const char *data);
+/* The same, of `count` events that come at once, the i-th on the channel "c<i % channels>". */
+void harness_push_batch(struct harness *harness, unsigned count, unsigned channels,
+                        const char *data);
 
 #endif

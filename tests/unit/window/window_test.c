@@ -396,6 +396,39 @@ static void since_below_the_floor_is_a_gap(void **state)
     close_window(&f);
 }
 
+/* Wherever in a large window a rare channel's events lie, who resumes behind any of them gets the
+ * rest: the parts that do not mention it are skipped, and no other. */
+static void rare_channels_are_found_in_a_large_window(void **state)
+{
+    (void)state;
+    enum { EVENTS = 40000, RARE = 7919 };
+    struct fixture f;
+    open_window(&f, 8 << 20, 100);
+    for (unsigned n = 1, size; n <= EVENTS; n += size) {
+        bool is_rare = n % RARE == 0;
+        unsigned to_rare = RARE - n % RARE;
+        size = is_rare ? 1 : (n * 2654435761u >> 24) % 40 + 1;
+        size = !is_rare && size > to_rare ? to_rare : size;
+        append_and_advance(&f, is_rare ? "rare" : "common", size);
+    }
+    assert_true(window_floor(f.window) < RARE);
+    for (uint64_t since = window_floor(f.window); since < EVENTS; since += 977) {
+        struct cursor *cursor = follow(&f, "rare", since, NULL);
+        for (uint64_t next = since / RARE * RARE + RARE; next <= EVENTS; next += RARE) {
+            expect_entry(cursor, next);
+        }
+        expect_end(cursor);
+        struct cursor *nobody = follow(&f, "nobody", since, NULL);
+        expect_end(nobody);
+        cursor_close(nobody);
+        cursor_close(cursor);
+    }
+    struct cursor *last = follow(&f, "rare", CURSOR_LIVE, NULL);
+    assert_int_equal(cursor_history(last, 3), 3);
+    expect_entry(last, 3 * RARE);
+    close_window(&f);
+}
+
 /* A client that comes from a node that was ahead waits, and gets nothing twice. */
 static void since_above_the_head_waits_for_it(void **state)
 {
@@ -413,6 +446,85 @@ static void since_above_the_head_waits_for_it(void **state)
     append_and_advance(&f, "a", 1);
     expect_entry(cursor, 5);
     expect_entry(live, 5);
+    close_window(&f);
+}
+
+/* ---- skipping -------------------------------------------------------------------------------- */
+
+/* All but the newest event are passed, and counted, those of other channels not. */
+static void skipping_stops_before_the_newest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1 << 20, 10);
+    struct cursor *cursor = follow(&f, "a", CURSOR_LIVE, NULL);
+    assert_int_equal(cursor_skip(cursor), 0);
+    append_and_advance(&f, "a", 1);
+    assert_int_equal(cursor_skip(cursor), 0);
+    append_and_advance(&f, "b", 5);
+    append_and_advance(&f, "a", 3); /* 7 8 9 */
+    assert_int_equal(cursor_skip(cursor), 3);
+    assert_int_equal(cursor_skip(cursor), 0);
+    assert_int_equal(cursor_offset(cursor), 8);
+    expect_entry(cursor, 9);
+    expect_end(cursor);
+    struct cursor *resumed = follow(&f, "a", 1, NULL);
+    assert_int_equal(cursor_skip(resumed), 2);
+    expect_entry(resumed, 9);
+    close_window(&f);
+}
+
+/* Events that the window has passed are counted all the same, and are no gap any more. */
+static void skipping_counts_what_is_past(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1000, 10);
+    struct cursor *cursor = follow(&f, "a", CURSOR_LIVE, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        append_and_advance(&f, "a", 1);
+    }
+    assert_true(window_floor(f.window) > 10);
+    assert_true(cursor_has_gap(cursor));
+    assert_int_equal(cursor_skip(cursor), 99);
+    assert_false(cursor_has_gap(cursor));
+    expect_entry(cursor, 100);
+    append_and_advance(&f, "a", 7);
+    for (unsigned i = 0; i < 100; i++) {
+        append_and_advance(&f, "b", 1);
+    }
+    assert_int_equal(cursor_skip(cursor), 7); /* the newest, too */
+    assert_int_equal(cursor_offset(cursor), 207);
+    expect_end(cursor);
+    append_and_advance(&f, "a", 1);
+    expect_entry(cursor, 208);
+    close_window(&f);
+}
+
+/* A loss of which nobody knows how much it was is a gap, and only what came behind it is counted.
+ */
+static void skipping_stops_at_what_nobody_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_window(&f, 1 << 20, 10);
+    struct cursor *idle = follow(&f, "a", CURSOR_LIVE, NULL);
+    append_and_advance(&f, "b", 1);
+    struct cursor *ready = follow(&f, "a", CURSOR_LIVE, NULL);
+    append_and_advance(&f, "a", 2); /* 2 3 */
+    expect_entry(idle, 2);
+    expect_entry(idle, 3);
+    must_reset(&f, 50);
+    window_reader_advance(f.reader);
+    append_and_advance(&f, "a", 4); /* 51 … 54 */
+    struct cursor *both[] = {idle, ready};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(cursor_skip(both[i]), 0);
+        expect_gap(both[i], i == 0 ? 4 : 2, 50);
+        assert_int_equal(cursor_skip(both[i]), 3);
+        expect_entry(both[i], 54);
+        expect_end(both[i]);
+    }
     close_window(&f);
 }
 
@@ -858,7 +970,11 @@ int main(void)
         cmocka_unit_test(since_inside_the_window_resumes_exactly),
         cmocka_unit_test(cursors_of_one_channel_resume_from_different_places),
         cmocka_unit_test(since_below_the_floor_is_a_gap),
+        cmocka_unit_test(rare_channels_are_found_in_a_large_window),
         cmocka_unit_test(since_above_the_head_waits_for_it),
+        cmocka_unit_test(skipping_stops_before_the_newest),
+        cmocka_unit_test(skipping_counts_what_is_past),
+        cmocka_unit_test(skipping_stops_at_what_nobody_counted),
         cmocka_unit_test(history_gives_the_last_events),
         cmocka_unit_test(history_ends_at_the_floor),
         cmocka_unit_test(slow_cursor_gets_one_gap),

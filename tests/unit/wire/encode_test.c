@@ -79,7 +79,7 @@ static void events_take_what_fits_and_can_always_be_ended(void **state)
             uint8_t *exact = malloc(room + 1);
             struct writer out = writer_of(exact, room);
             struct events_encoder encoder;
-            if (events_begin(&encoder, &out, ENCODINGS[e], span_string("c"))) {
+            if (events_begin(&encoder, &out, ENCODINGS[e], span_string("c"), 7)) {
                 while (events_add(&encoder, 1000 + encoder.count, span_string("s"), data)) {
                     continue;
                 }

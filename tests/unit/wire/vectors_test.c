@@ -184,6 +184,8 @@ static void check_message(const struct value *expect, const struct message *m, c
     check_text(expect, "epoch", m->epoch, name);
     check_number(expect, "since", m->has_since, m->since, name);
     check_number(expect, "last", m->has_last, m->last, name);
+    check_json(expect, "latest_only", m->latest_only ? span_string("true") : span_of(NULL, 0),
+               name);
     if (m->has_data) {
         char text[4096];
         struct writer w = writer_of(text, sizeof text);
@@ -442,7 +444,8 @@ static void write_events(struct wanted *wanted, enum encoding encoding, struct w
     struct array_cursor cursor;
     struct value events, event, stream, data;
     assert_true(member(&wanted->message, "events", &events));
-    assert_true(events_begin(&encoder, out, encoding, text_field(wanted, "channel")));
+    assert_true(events_begin(&encoder, out, encoding, text_field(wanted, "channel"),
+                             number_of(&wanted->message, "skipped")));
     array_begin(&events, &cursor);
     while (array_next(&cursor, &event)) {
         assert_true(member(&event, "stream", &stream));
