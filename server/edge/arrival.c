@@ -255,8 +255,26 @@ static enum limit follow_proxy(struct session *session, struct lws *wsi)
     return address_equals(&client, &session->address) ? LIMIT_NONE : join(session, &client);
 }
 
+/* libwebsockets takes a line such as "POST /b HTTP/1.1" among the headers for one of them, and then
+ * has two methods (4.1.6, lib/roles/http/parsers.c). */
+static bool has_one_method(struct lws *wsi)
+{
+    static const enum lws_token_indexes methods[] = {
+        WSI_TOKEN_GET_URI,   WSI_TOKEN_HEAD_URI,   WSI_TOKEN_POST_URI,   WSI_TOKEN_PUT_URI,
+        WSI_TOKEN_PATCH_URI, WSI_TOKEN_DELETE_URI, WSI_TOKEN_OPTIONS_URI};
+    int count = 0;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        count += lws_hdr_total_length(wsi, methods[i]) > 0;
+    }
+    return count <= 1;
+}
+
 int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem)
 {
+    if (!has_one_method(wsi)) {
+        (void)problem_set(problem, STATUS_MALFORMED, "a request has one method and one path");
+        return 400;
+    }
     enum limit limit = session->refusal;
     if (limit == LIMIT_NONE && is_trusted(session->edge, &session->peer)) {
         limit = follow_proxy(session, wsi);
