@@ -32,6 +32,7 @@ struct history_link {
 struct pipeline {
     struct pipeline_options options;
     struct window *window;
+    struct limits *limits;
     struct feed *feed;
     struct history *history;
     struct lane *lanes[LANES_MAX];
@@ -204,6 +205,7 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .handover = &p->edge_streams[i],
             .node = p->options.node,
             .window = p->window,
+            .limits = p->limits,
             .bell = &p->edge_bells[i],
             .to_lane = p->records_by_edge[i],
             .from_lane = p->receipts_by_edge[i],
@@ -324,6 +326,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
         status = open_lanes(p, problem);
     }
     if (status == STATUS_OK) {
+        status = limits_create(p->options.settings, node->edge_count, &p->limits, problem);
+    }
+    if (status == STATUS_OK) {
         status = open_edges(p, problem);
     }
     return status == STATUS_OK ? start_threads(p, problem) : status;
@@ -408,6 +413,7 @@ void pipeline_destroy(struct pipeline *p)
     for (unsigned i = 0; i < p->options.node->edge_count; i++) {
         edge_close(p->edges[i]);
     }
+    limits_destroy(p->limits);
     for (unsigned i = 0; i < p->options.node->lane_count; i++) {
         lane_close(p->lanes[i]);
     }

@@ -27,6 +27,8 @@ struct stream_settings {
 struct settings {
     char *listen;                    /* "host:port" */
     bool trusted_network;            /* allow a listen address that is not loopback */
+    char *trusted_proxy;             /* networks whose word on a client's address is taken; "" */
+    bool proxy_protocol;             /* they begin each connection with a PROXY header */
     char *database_url, *listen_url; /* listen_url "": same as database_url */
     char *data_dir;
     char *node;            /* "": drawn at the first start and kept in data_dir */
@@ -37,10 +39,18 @@ struct settings {
     uint64_t channels;       /* per connection */
     uint64_t connections;    /* per edge thread */
     uint64_t inflight;       /* unanswered publishes per connection */
+    /* Rates; 0: any. Of each connection, each address, each user. */
+    uint64_t messages_per_s, events_per_s, bytes_per_s;
+    uint64_t address_connections, address_connects_per_s;
+    uint64_t address_messages_per_s, address_events_per_s, address_bytes_per_s;
+    uint64_t user_connections;
+    uint64_t user_messages_per_s, user_events_per_s, user_bytes_per_s;
+    uint64_t burst_s;        /* of each rate, may come at once */
+    uint64_t address_prefix; /* bits of an IPv6 address that stand for one client */
     uint64_t receive_bytes;  /* per edge thread: memory for messages that come in pieces */
     uint64_t send_bytes;     /* per connection: answers waiting for a slow client */
     uint64_t poison_hold_ms; /* 0: who sends what the database refuses is not slowed down */
-    uint64_t heartbeat_s, handshake_s, drain_ms;
+    uint64_t heartbeat_s, handshake_s, idle_s, drain_ms; /* idle_s 0: no limit */
     uint64_t ring_bytes;
     uint64_t journal_segment_bytes, journal_bytes, lane_memory_bytes;
     bool salvage; /* start with what is whole of a damaged journal */

@@ -24,6 +24,12 @@
 
 struct edge;
 
+/* What clients share across edges: the limits of each address and user. */
+struct limits;
+enum status limits_create(const struct settings *settings, unsigned edge_count,
+                          struct limits **out, struct problem *problem) must_use;
+void limits_destroy(struct limits *limits); /* accepts NULL; after all edges */
+
 struct edge_options {
     unsigned index;
     const struct settings *settings;
@@ -31,6 +37,7 @@ struct edge_options {
     struct stream_handover *handover; /* later ones come here, with a ring; NULL: none ever */
     struct node *node;
     struct window *window;
+    struct limits *limits;
     struct doorbell *bell;   /* rung by lanes (receipts, room in a ring), feed and history */
     struct ring **to_lane;   /* [node->lane_count] this edge produces */
     struct ring **from_lane; /* [node->lane_count] this edge consumes */

@@ -11,6 +11,7 @@
 #define LANES_MAX           16
 #define EDGES_MAX           32
 #define NODE_NAME_BYTES_MAX 40
+#define LIMITS_MAX          32 /* kinds of limits that a client can meet */
 
 struct lane_state {
     _Atomic bool database_ready; /* the lane: connected, checkpoint read */
@@ -22,6 +23,7 @@ struct lane_state {
 struct edge_state {
     counter connections_accepted, messages_in, bytes_in, bytes_out, frames_out, events_pushed;
     counter errors_sent, gaps_sent, publisher_holds, events_skipped, writes;
+    counter limits_hit[LIMITS_MAX]; /* by enum limit (server/edge/limits.h) */
     _Atomic uint64_t connections, subscriptions, publishers_watched;
 };
 

@@ -135,11 +135,16 @@ def client_cases():
 
     yield refused("no op", {"id": 1}, field="op", id=1)
     yield refused("an empty message", {}, field="op")
-    yield refused("unknown op", {"op": "delete", "id": 1}, field="op")
+    yield refused("unknown op", {"op": "delete", "id": 1}, field="op", id=1)
+    yield refused("unknown op, id last", {"op": "delete", "x": [{"id": 7}], "id": "last"}, field="op", id="last")
     yield refused("unknown op, id first", {"id": 1, "op": "delete"}, field="op", id=1)
     yield refused("op of another case", {"op": "PING"}, field="op")
     yield refused("op that is no string", {"op": 1}, field="op")
     yield refused("unknown field", {"op": "ping", "ID": 1}, field="ID")
+    yield refused("unknown field, then an id", {"op": "ping", "ID": {"id": 1}, "id": 2}, field="ID", id=2)
+    yield refused("a wrong field, then an id that is none", {"op": "ping", "ID": 1, "id": [2]}, field="ID")
+    yield refused("events that are no array, then an id", {"op": "publish", "stream": "s", "events": 1, "id": 3},
+                  field="events", id=3)
     yield refused("a field of another op", {"op": "ping", "channel": "c"}, field="channel")
     yield refused("events in a subscribe", {"op": "subscribe", "channel": "c", "events": []}, field="events")
     yield refused("publish without stream", {"op": "publish", "events": [{}]}, field="stream")

@@ -3,6 +3,8 @@
  */
 #include "keys.h"
 
+#include "penstock/address.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
@@ -25,13 +27,13 @@ static bool is_name(const char *text, const char *others)
 
 /* ---- the address ----------------------------------------------------------------------------- */
 
-struct address {
+struct host_port {
     char host[HOST_BYTES_MAX + 1];
     bool is_ipv6;
 };
 
 /* Splits HOST:PORT or [IPV6]:PORT. */
-static bool address_split(const char *text, struct address *out)
+static bool address_split(const char *text, struct host_port *out)
 {
     const char *colon = strrchr(text, ':');
     if (colon == NULL) {
@@ -59,7 +61,7 @@ static bool address_split(const char *text, struct address *out)
            number <= 65535;
 }
 
-static bool host_is_sound(const struct address *address)
+static bool host_is_sound(const struct host_port *address)
 {
     struct in_addr four;
     struct in6_addr six;
@@ -72,7 +74,7 @@ static bool host_is_sound(const struct address *address)
                       : is_name(address->host, ".-_");
 }
 
-static bool host_is_loopback(const struct address *address)
+static bool host_is_loopback(const struct host_port *address)
 {
     struct in_addr four;
     struct in6_addr six;
@@ -85,7 +87,7 @@ static bool host_is_loopback(const struct address *address)
 
 static enum status check_listen(const struct settings *settings, struct problem *problem)
 {
-    struct address address;
+    struct host_port address;
     if (!address_split(settings->listen, &address) || !host_is_sound(&address)) {
         return problem_set(problem, STATUS_BAD_CONFIG,
                            "listen must be HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or "
@@ -97,6 +99,22 @@ static enum status check_listen(const struct settings *settings, struct problem 
                            "listen is %.60s, which other machines may reach: set trusted_network = "
                            "true if all of them may publish and subscribe, or listen on 127.0.0.1",
                            settings->listen);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_proxies(const struct settings *settings, struct problem *problem)
+{
+    struct network_list list;
+    enum status status = network_list_parse(span_string(settings->trusted_proxy), &list, problem);
+    if (status != STATUS_OK) {
+        problem_context(problem, "trusted_proxy");
+        return status;
+    }
+    if (settings->proxy_protocol && list.count == 0) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "proxy_protocol needs trusted_proxy: say which addresses send that "
+                           "header, because anybody could");
     }
     return STATUS_OK;
 }
@@ -129,6 +147,9 @@ enum status settings_check(const struct settings *settings, struct problem *prob
                            settings->node);
     }
     enum status status = check_listen(settings, problem);
+    if (status == STATUS_OK) {
+        status = check_proxies(settings, problem);
+    }
     if (status == STATUS_OK) {
         status = check_ratio("journal_bytes", settings->journal_bytes, 2, "journal_segment_bytes",
                              settings->journal_segment_bytes, problem);

@@ -29,6 +29,7 @@ static void end(struct session *session, const struct writer *out)
     counter_add(&edge->state->frames_out, 1);
     size_t limit = edge_settings(edge)->send_bytes;
     if (session->queue.bytes > QUEUE_LIMITS_MAX * limit) {
+        limit_hit(edge, LIMIT_SEND_BYTES);
         session_hang_up(session, CLOSE_POLICY, "the client does not read its answers");
     } else if (session->queue.bytes > limit) {
         session_pause(session, PAUSE_SEND);

@@ -64,12 +64,14 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         session->wsi = wsi;
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        session->has_asked = true;
         return upgrade_confirm(session, wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return session->upgrade_checked ? 0 : -1;
     case LWS_CALLBACK_ESTABLISHED:
         return on_upgraded(session, wsi);
     case LWS_CALLBACK_HTTP:
+        session->has_asked = true;
         return http_serve(session, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return 0; /* answers are written at once */
@@ -116,6 +118,7 @@ static void work(struct edge *edge)
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
     catch_ups_take(edge);
+    turns_advance(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
@@ -135,6 +138,7 @@ static void after_sleep(struct ev_loop *loop, struct ev_check *watcher, int even
     (void)loop;
     (void)events;
     struct edge *edge = (struct edge *)watcher->data;
+    edge->now_us = clock_monotonic_us();
     doorbell_disarm(edge->options.bell);
 }
 
@@ -185,6 +189,7 @@ static void unwatch(struct edge *edge)
     ev_check_stop(edge->loop, &edge->after_sleep);
     ev_io_stop(edge->loop, &edge->bell_watcher);
     ev_timer_stop(edge->loop, &edge->tick);
+    ev_timer_stop(edge->loop, &edge->turns_timer); /* harmless on one that is not on */
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -302,7 +307,11 @@ static enum status open_parts(struct edge *edge, struct problem *problem)
     if (edge->loop == NULL) {
         return problem_set(problem, STATUS_INTERNAL, "libev makes no epoll loop");
     }
-    enum status status = sessions_init(edge, problem);
+    enum status status = network_list_parse(span_string(edge_settings(edge)->trusted_proxy),
+                                            &edge->trusted_proxies, problem);
+    if (status == STATUS_OK) {
+        status = sessions_init(edge, problem);
+    }
     if (status == STATUS_OK) {
         status = open_buffers(edge, problem);
     }
@@ -328,6 +337,7 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
     }
     edge->options = *options;
     edge->state = &options->node->edges[options->index];
+    edge->now_us = clock_monotonic_us();
     catch_ups_init(edge);
     enum status status = open_parts(edge, problem);
     if (status != STATUS_OK) {

@@ -3,9 +3,11 @@
  *
  *   edge.c       the loop: wakes, work, callbacks of libwebsockets
  *   listen.c     addresses, sockets, accept            upgrade.c    from HTTP to WebSocket
- *   session.c    slots, generations, pausing           receive.c    frames to messages
+ *   arrival.c    whose connection it is, and may it    session.c    slots, generations, pausing
+ *   turns.c      who may be read from again            receive.c    frames to messages
  *   publish.c    message to record                     hold.c       what finds no room waits
- *   conduct.c    who sends what is refused waits
+ *   conduct.c    who sends what is refused waits       rate.c       who sends too fast waits
+ *   limits.c     addresses, users, token buckets
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   index.c      who listens to what                   heartbeat.c  who is silent, and who has gone
@@ -18,6 +20,7 @@
 #define PENSTOCK_EDGE_PRIVATE_H
 
 #include "frame.h"
+#include "limits.h"
 #include "queue.h"
 #include "upgrade_check.h"
 
@@ -65,6 +68,8 @@ enum pause {
     PAUSE_INFLIGHT = 2, /* too many publishes unanswered */
     PAUSE_SEND = 4,     /* it does not read its answers */
     PAUSE_CONDUCT = 8,  /* the database refuses most of what it sends */
+    PAUSE_RATE = 16,    /* it sends faster than it may */
+    PAUSE_TURN = 32,    /* no reason is left; in edge->turns_wanted */
 };
 
 /* What a subscription reads before its cursor: see catch_up.c for the moves. */
@@ -142,8 +147,10 @@ struct hold {
 struct session {
     struct edge *edge;
     struct lws *wsi;
-    struct session *previous, *next;           /* in edge->sessions */
-    struct session *line_previous, *line_next; /* in edge->lines[lane], while PAUSE_RING */
+    struct session *previous, *next; /* in edge->sessions */
+    /* In edge->lines[lane], while PAUSE_RING; in edge->turns_wanted, while PAUSE_TURN; in
+     * edge->turns, while it has a turn. */
+    struct session *line_previous, *line_next;
     uint32_t slot, generation;
     uint8_t state;    /* enum session_state */
     uint8_t encoding; /* enum encoding */
@@ -157,13 +164,25 @@ struct session {
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
     int64_t deadline_us; /* cut the connection then; 0: no limit */
-    int64_t heard_us;    /* the tick that found it alive; 0: none yet */
+    int64_t alive_us;    /* the tick that found it alive */
     int64_t pinged_us;   /* the tick that asked it; 0: it has answered since */
     uint64_t producer;   /* hash of its name */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */
     uint8_t trials;      /* messages on trial that nothing was said of */
     struct ev_timer conduct_timer;
+    struct ev_timer rate_timer;
+    int64_t turn_us;                           /* 0: it has no turn */
+    struct address peer;                       /* of the socket, or as a PROXY header has it */
+    struct address address;                    /* the client's: the peer's, or behind that proxy */
+    struct arrival *arrival;                   /* owns, until libwebsockets has the descriptor */
+    struct limit_entry *holders[HOLDER_COUNT]; /* of its address and user; NULL: none */
+    int64_t full_at_ns[MEASURE_COUNT];         /* its own buckets */
+    int64_t refusal_wait_ns;
+    uint8_t refusal;     /* enum limit: its request is answered with 429 */
+    bool has_asked;      /* a request of it was whole */
+    int64_t accepted_us; /* when it came */
+    int64_t heard_us;    /* when its last message came */
     uint8_t id[SESSION_ID_BYTES];
     struct gathering gathering;
     struct hold hold;
@@ -208,6 +227,14 @@ struct edge {
     uint32_t *free_slots;     /* owns; a stack */
     uint32_t free_count;
     struct line lines[LANES_MAX];
+    struct line turns, turns_wanted; /* see turns.c; who came first is first */
+    uint64_t turns_given;
+    struct ev_timer turns_timer;
+    struct network_list trusted_proxies;
+    int64_t now_us;    /* monotonic, of this turn of the loop */
+    uint64_t refusals; /* sessions that wait for their 429 */
+    uint64_t refusals_unsaid;
+    int64_t refusal_said_us;
     uint64_t unrung_bytes[LANES_MAX]; /* in each lane's ring since its bell was rung */
     uint64_t gathered_bytes;          /* in gather buffers, of all sessions */
 
@@ -237,6 +264,30 @@ enum status listen_open(struct edge *edge, struct problem *problem) must_use;
 void listen_start(struct edge *edge); /* accept from now on; harmless when it is so */
 void listen_pause(struct edge *edge);
 void listen_close(struct edge *edge);
+/* Hands the descriptor over to libwebsockets; when that fails, both are gone. */
+void listen_adopt(struct session *session, int fd);
+
+/* ---- arrival.c, rate.c, turns.c -------------------------------------------------------------- */
+
+/* Takes the descriptor. */
+void arrival_begin(struct edge *edge, int fd, const struct sockaddr *peer);
+void arrival_end(struct session *session); /* harmless when it is over */
+/* At each request: 0, or the HTTP status to refuse it with. */
+int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem) must_use;
+/* The session is this user's from now on: LIMIT_NONE, or why it may not be. */
+enum limit session_join_user(struct session *session, struct span user) must_use;
+void session_leave_limits(struct session *session);
+void limit_hit(struct edge *edge, enum limit limit); /* counts it */
+/* False: it is more than may come now. The problem says so, and the session is not read from. */
+bool rate_take_message(struct session *session, size_t bytes, struct problem *problem) must_use;
+bool rate_take_events(struct session *session, uint64_t events, struct problem *problem) must_use;
+void rate_end(struct session *session);
+uint32_t rate_wait_ms(int64_t wait_ns);
+/* Nothing pauses the session any more: it is read from, now or when it is its turn. */
+void turn_ask(struct session *session);
+void turn_end(struct session *session);  /* it had its turn */
+void turn_drop(struct session *session); /* and wants none */
+void turns_advance(struct edge *edge);
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 
@@ -250,6 +301,8 @@ struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generati
 void session_open(struct session *session);
 /* Lets go of everything but the slot: it is being closed. */
 void session_shut(struct session *session);
+void line_join(struct line *line, struct session *session);
+void line_leave(struct line *line, struct session *session);
 void session_pause(struct session *session, enum pause reason);
 void session_resume(struct session *session, enum pause reason);
 void session_ask_write(struct session *session);

@@ -15,24 +15,26 @@
  * nothing (4.1.6). */
 #define PING_PAYLOAD "there?"
 
-#define PAUSES_OF_OURS (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)
+#define TICK_US        1000000
+#define PAUSES_OF_OURS (~(unsigned)PAUSE_SEND)
 
 void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us)
 {
     if (session->state != SESSION_OPEN) {
         return;
     }
-    if (session->heard || session->heard_us == 0 || (session->paused & PAUSES_OF_OURS) != 0) {
+    if (session->heard || (session->paused & PAUSES_OF_OURS) != 0) {
         session->heard = false;
-        session->heard_us = now_us;
+        session->alive_us = now_us;
         session->pinged_us = 0;
         return;
     }
-    if (session->pinged_us == 0 && now_us - session->heard_us >= heartbeat_us) {
+    int64_t soon_us = now_us + TICK_US / 2; /* rather half a tick early than one late */
+    if (session->pinged_us == 0 && soon_us - session->alive_us >= heartbeat_us) {
         session->pinged_us = now_us;
         session->ping_due = true;
         session_ask_write(session);
-    } else if (session->pinged_us != 0 && now_us - session->pinged_us >= heartbeat_us) {
+    } else if (session->pinged_us != 0 && soon_us - session->pinged_us >= heartbeat_us) {
         session_cut(session);
     }
 }

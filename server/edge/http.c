@@ -180,6 +180,12 @@ int http_serve(struct session *session, struct lws *wsi)
     };
     request.path = http_header(wsi, request.is_head ? WSI_TOKEN_HEAD_URI : WSI_TOKEN_GET_URI, path,
                                sizeof path, &too_long);
+    struct problem problem;
+    int refusal = arrival_admit(session, wsi, &problem);
+    if (refusal != 0) {
+        (void)http_reply_problem(wsi, refusal, &problem, true);
+        return -1;
+    }
     if (!serve(&request, host_is_wrong(wsi)) || request.body == HTTP_BODY_UNKNOWN) {
         return -1; /* what is buffered is sent before the connection is closed */
     }

@@ -7,6 +7,7 @@
  */
 #include "edge_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define HEADERS_BYTES_MAX    2048
@@ -27,6 +28,8 @@ static const char *reason_phrase(int status)
         return "Content Too Large";
     case 426:
         return "Upgrade Required";
+    case 429:
+        return "Too Many Requests";
     case 503:
         return "Service Unavailable";
     default:
@@ -79,10 +82,17 @@ bool http_reply_problem(struct lws *wsi, int status, const struct problem *probl
     writer_string(&body, "\",\"message\":");
     json_string(&body, span_string(problem->text));
     writer_string(&body, "}\n");
+    char headers[64] = "";
+    if (status == 405) {
+        snprintf(headers, sizeof headers, "Allow: GET, HEAD\r\n");
+    } else if (problem->retry_after_ms > 0) { /* RFC 9110 section 10.2.3 knows whole seconds */
+        snprintf(headers, sizeof headers, "Retry-After: %u\r\n",
+                 (problem->retry_after_ms + 999) / 1000);
+    }
     struct http_reply reply = {
         .status = status,
         .type = "application/json",
-        .headers = status == 405 ? "Allow: GET, HEAD\r\n" : "",
+        .headers = headers,
         .body = writer_span(&body),
         .close = close,
     };

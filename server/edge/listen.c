@@ -212,13 +212,9 @@ static void set_options(const struct edge *edge, int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
 }
 
-static void adopt(struct edge *edge, int fd)
+void listen_adopt(struct session *session, int fd)
 {
-    struct session *session = session_create(edge);
-    if (session == NULL) {
-        close(fd);
-        return;
-    }
+    struct edge *edge = session->edge;
     uint32_t slot = session->slot;
     set_options(edge, fd);
     lws_adopt_desc_t adoption = {
@@ -255,17 +251,21 @@ static void on_connection(struct ev_loop *loop, struct ev_io *watcher, int event
     struct edge *edge = listener->edge;
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
         if (edge->free_count == 0) {
+            limit_hit(edge, LIMIT_CONNECTIONS);
             listen_pause(edge); /* session_destroy() goes on */
             return;
         }
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer = {0};
+        socklen_t size = sizeof peer;
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 say_accept_failure(edge, errno);
             }
             return; /* nobody is left, or somebody has gone again */
         }
-        adopt(edge, fd);
+        arrival_begin(edge, fd, (const struct sockaddr *)&peer);
     }
 }
 

@@ -109,6 +109,20 @@ static void write_edges(const struct node *node, struct writer *out)
     }
 }
 
+/* Summed over edges: a label for each limit is enough. */
+static void write_limits(const struct node *node, struct writer *out)
+{
+    family(out, "limit_hits_total", "counter", "Times that clients met a limit.");
+    for (int limit = LIMIT_NONE + 1; limit < LIMIT_COUNT; limit++) {
+        uint64_t hits = 0;
+        for (unsigned edge = 0; edge < node->edge_count; edge++) {
+            hits += counter_read(&node->edges[edge].limits_hit[limit]);
+        }
+        line(out, "penstock_limit_hits_total{limit=\"%s\"} %llu\n", limit_label((enum limit)limit),
+             (unsigned long long)hits);
+    }
+}
+
 static void write_lanes(const struct node *node, struct writer *out)
 {
     for (size_t i = 0; i < COUNT(lane_columns); i++) {
@@ -199,6 +213,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
     gauge(out, "window_bytes", "Memory of recent batches.", window_bytes(window));
     write_history(&node->history, out);
     write_edges(node, out);
+    write_limits(node, out);
     write_lanes(node, out);
     write_streams(edge->options.streams, out);
     write_rings(edge, out);

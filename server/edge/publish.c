@@ -48,6 +48,7 @@ static enum status add_event(struct session *session, struct draft *draft, struc
     const struct edge *edge = session->edge;
     uint64_t most = edge_settings(edge)->message_events;
     if (draft->events >= most) {
+        limit_hit(session->edge, LIMIT_MESSAGE_EVENTS);
         return problem_set(problem, STATUS_TOO_MANY,
                            "a message carries at most %llu events: send the rest in another",
                            (unsigned long long)most);
@@ -208,6 +209,7 @@ static void count_inflight(struct session *session, const struct message *messag
     }
     session->inflight++;
     if (session->inflight >= edge_settings(session->edge)->inflight) {
+        limit_hit(session->edge, LIMIT_INFLIGHT);
         session_pause(session, PAUSE_INFLIGHT);
     }
 }
@@ -251,6 +253,9 @@ static void store(struct session *session, struct message *message, struct span 
     }
     if (draft->out.full) {
         wait_or_refuse(session, bytes, 2 * room < most ? 2 * room : most, problem);
+        return;
+    }
+    if (!rate_take_events(session, draft->events, problem)) {
         return;
     }
     commit(session, message, draft);

@@ -85,12 +85,33 @@ void message_run(struct session *session, struct span bytes)
     answer_error(session, message.id, &problem);
 }
 
+/* It is more than may come now. It is read for its id alone. */
+static void refuse_message(struct session *session, struct span bytes,
+                           const struct problem *problem)
+{
+    struct message message = {0};
+    struct problem ignored;
+    struct decoder *decoder = session->edge->decoder;
+    if (message_decode(decoder, (enum encoding)session->encoding, bytes, &message, &ignored) ==
+        STATUS_OK) {
+        (void)!message_finish(decoder, &message, &ignored);
+    }
+    answer_error(session, message.id, problem);
+}
+
 static void take_message(struct session *session, struct span bytes)
 {
     struct edge_state *state = session->edge->state;
+    struct problem problem;
+    turn_end(session);
+    session->heard_us = session->edge->now_us;
     counter_add(&state->messages_in, 1);
     counter_add(&state->bytes_in, bytes.size);
-    message_run(session, bytes);
+    if (rate_take_message(session, bytes.size, &problem)) {
+        message_run(session, bytes);
+    } else {
+        refuse_message(session, bytes, &problem);
+    }
     if (!session->hold.on) {
         gathering_drop(session);
     }
@@ -178,6 +199,7 @@ static int check_frame(struct session *session, size_t piece_bytes, size_t annou
                                   : "penstock.v1.msgpack needs binary frames");
     }
     if (!fits(session, piece_bytes, announced_bytes)) {
+        limit_hit(session->edge, LIMIT_MESSAGE_BYTES);
         return session_refuse(session, CLOSE_TOO_BIG, "the message is larger than message_bytes");
     }
     return 0;
@@ -200,10 +222,12 @@ int receive(struct session *session, struct span piece)
     }
     gathering->frames += announced == 0 ? 1 : 0;
     if (gathering->frames > edge_settings(session->edge)->message_frames) {
+        limit_hit(session->edge, LIMIT_MESSAGE_FRAMES);
         return session_refuse(session, CLOSE_POLICY, "the message is cut into too many frames");
     }
     if (!gather(session, piece)) {
         /* Politely: what is read behind this must not take the place of the reason. */
+        limit_hit(session->edge, LIMIT_RECEIVE_BYTES);
         gathering_drop(session);
         session_hang_up(session, CLOSE_TRY_AGAIN_LATER, "too many large messages are under way");
         return 0;

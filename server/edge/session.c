@@ -5,8 +5,8 @@
  * apart: a lane's receipt carries both. Generations begin at a random number, because a record that
  * is replayed after a restart still carries the ones of the process before, and must find nobody.
  *
- * Reading is paused for four reasons, each a bit; libwebsockets keeps what it had already read
- * from the socket and goes on there.
+ * Reading is paused for several reasons, each a bit; libwebsockets keeps what it had already read
+ * from the socket, and goes on there when none is left and it is the session's turn (turns.c).
  */
 #include "edge_private.h"
 
@@ -14,7 +14,8 @@
 #include <sys/random.h>
 
 #define CLOSE_PATIENCE_US  (5 * 1000 * 1000)
-#define MESSAGE_HEARTBEATS 4 /* a message may take so long to arrive */
+#define MESSAGE_HEARTBEATS 4            /* a message may take so long to arrive */
+#define ROUNDING_US        (500 * 1000) /* libwebsockets counts whole seconds */
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -72,6 +73,7 @@ struct session *session_create(struct edge *edge)
         return NULL;
     }
     session->edge = edge;
+    session->accepted_us = edge->now_us;
     session->slot = edge->free_slots[--edge->free_count];
     session->generation = edge->generations[session->slot];
     session->next = edge->sessions;
@@ -84,13 +86,26 @@ struct session *session_create(struct edge *edge)
     return session;
 }
 
+/* libwebsockets does not say that it was its deadline. */
+static bool is_late(const struct session *session)
+{
+    int64_t patience_us = (int64_t)edge_settings(session->edge)->handshake_s * 1000000;
+    return session->state == SESSION_HTTP && !session->has_asked &&
+           session->edge->now_us - session->accepted_us > patience_us - ROUNDING_US;
+}
+
 void session_destroy(struct session *session)
 {
     if (session == NULL) {
         return;
     }
     struct edge *edge = session->edge;
+    if (is_late(session)) {
+        limit_hit(edge, LIMIT_HANDSHAKE);
+    }
     session_shut(session);
+    arrival_end(session);
+    session_leave_limits(session);
     if (session->previous != NULL) {
         session->previous->next = session->next;
     } else {
@@ -127,6 +142,7 @@ void session_open(struct session *session)
 {
     struct edge *edge = session->edge;
     session->state = SESSION_OPEN;
+    session->heard_us = session->alive_us = edge->now_us;
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
     answer_welcome(session);
     if (edge->draining) {
@@ -134,9 +150,8 @@ void session_open(struct session *session)
     }
 }
 
-static void line_join(struct session *session)
+void line_join(struct line *line, struct session *session)
 {
-    struct line *line = &session->edge->lines[session->lane];
     session->line_previous = line->last;
     if (line->last != NULL) {
         line->last->line_next = session;
@@ -147,9 +162,8 @@ static void line_join(struct session *session)
     line->last = session;
 }
 
-static void line_leave(struct session *session)
+void line_leave(struct line *line, struct session *session)
 {
-    struct line *line = &session->edge->lines[session->lane];
     if (session->line_previous != NULL) {
         session->line_previous->line_next = session->line_next;
     } else {
@@ -163,14 +177,21 @@ static void line_leave(struct session *session)
     session->line_previous = session->line_next = NULL;
 }
 
+static struct line *lane_line(struct session *session)
+{
+    return &session->edge->lines[session->lane];
+}
+
 void session_shut(struct session *session)
 {
     session->state = SESSION_CLOSING;
     if ((session->paused & PAUSE_RING) != 0) {
-        line_leave(session);
+        line_leave(lane_line(session), session);
     }
+    turn_drop(session);
     session->paused = 0;
     conduct_end(session);
+    ev_timer_stop(session->edge->loop, &session->rate_timer); /* harmless on one that is not on */
     session->hold = (struct hold){0};
     subscriptions_drop(session);
     gathering_drop(session);
@@ -182,8 +203,9 @@ void session_pause(struct session *session, enum pause reason)
     if ((session->paused & reason) != 0) {
         return;
     }
+    turn_drop(session);
     if (reason == PAUSE_RING) {
-        line_join(session);
+        line_join(lane_line(session), session);
     }
     if (session->paused == 0) {
         /* Cannot fail on a socket that is being read from (lib/core-net/wsi.c, 4.1.6). */
@@ -198,11 +220,11 @@ void session_resume(struct session *session, enum pause reason)
         return;
     }
     if (reason == PAUSE_RING) {
-        line_leave(session);
+        line_leave(lane_line(session), session);
     }
     session->paused &= (uint8_t)~reason;
     if (session->paused == 0) {
-        (void)lws_rx_flow_control(session->wsi, 1);
+        turn_ask(session);
     }
 }
 
@@ -225,6 +247,7 @@ void session_hang_up(struct session *session, enum close_code code, const char *
     session->close_text = text;
     session->deadline_us = clock_monotonic_us() + CLOSE_PATIENCE_US;
     conduct_end(session); /* the client's own goodbye must be read */
+    rate_end(session);
     session_ask_write(session);
 }
 
@@ -240,8 +263,20 @@ int session_refuse(struct session *session, enum close_code code, const char *te
 
 void session_cut(struct session *session)
 {
+    if (session->arrival != NULL) {
+        session_destroy(session); /* libwebsockets knows nothing of it yet */
+        return;
+    }
     session->deadline_us = 0;
     lws_set_timeout(session->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+static bool is_idle(const struct session *session, int64_t now_us)
+{
+    int64_t idle_us = (int64_t)edge_settings(session->edge)->idle_s * 1000000;
+    return idle_us != 0 && session->state == SESSION_OPEN && session->paused == 0 &&
+           session->subscriptions == NULL && session->inflight == 0 &&
+           now_us - session->heard_us > idle_us;
 }
 
 static void check_one(struct session *session, int64_t now_us, int64_t message_us)
@@ -253,7 +288,11 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
     int64_t since_us = session->gathering.since_us;
     if (session->state == SESSION_OPEN && session->paused == 0 && since_us != 0 &&
         now_us - since_us > message_us) {
+        limit_hit(session->edge, LIMIT_MESSAGE_TIME);
         session_hang_up(session, CLOSE_POLICY, "the message took too long to arrive");
+    } else if (is_idle(session, now_us) && session->close_code == CLOSE_NONE) {
+        limit_hit(session->edge, LIMIT_IDLE);
+        session_hang_up(session, CLOSE_POLICY, "nothing was sent or subscribed to for idle_s");
     }
 }
 
@@ -262,7 +301,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
-        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
         heartbeat_tick(session, now_us, heartbeat_us);
+        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
     }
 }

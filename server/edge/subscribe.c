@@ -180,6 +180,7 @@ static enum status add(struct session *session, struct span channel, uint64_t si
     struct edge *edge = session->edge;
     uint64_t most = edge_settings(edge)->channels;
     if (session->subscription_count >= most) {
+        limit_hit(session->edge, LIMIT_CHANNELS);
         return problem_set(problem, STATUS_TOO_MANY,
                            "a connection listens to at most %llu channels",
                            (unsigned long long)most);

@@ -89,6 +89,9 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
         return -1; /* answered before, by libwebsockets: there is no request any more */
     }
     int status = upgrade_check(&request, &problem);
+    if (status == 0) {
+        status = arrival_admit(session, wsi, &problem);
+    }
     if (status == 0 && !draw_id(session)) {
         status = 503;
         (void)problem_set(&problem, STATUS_UNAVAILABLE, "no random bytes for a session id");

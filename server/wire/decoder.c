@@ -78,12 +78,14 @@ static bool can_stop_at_events(const struct decoder *d)
            d->op == OP_PUBLISH;
 }
 
+/* `out_value_is_next`: it was refused by its name, before its value was read. */
 static enum status read_field(struct decoder *d, struct span name, struct message *message,
-                              struct problem *problem)
+                              bool *out_value_is_next, struct problem *problem)
 {
     enum field field;
     struct value value;
     enum status status = field_find(d, name, &field, problem);
+    *out_value_is_next = status != STATUS_OK;
     if (status != STATUS_OK) {
         return status;
     }
@@ -96,15 +98,53 @@ static enum status read_field(struct decoder *d, struct span name, struct messag
     return status == STATUS_OK ? field_read(d, field, &value, message, problem) : status;
 }
 
+/* A message that is refused for one of its fields is read on for its id alone, which may stand
+ * behind that field: the answer must carry it. What else is wrong with the message is not said. */
+static void find_id(struct decoder *d, struct message *message)
+{
+    struct problem ignored;
+    struct span name;
+    struct value value;
+    while (!d->unreadable && !is_seen(d, FIELD_ID) &&
+           reader_name(d, &name, &ignored) == STEP_ITEM) {
+        bool is_id = span_is(name, "id");
+        if (reader_value(d, &value, &ignored) != STATUS_OK) {
+            return;
+        }
+        if (is_id) {
+            (void)!field_read(d, FIELD_ID, &value, message, &ignored);
+            return;
+        }
+    }
+}
+
+/* The reader stands behind a name, or behind its value. */
+static enum status refuse_field(struct decoder *d, bool value_is_next, struct message *message,
+                                struct problem *problem)
+{
+    struct problem ignored;
+    struct value value;
+    enum status status = decoder_failed(d, problem);
+    if (!d->unreadable && (!value_is_next || reader_value(d, &value, &ignored) == STATUS_OK)) {
+        find_id(d, message);
+    }
+    d->unreadable = true; /* nothing else of it is read */
+    return status;
+}
+
 /* Reads names and values to the end of the message, or up to `events`. */
 static enum status read_fields(struct decoder *d, struct message *message, struct problem *problem)
 {
     while (d->state == READ_TOP) {
         struct span name;
         enum status status;
+        bool value_is_next;
         switch (reader_name(d, &name, problem)) {
         case STEP_ITEM:
-            status = read_field(d, name, message, problem);
+            status = read_field(d, name, message, &value_is_next, problem);
+            if (status != STATUS_OK) {
+                return refuse_field(d, value_is_next, message, problem);
+            }
             break;
         case STEP_END:
             d->state = READ_DONE;

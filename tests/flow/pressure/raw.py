@@ -27,11 +27,11 @@ class Ended(Exception):
         self.code = code
 
 
-def upgrade_request(path="/v1/ws"):
+def upgrade_request(path="/v1/ws", encoding="json"):
     key = base64.b64encode(os.urandom(16)).decode()
     return (f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            "Sec-WebSocket-Protocol: penstock.v1.json\r\n\r\n").encode()
+            f"Sec-WebSocket-Protocol: penstock.v1.{encoding}\r\n\r\n").encode()
 
 
 def frame(payload, opcode=TEXT):
@@ -55,8 +55,10 @@ class RawClient:
         for message in client.messages(): …
     """
 
-    def __init__(self, server, receive_bytes=None, path="/v1/ws"):
+    def __init__(self, server, receive_bytes=None, path="/v1/ws", source=None):
         self.socket = socket.socket()
+        if source:  # an address of this machine to come from
+            self.socket.bind((source, 0))
         if receive_bytes:  # before connecting: it bounds the window that is offered
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_S)

@@ -104,8 +104,11 @@ static void taken_port_is_said(void **state)
     struct problem problem;
     assert_int_equal(window_create(1 << 20, 1, &window, &problem), STATUS_OK);
     assert_int_equal(doorbell_init(&bell, &problem), STATUS_OK);
-    struct edge_options options = {
-        .settings = &settings, .node = &node, .window = window, .bell = &bell};
+    struct edge_options options = {.settings = &settings,
+                                   .node = &node,
+                                   .window = window,
+                                   .limits = harness.limits,
+                                   .bell = &bell};
     struct edge *edge = NULL;
     assert_int_equal(edge_open(&options, &edge, &problem), STATUS_ADDRESS_IN_USE);
     assert_non_null(strstr(problem.text, listen_on));
@@ -144,6 +147,7 @@ static void edges_share_a_port(void **state)
                                    .streams = &harness.streams,
                                    .node = node,
                                    .window = window,
+                                   .limits = harness.limits,
                                    .bell = &bell,
                                    .to_lane = to_lanes,
                                    .from_lane = from_lanes,

@@ -300,7 +300,7 @@ static void dead_peers_are_hung_up_on(void **state)
     (void)state;
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
     client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
-    for (int i = 0; i < 18; i++) {
+    for (int i = 0; i < 25; i++) {
         client_frame(&other, true, OPCODE_PONG, "", 0);
         client_frame(&other, true, OPCODE_PONG, "12345678", 8);
         usleep(200 * 1000);

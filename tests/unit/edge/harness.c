@@ -225,9 +225,12 @@ void harness_prepare(struct harness *harness)
 {
     memset(harness, 0, sizeof *harness);
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
-    static char listen_on[] = "127.0.0.1:0";
+    static char listen_on[] = "127.0.0.1:0", nobody[] = "";
     harness->settings = (struct settings){
         .listen = listen_on,
+        .trusted_proxy = nobody,
+        .burst_s = 1,
+        .address_prefix = 64,
         .message_bytes = 256 << 10,
         .message_events = 200,
         .message_frames = 16,
@@ -260,6 +263,7 @@ void harness_start(struct harness *harness)
     must(doorbell_init(&harness->edge_bell, &problem), &problem);
     must(doorbell_init(&harness->lane_bell, &problem), &problem);
     must(window_create(harness->settings.window_bytes, 1, &harness->window, &problem), &problem);
+    must(limits_create(&harness->settings, 1, &harness->limits, &problem), &problem);
     static struct ring *to_lane[1], *from_lane[1];
     static struct doorbell *lane_bells[1];
     to_lane[0] = &harness->to_lane;
@@ -271,6 +275,7 @@ void harness_start(struct harness *harness)
         .handover = &harness->handover,
         .node = node,
         .window = harness->window,
+        .limits = harness->limits,
         .bell = &harness->edge_bell,
         .to_lane = to_lane,
         .from_lane = from_lane,
@@ -292,6 +297,7 @@ void harness_stop(struct harness *harness)
     atomic_store(&harness->lane_stop, true);
     pthread_join(harness->lane_thread, NULL);
     edge_close(harness->edge);
+    limits_destroy(harness->limits);
     assert_int_equal(atomic_load(&harness->history_bytes), 0);
     window_destroy(harness->window);
     doorbell_fini(&harness->edge_bell);

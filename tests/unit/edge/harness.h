@@ -25,6 +25,7 @@ struct harness {
     struct stream_set streams;
     struct stream_handover handover; /* of sets that come later */
     struct window *window;
+    struct limits *limits;
     struct ring to_lane, from_lane;
     struct ring to_history, from_history;
     struct doorbell edge_bell, lane_bell;

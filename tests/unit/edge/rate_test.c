@@ -1,0 +1,281 @@
+/*
+ * rate_test.c - clients that send faster than they may: refused once, then not read from; and
+ * clients that all go on at once.
+ */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct harness harness;
+static struct client client, other;
+static struct frame frame;
+
+static int prepare(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    harness_stop(&harness);
+    return 0;
+}
+
+static void ping(struct client *with, int id)
+{
+    char text[64];
+    snprintf(text, sizeof text, "{\"op\":\"ping\",\"id\":%d}", id);
+    client_send(with, text);
+}
+
+/* Reads answers to `count` pings that have ids of 0 …; returns how many were refused. */
+static int count_refusals(struct client *with, int count)
+{
+    int refusals = 0;
+    for (int id = 0; id < count; id++) {
+        char part[32];
+        snprintf(part, sizeof part, "\"id\":%d", id);
+        client_expect(with, &frame, part);
+        if (strstr(frame.payload, "\"code\":\"rate_limited\"") != NULL) {
+            assert_non_null(strstr(frame.payload, "\"retry_after_ms\":"));
+            refusals++;
+        } else {
+            assert_non_null(strstr(frame.payload, "\"op\":\"pong\""));
+        }
+    }
+    return refusals;
+}
+
+/* The reading of metrics by a limit's label. */
+static uint64_t hits(const char *label)
+{
+    static char page[64 << 10];
+    char line[100];
+    struct client asking;
+    client_connect(&asking, harness.port);
+    client_write_text(&asking, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client_read_all(&asking, page, sizeof page);
+    client_close(&asking);
+    snprintf(line, sizeof line, "penstock_limit_hits_total{limit=\"%s\"} ", label);
+    const char *at = strstr(page, line);
+    assert_non_null(at);
+    return strtoull(at + strlen(line), NULL, 10);
+}
+
+/* What is over the rate is refused with its id and a time to wait, every message is answered, in
+ * order, and most of a flood is not even read before its time. */
+static void floods_are_refused_and_held_back(void **state)
+{
+    (void)state;
+    harness.settings.messages_per_s = 100;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    int64_t began = clock_monotonic_us();
+    for (int id = 0; id < 300; id++) {
+        ping(&client, id);
+    }
+    int refusals = count_refusals(&client, 300);
+    int64_t took_us = clock_monotonic_us() - began;
+    assert_true(refusals >= 1 && refusals <= 30);
+    assert_true(took_us > 1400000); /* 100 at once; the others at their rate */
+    client_close(&client);
+    harness.settings.messages_per_s = 0;
+    assert_true(hits("messages_per_s") >= 1);
+}
+
+/* One connection's flood is its own affair: another of the same address is served at once. */
+static void others_are_not_held_back(void **state)
+{
+    (void)state;
+    harness.settings.messages_per_s = 10;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    for (int id = 0; id < 50; id++) {
+        ping(&client, id);
+    }
+    for (int id = 0; id < 5; id++) {
+        ping(&other, id);
+    }
+    assert_int_equal(count_refusals(&other, 5), 0);
+    client_close(&client);
+    client_close(&other);
+}
+
+/* Connections of one address share what the address may send. */
+static void an_address_is_limited_as_a_whole(void **state)
+{
+    (void)state;
+    harness.settings.address_messages_per_s = 50;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    for (int id = 0; id < 45; id++) {
+        ping(&client, id);
+    }
+    assert_int_equal(count_refusals(&client, 45), 0);
+    for (int id = 0; id < 45; id++) {
+        ping(&other, id);
+    }
+    assert_true(count_refusals(&other, 45) >= 1);
+    client_close(&client);
+    client_close(&other);
+}
+
+/* Bytes are counted, too, and a message above the whole burst is taken all the same. */
+static void bytes_are_limited_and_large_messages_pass(void **state)
+{
+    (void)state;
+    static char padded[40000];
+    harness.settings.bytes_per_s = 20000;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    memset(padded, ' ', sizeof padded);
+    memcpy(padded, "{\"op\":\"ping\",\"id\":0}", 20);
+    client_frame(&client, true, OPCODE_TEXT, padded, sizeof padded);
+    ping(&client, 1);
+    client_expect(&client, &frame, "\"op\":\"pong\",\"id\":0");
+    client_expect(&client, &frame, "\"code\":\"rate_limited\"");
+    assert_non_null(strstr(frame.payload, "\"id\":1"));
+    assert_non_null(strstr(frame.payload, "bytes_per_s"));
+    client_close(&client);
+}
+
+/* Events above the rate are refused whole: nothing of their message is stored. */
+static void events_are_limited_and_nothing_is_stored(void **state)
+{
+    (void)state;
+    harness.settings.events_per_s = 4;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    for (int id = 0; id < 2; id++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "{\"op\":\"publish\",\"id\":%d,\"stream\":\"notes\",\"events\":[{\"name\":\"a\"},"
+                 "{\"name\":\"b\"},{\"name\":\"c\"}]}",
+                 id);
+        client_send(&client, text);
+    }
+    client_expect(&client, &frame, "\"op\":");
+    client_expect(&client, &frame, "\"op\":");
+    for (int i = 0; i < 100 && atomic_load(&harness.lane_events) < 3; i++) {
+        usleep(10 * 1000);
+    }
+    usleep(100 * 1000);
+    assert_int_equal(atomic_load(&harness.lane_events), 3);
+    assert_int_equal(counter_read(&harness.account.refused), 3);
+    assert_int_equal(hits("events_per_s"), 1);
+    client_close(&client);
+}
+
+/* A client that is not read from for its rate can still be told goodbye, and hears it. */
+static void limited_clients_hear_the_goodbye(void **state)
+{
+    (void)state;
+    harness.settings.messages_per_s = 1;
+    harness.settings.burst_s = 20;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    for (int id = 0; id < 30; id++) {
+        ping(&client, id);
+    }
+    for (int id = 0; id <= 20; id++) {
+        client_receive(&client, &frame);
+    }
+    edge_stop(harness.edge);
+    client_expect_close(&client, 1001);
+    client_close(&client);
+}
+
+/* Who says nothing and is subscribed to nothing is sent away after idle_s; who does one of them
+ * stays. */
+static void idle_connections_are_closed(void **state)
+{
+    (void)state;
+    harness.settings.idle_s = 1;
+    harness_start(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    client_subscribe(&other, "user:a", "");
+    client_expect(&other, &frame, "\"op\":\"subscribed\"");
+    client_expect_close(&client, 1008);
+    ping(&other, 7);
+    client_expect(&other, &frame, "\"op\":\"pong\"");
+    assert_int_equal(hits("idle_s"), 1);
+    client_close(&client);
+    client_close(&other);
+}
+
+/* ---- all at once ----------------------------------------------------------------------------- */
+
+enum { CROWD = 24, LARGE_BYTES = 200 << 10 };
+
+/* When a full ring is emptied, everybody who waited for it goes on; together their large messages
+ * are far above receive_bytes, and each is served all the same. */
+static void a_crowd_that_goes_on_fits_the_memory(void **state)
+{
+    (void)state;
+    struct client *crowd = calloc(CROWD, sizeof *crowd);
+    char *large = malloc(LARGE_BYTES);
+    assert_true(crowd != NULL && large != NULL);
+    memset(large, ' ', LARGE_BYTES);
+    memcpy(large, "{\"op\":\"ping\",\"id\":\"large\"}", 26);
+    harness.settings.inflight = 1; /* its receipt is what each waits for */
+    harness_start(&harness);
+    atomic_store(&harness.lane_held, true);
+    for (int i = 0; i < CROWD; i++) {
+        client_upgrade(&crowd[i], harness.port, CLIENT_JSON, NULL);
+        client_publish(&crowd[i], 1, 10);
+    }
+    usleep(100 * 1000);
+    for (int i = 0; i < CROWD; i++) { /* as much of it as the sockets take: some of each */
+        uint8_t head[14] = {0x81,
+                            0x80 | 127,
+                            0,
+                            0,
+                            0,
+                            0,
+                            0,
+                            LARGE_BYTES >> 16,
+                            (uint8_t)(LARGE_BYTES >> 8),
+                            (uint8_t)LARGE_BYTES};
+        client_write(&crowd[i], head, sizeof head);
+        client_write(&crowd[i], large, LARGE_BYTES);
+    }
+    atomic_store(&harness.lane_held, false);
+    for (int i = 0; i < CROWD; i++) {
+        client_expect(&crowd[i], &frame, "\"op\":\"ack\"");
+        client_expect(&crowd[i], &frame, "\"large\"");
+    }
+    assert_int_equal(hits("receive_bytes"), 0);
+    for (int i = 0; i < CROWD; i++) {
+        client_close(&crowd[i]);
+    }
+    free(large);
+    free(crowd);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, prepare, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(floods_are_refused_and_held_back),
+        TEST(others_are_not_held_back),
+        TEST(an_address_is_limited_as_a_whole),
+        TEST(bytes_are_limited_and_large_messages_pass),
+        TEST(events_are_limited_and_nothing_is_stored),
+        TEST(limited_clients_hear_the_goodbye),
+        TEST(idle_connections_are_closed),
+        TEST(a_crowd_that_goes_on_fits_the_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
