@@ -52,9 +52,9 @@ struct claims {
 };
 
 /*
- * Checks a token against the keys and the clock. `room` takes the payload and must have
- * TOKEN_BYTES_MAX bytes or the token's size. UNAUTHORIZED with the reason, in words that a client
- * may see.
+ * Checks a token against the keys and the clock. `room` takes the payload and the subject: the
+ * token's size and SUBJECT_BYTES_MAX are enough. UNAUTHORIZED with the reason, in words that a
+ * client may see.
  */
 enum status verifier_check(struct verifier *verifier, struct span token, int64_t now_s,
                            struct writer *room, struct claims *out,

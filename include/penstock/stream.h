@@ -80,7 +80,8 @@ bool stream_is_pushed(const struct stream *stream); /* has channels */
 bool stream_tells_duplicates(const struct stream *stream);
 
 /* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
- * "delivery":"exactly once" or "at least once" (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
+ * "delivery":"exactly once" or "at least once"
+ * (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
 void stream_describe(const struct stream *stream, struct writer *out);
 
 /* Per edge thread: the values of one event while it is read, and scratch; reserved once. */

@@ -178,6 +178,7 @@ static bool template_is_sound(struct span template)
         uint8_t c = template.data[i];
         if (iscntrl(c) || (c == '{' && (is_open || i + 1 == template.size)) ||
             (c == '}' && (!is_open || template.data[i - 1] == '{')) ||
+            (c == '{' && i > 0 && template.data[i - 1] == '}') ||
             (c == '*' && !is_open && i + 1 < template.size)) {
             return false;
         }

@@ -9,6 +9,8 @@
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   drain.c      saying goodbye
+ *   access.c     what a session may do             authenticate.c  how it says who it is
+ *   grant.c      rules with claims put in (pure)
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -16,6 +18,7 @@
 #ifndef PENSTOCK_EDGE_PRIVATE_H
 #define PENSTOCK_EDGE_PRIVATE_H
 
+#include "access.h"
 #include "queue.h"
 #include "upgrade_check.h"
 
@@ -147,6 +150,10 @@ struct session {
     uint8_t trials;      /* messages on trial that nothing was said of */
     struct ev_timer conduct_timer;
     uint8_t id[SESSION_ID_BYTES];
+    struct access *access; /* owns; NULL: no token was shown, or none is asked for */
+    bool is_operator;      /* this request came with the password of metrics_token_file */
+    uint8_t auth_failures; /* tokens refused since the last good one */
+    int64_t opened_us;     /* monotonic: since when it is a WebSocket */
     struct gathering gathering;
     struct hold hold;
     struct queue queue;
@@ -201,6 +208,8 @@ struct edge {
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
+
+    char *metrics_token; /* owns; NULL: none */
 
     _Atomic bool stop_asked; /* edge_stop() → the loop */
     bool draining;
@@ -278,6 +287,8 @@ void conduct_end(struct session *session);    /* it is trusted, or over */
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);
+/* The session has another token: what it does not allow is ended. */
+void subscriptions_review(struct session *session);
 /* The line of those that have something to read; ready_take() needs one that is not empty. */
 void ready_put_first(struct subscription *subscription);
 void ready_put_last(struct subscription *subscription);
@@ -312,6 +323,9 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
 void answer_subscribed(struct session *session, const struct subscribed *subscribed);
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to);
 void answer_unsubscribed(struct session *session, struct span id, struct span channel);
+void answer_unsubscribed_because(struct session *session, struct span channel, struct span reason);
+void answer_authenticated(struct session *session, struct span id, struct span user,
+                          uint64_t expires_s);
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {

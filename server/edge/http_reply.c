@@ -19,6 +19,10 @@ static const char *reason_phrase(int status)
         return "OK";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
     case 404:
         return "Not Found";
     case 405:
@@ -47,6 +51,9 @@ static void write_headers(struct writer *out, const struct http_reply *reply)
     writer_bytes(out, line, (size_t)size);
     if (reply->status == 426) {
         writer_string(out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    }
+    if (reply->status == 401) {
+        writer_string(out, "WWW-Authenticate: Bearer\r\n");
     }
     writer_string(out, reply->headers == NULL ? "" : reply->headers);
     writer_string(out, reply->close ? "Connection: close\r\n" : "Connection: keep-alive\r\n");

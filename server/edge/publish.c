@@ -296,7 +296,8 @@ static void store_or_refuse(struct session *session, struct message *message, st
 void publish(struct session *session, struct message *message, struct span bytes,
              struct problem *problem)
 {
-    if (is_open_for(session->edge, problem)) {
+    if (is_open_for(session->edge, problem) &&
+        access_may_publish(session, message->stream, problem)) {
         store_or_refuse(session, message, bytes, problem);
     }
     if (problem->status != STATUS_OK) {

@@ -93,6 +93,7 @@ void session_destroy(struct session *session)
     }
     struct edge *edge = session->edge;
     session_shut(session);
+    access_drop(session);
     if (session->previous != NULL) {
         session->previous->next = session->next;
     } else {
@@ -129,6 +130,7 @@ void session_open(struct session *session)
 {
     struct edge *edge = session->edge;
     session->state = SESSION_OPEN;
+    session->opened_us = clock_monotonic_us();
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
     answer_welcome(session);
     if (edge->draining) {
@@ -261,11 +263,16 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
 
 void sessions_tick(struct edge *edge, int64_t now_us)
 {
+    bool asks_tokens = edge->options.verifier != NULL;
+    int64_t now_unix_s = asks_tokens ? clock_unix_us() / 1000000 : 0;
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
     bool vouch = now_us - edge->validity_said_us > heartbeat_us / 2;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
+        if (asks_tokens) {
+            access_tick(session, now_us, now_unix_s);
+        }
         if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)) != 0) {
             lws_validity_confirmed(session->wsi);
         }

@@ -112,6 +112,21 @@ void subscriptions_drop(struct session *session)
     }
 }
 
+void subscriptions_review(struct session *session)
+{
+    for (struct subscription **at = &session->subscriptions; *at != NULL;) {
+        struct problem problem;
+        struct span channel = cursor_channel((*at)->cursor);
+        if (access_may_subscribe(session, channel, &problem)) {
+            at = &(*at)->next;
+            continue;
+        }
+        answer_unsubscribed_because(session, channel,
+                                    span_string("the new token does not allow this channel"));
+        drop(session, at);
+    }
+}
+
 void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner)
 {
     (void)owner;
@@ -216,7 +231,8 @@ static uint64_t look_back(struct subscription *subscription, uint64_t count)
 void subscribe(struct session *session, const struct message *message, struct problem *problem)
 {
     const struct edge *edge = session->edge;
-    if (check_request(message, problem) != STATUS_OK) {
+    if (check_request(message, problem) != STATUS_OK ||
+        !access_may_subscribe(session, message->channel, problem)) {
         return;
     }
     struct subscription **former = find(session, message->channel);

@@ -11,7 +11,7 @@
 
 #include <sys/random.h>
 
-#define ARGUMENT_BYTES 1024 /* one `name=value` of a query */
+#define ARGUMENT_BYTES (TOKEN_BYTES_MAX + 16) /* one `name=value` of a query: a token, say */
 
 struct headers {
     char path[UPGRADE_HEADER_BYTES], version[16], host[300], upgrade[32];
@@ -89,6 +89,9 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
         return -1; /* answered before, by libwebsockets: there is no request any more */
     }
     int status = upgrade_check(&request, &problem);
+    if (status == 0) {
+        status = access_take_request(session, wsi, &problem);
+    }
     if (status == 0 && !draw_id(session)) {
         status = 503;
         (void)problem_set(&problem, STATUS_UNAVAILABLE, "no random bytes for a session id");
