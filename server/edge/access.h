@@ -18,6 +18,7 @@ struct session;
 struct access; /* what a session's token says */
 struct message;
 struct lws;
+struct stream;
 
 /* Each is true, or says in `problem` why not: UNAUTHORIZED without a token, FORBIDDEN with one that
  * does not allow it. */
@@ -30,6 +31,11 @@ bool access_is_known(const struct session *session, struct problem *problem);
 struct span access_user(const struct session *session);
 /* Tokens are asked for, and this session has shown none yet. */
 bool access_is_missing(const struct session *session);
+
+/* What the token sets in events of this stream, number `index` of the set, is set in all that are
+ * encoded until the next call. False: a claim is missing or does not fit (FORBIDDEN). */
+bool pinned_apply(struct session *session, size_t index, const struct stream *stream,
+                  struct problem *problem);
 
 /* ---- taking tokens (authenticate.c) ---------------------------------------------------------- */
 

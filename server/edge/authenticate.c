@@ -29,8 +29,11 @@
 
 void access_drop(struct session *session)
 {
-    free(session->access);
-    session->access = NULL;
+    if (session->access != NULL) {
+        pinned_drop(session->access);
+        free(session->access);
+        session->access = NULL;
+    }
 }
 
 /* The claims of a valid token, which the caller frees; NULL with the reason. */

@@ -10,7 +10,7 @@
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   drain.c      saying goodbye
  *   access.c     what a session may do             authenticate.c  how it says who it is
- *   grant.c      rules with claims put in (pure)
+ *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().

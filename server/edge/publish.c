@@ -285,7 +285,8 @@ static void store_or_refuse(struct session *session, struct message *message, st
         .account = &streams->accounts[index],
         .arrival_us = clock_unix_us(),
     };
-    if (takes_events(streams, (size_t)index, problem)) {
+    if (takes_events(streams, (size_t)index, problem) &&
+        pinned_apply(session, (size_t)index, draft.stream, problem)) {
         store(session, message, bytes, &draft, problem);
     }
     if (problem->status != STATUS_OK) {

@@ -228,6 +228,43 @@ def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):
     before.publish("behavior", [event()])
 
 
+def test_columns_are_set_from_the_token(make_server, encoding):
+    """`set`: the row, the push and the channel have what the token says. An event that says
+    something else is refused and names the field; a token without a claim that fits is no reason to
+    take the client's word. After a refresh, the new token's claims are set."""
+    streams = ('stream "behavior" {\n table = "BehaviorLog"\n channels = {"user:{userId}"}\n'
+               ' set = {"userId = claim sub", "eventType = claim kind"}\n}\n')
+    server = make_server(streams=streams, env={"PENSTOCK_AUTH_KEY": SECRET},
+                         settings={"allow_publish": "*", "allow_subscribe": "user:{sub}"}).start()
+    client = server.connect(encoding, headers=bearer(token(AN, kind="k")))
+    client.subscribe(f"user:{AN}")
+    client.publish("behavior", [{}, {"userId": AN.upper(), "metadata": 1}], ack="committed")
+    assert [e["data"]["userId"] for e in client.events(2)] == [AN, AN]
+    with pytest.raises(Problem) as problem:
+        client.publish("behavior", [{}, {"userId": BINH}])
+    answer = problem.value.message
+    assert (answer["code"], answer["index"], answer["field"]) == ("invalid_event", 1, "userId")
+    client.request("auth", token=token(AN, kind="after the refresh"))
+    client.publish("behavior", [{}], ack="committed")
+    for claims in ({}, {"kind": 7}, {"kind": None}):
+        client.request("auth", token=token(AN, **claims))
+        assert code_of(client.publish, "behavior", [event()]) == "forbidden"
+    other = server.connect(encoding, headers=bearer(token("no uuid", kind="k")))
+    with pytest.raises(Problem) as problem:
+        other.publish("behavior", [event()])
+    assert problem.value.message["code"] == "forbidden"
+    assert "no uuid" not in problem.value.message["message"]
+    rows = server.database.query('SELECT "userId"::text, "eventType" FROM "BehaviorLog"')
+    assert sorted(map(tuple, rows)) == [(AN, "after the refresh"), (AN, "k"), (AN, "k")]
+    server.database.execute('ALTER TABLE "BehaviorLog" ADD COLUMN more int')
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("was altered")
+    client.request("auth", token=token(AN, kind="altered"))
+    client.publish("behavior", [{"more": 1}], ack="committed")
+    fields = server.http("GET", f"/v1/streams?token={token(AN)}")[2]
+    assert b'"name":"userId","type":"uuid","required":false,"nullable":false,"set":"token"' in fields
+
+
 def test_the_token_command(make_guarded, tmp_path):
     """`penstock token` prints a token that this server takes, with what was asked for in it, and its
     secret comes from the environment or a file, never from an argument."""
@@ -250,7 +287,7 @@ def test_the_token_command(make_guarded, tmp_path):
     assert SECRET not in open(f"/proc/{server.process.pid}/cmdline", encoding="utf-8").read()
 
 
-def test_what_serve_refuses(database):
+def test_what_serve_refuses(database, tmp_path):
     """No start on an address that others reach without tokens and TLS, with a key that is none, or
     with columns that nobody would fill."""
     def refused(*flags, env=None):
@@ -264,3 +301,6 @@ def test_what_serve_refuses(database):
     assert "no key that verifies tokens" in refused(env={"PENSTOCK_AUTH_KEY": "short"})
     assert "cannot open the key file" in refused("--auth-key-file=/nowhere/key")
     assert "https://" in refused("--auth-jwks-url=http://issuer.example/keys")
+    config = tmp_path / "penstock.conf"
+    config.write_text('stream "a" { table = "T" set = {"userId = claim sub"} }\n')
+    assert "sets columns from tokens" in refused(f"--config={config}")
