@@ -22,6 +22,7 @@ struct lane_state {
 struct edge_state {
     counter connections_accepted, messages_in, bytes_in, bytes_out, frames_out, events_pushed;
     counter errors_sent, gaps_sent, publisher_holds, tokens_taken, tokens_refused;
+    counter origins_refused;
     _Atomic uint64_t connections, subscriptions, publishers_watched;
 };
 

@@ -10,6 +10,7 @@
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   drain.c      saying goodbye
  *   access.c     what a session may do             authenticate.c  how it says who it is
+ *   cors.c       requests of web pages              origin.c     whose pages (pure)
  *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   http.c, http_reply.c, metrics.c
  *
@@ -358,6 +359,19 @@ enum http_body http_body(struct lws *wsi);
 /* A header's copy in `room`; size 0 when it is absent, and `*too_long` set when it does not fit. */
 struct span http_header(struct lws *wsi, enum lws_token_indexes token, char *room, size_t size,
                         bool *too_long);
+
+/* ---- cors.c ---------------------------------------------------------------------------------- */
+
+/* May the page that makes this request, if one does? FORBIDDEN: it may not. */
+bool cors_allows(const struct session *session, struct lws *wsi, struct problem *problem);
+/* For every answer: lets the page read it. */
+void cors_write_headers(const struct session *session, struct lws *wsi, struct writer *out);
+bool cors_is_preflight(struct lws *wsi);
+/* What a preflight's answer has, besides. */
+#define CORS_PREFLIGHT_HEADERS                                                     \
+    "Access-Control-Allow-Methods: GET, HEAD, POST\r\n"                            \
+    "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n" \
+    "Access-Control-Max-Age: 600\r\n"
 
 /* ---- drain.c --------------------------------------------------------------------------------- */
 

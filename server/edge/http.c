@@ -191,6 +191,13 @@ static bool serve(const struct request *request, bool host_is_wrong)
     if (host_is_wrong) {
         return refuse(request, 400, STATUS_MALFORMED, "the Host header must name one host");
     }
+    struct problem problem;
+    if (!cors_allows(request->session, request->wsi, &problem)) {
+        return http_reply_problem(request->wsi, 403, &problem, closes(request));
+    }
+    if (cors_is_preflight(request->wsi)) {
+        return reply(request, 204, "text/plain", CORS_PREFLIGHT_HEADERS, span_of(NULL, 0));
+    }
     if (!request->is_get && !request->is_head) {
         return refuse(request, 405, STATUS_MALFORMED, "only GET and HEAD are answered here");
     }

@@ -89,6 +89,9 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
         return -1; /* answered before, by libwebsockets: there is no request any more */
     }
     int status = upgrade_check(&request, &problem);
+    if (status == 0 && !cors_allows(session, wsi, &problem)) {
+        status = 403;
+    }
     if (status == 0) {
         status = access_take_request(session, wsi, &problem);
     }
