@@ -4,7 +4,9 @@ add_library(penstock_flags INTERFACE)
 target_compile_definitions(penstock_flags INTERFACE _GNU_SOURCE PENSTOCK_VERSION="${PROJECT_VERSION}")
 target_compile_options(penstock_flags INTERFACE
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
-    -Wwrite-strings -Wvla -fno-strict-aliasing -fno-common)
+    -Wwrite-strings -Wvla -fno-strict-aliasing -fno-common
+    # A name of ours that a shared library has, too (jansson's json_string), must not take its place.
+    -fvisibility=hidden)
 if(PENSTOCK_WERROR)
     target_compile_options(penstock_flags INTERFACE -Werror)
 endif()

@@ -14,6 +14,7 @@ int serve_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int check_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
+int token_command(int argc, char **argv);
 int dead_letter_command(int argc, char **argv);
 
 /* Loads settings from --config FILE, environment and flags. Returns false after it has said why, or

@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"migrate", migrate_command, "make or upgrade the schema penstock (nothing else)"},
     {"send", client_send_command, "publish events from a file or standard input"},
     {"tail", client_tail_command, "print the events of a channel as they commit"},
+    {"token", token_command, "make a token for development"},
     {"dead-letter", dead_letter_command, "list, show, retry or drop what the database refused"},
     {"version", version_command, "print the version"},
 };

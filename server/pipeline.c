@@ -213,6 +213,7 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .to_history = p->history_requests[i],
             .from_history = p->history_answers[i],
             .history_bell = &p->history_bell,
+            .verifier = p->options.verifier,
             .is_development = p->options.is_development,
         };
         status = edge_open(&options, &p->edges[i], problem);

@@ -26,6 +26,7 @@ struct pipeline_options {
     const struct settings *settings;
     const struct stream_set *streams;
     struct node *node; /* name, epoch, edge_count, lane_count are set */
+    struct verifier *verifier; /* of tokens; NULL: nobody is asked for one */
     bool is_development;
     /* A lane saw rows refused as if their table had been altered. On its thread; may be NULL. */
     void (*on_drift)(void *owner);

@@ -13,6 +13,7 @@
 #include "node_folder.h"
 #include "pipeline.h"
 
+#include "penstock/auth.h"
 #include "penstock/store.h"
 
 #include <errno.h>
@@ -163,15 +164,24 @@ static void unblock_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void on_hangup(struct catalog_watch *catalog)
+static void on_hangup(struct catalog_watch *catalog, struct verifier *verifier)
 {
+    struct problem problem;
     log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
                      "restart the server");
     catalog_watch_ask(catalog);
+    if (verifier == NULL) {
+        return;
+    }
+    if (verifier_reload(verifier, &problem) == STATUS_OK) {
+        log_info("main", "SIGHUP: the keys for tokens were read again");
+    } else {
+        log_error("main", "SIGHUP: the keys for tokens stay as they were: %s", problem.text);
+    }
 }
 
 /* Returns the exit code: 0 after a signal. */
-static int watch(struct node *node, struct catalog_watch *catalog,
+static int watch(struct node *node, struct catalog_watch *catalog, struct verifier *verifier,
                  bool (*is_alive)(void *, struct problem *), void *owner)
 {
     struct problem problem;
@@ -181,7 +191,7 @@ static int watch(struct node *node, struct catalog_watch *catalog,
             return 0;
         }
         if (number == SIGHUP) {
-            on_hangup(catalog);
+            on_hangup(catalog, verifier);
         }
         if (atomic_load(&node->journal_failed)) {
             return EXIT_FAILED; /* the lane has said why */
@@ -198,7 +208,7 @@ static void on_drift(void *catalog)
 }
 
 static int run_pipeline(const struct settings *settings, struct catalog_watch *catalog,
-                        struct node *node, bool is_development,
+                        struct node *node, struct verifier *verifier, bool is_development,
                         bool (*is_alive)(void *, struct problem *), void *owner)
 {
     int exit_code;
@@ -207,6 +217,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     struct pipeline_options options = {.settings = settings,
                                        .streams = catalog_watch_streams(catalog),
                                        .node = node,
+                                       .verifier = verifier,
                                        .is_development = is_development,
                                        .on_drift = on_drift,
                                        .owner = catalog};
@@ -219,7 +230,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
         if (is_development) {
             greet(settings);
         }
-        exit_code = watch(node, catalog, is_alive, owner);
+        exit_code = watch(node, catalog, verifier, is_alive, owner);
     } else {
         exit_code = command_fail(&problem);
     }
@@ -234,20 +245,62 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     return failed ? EXIT_FAILED : exit_code;
 }
 
+/* A verifier, where the settings name keys. */
+static enum status open_verifier(const struct settings *settings, struct verifier **out,
+                                 struct problem *problem)
+{
+    struct verifier_options options = {
+        .key = settings->auth_key,
+        .key_file = settings->auth_key_file,
+        .jwks_url = settings->auth_jwks_url,
+        .issuer = settings->auth_issuer,
+        .audience = settings->auth_audience,
+        .leeway_s = (unsigned)settings->auth_leeway_s,
+        .refresh_s = (unsigned)settings->auth_jwks_refresh_s,
+    };
+    return settings_ask_tokens(settings) ? verifier_create(&options, out, problem) : STATUS_OK;
+}
+
+/* What is set from tokens must not be left to clients because nobody asks for tokens. */
+static enum status check_sets(const struct settings *settings, bool is_development,
+                              struct problem *problem)
+{
+    for (size_t i = 0; i < settings->stream_count && !settings_ask_tokens(settings); i++) {
+        if (settings->streams[i].set_count == 0) {
+            continue;
+        }
+        if (!is_development) {
+            return problem_set(problem, STATUS_BAD_CONFIG,
+                               "stream \"%s\" sets columns from tokens, and no key verifies "
+                               "tokens: set auth_key_file, auth_key or auth_jwks_url",
+                               settings->streams[i].name);
+        }
+        log_warn("main", "stream \"%s\": without tokens nothing is set, clients fill all columns",
+                 settings->streams[i].name);
+    }
+    return STATUS_OK;
+}
+
 int serve_run(const struct settings *settings, bool is_development,
               bool (*is_alive)(void *owner, struct problem *problem), void *owner)
 {
     struct problem problem;
     struct node_folder folder;
     struct catalog_watch *catalog = NULL;
+    struct verifier *verifier = NULL;
     int exit_code;
     problem_clear(&problem);
     log_open((enum log_format)settings->log_format, (enum log_level)settings->log_level);
 
+    if (check_sets(settings, is_development, &problem) != STATUS_OK ||
+        open_verifier(settings, &verifier, &problem) != STATUS_OK) {
+        return command_fail(&problem);
+    }
     struct node *node = calloc(1, sizeof *node);
     if (node == NULL) {
         problem_set(&problem, STATUS_NO_MEMORY, "no memory to start");
-        return command_fail(&problem);
+        exit_code = command_fail(&problem);
+        goto destroy_verifier;
     }
     if (node_folder_open(&folder, settings->data_dir, settings->node, node->name, &problem) !=
         STATUS_OK) {
@@ -259,13 +312,15 @@ int serve_run(const struct settings *settings, bool is_development,
         goto close_folder;
     }
     count_stages(node, settings);
-    exit_code = run_pipeline(settings, catalog, node, is_development, is_alive, owner);
+    exit_code = run_pipeline(settings, catalog, node, verifier, is_development, is_alive, owner);
     catalog_watch_close(catalog);
 
 close_folder:
     node_folder_close(&folder);
 free_node:
     free(node);
+destroy_verifier:
+    verifier_destroy(verifier);
     return exit_code;
 }
 

@@ -32,10 +32,16 @@ static enum status create(const struct stream_settings *settings,
     for (size_t i = 0; i < settings->channel_count; i++) {
         channels[i] = span_string(settings->channels[i]);
     }
+    struct span pinned[STREAM_SETS_MAX];
+    for (size_t i = 0; i < settings->set_count; i++) {
+        pinned[i] = span_string(settings->sets[i].column);
+    }
     struct stream_options options = {
         .name = span_string(settings->name),
         .channels = channels,
         .channel_count = settings->channel_count,
+        .pinned = pinned,
+        .pinned_count = settings->set_count,
     };
     return stream_create(&options, table, out, problem);
 }

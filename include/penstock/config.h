@@ -17,10 +17,20 @@
 
 #define STREAMS_MAX 64
 
+#define STREAM_SETS_MAX 16
+
+/* `set = {"userId = claim sub"}`: this column is filled from this claim of the publisher's token.
+ */
+struct set_settings {
+    char *column, *claim;
+};
+
 struct stream_settings {
     char *name, *table;
     char *channels[EVENT_CHANNELS_MAX];
     size_t channel_count;
+    struct set_settings sets[STREAM_SETS_MAX];
+    size_t set_count;
 };
 
 /* All strings are owned; sizes in bytes, times as named. */
@@ -29,6 +39,15 @@ struct settings {
     bool trusted_network;            /* allow a listen address that is not loopback */
     char *trusted_proxy;             /* networks whose word on a client's address is taken; "" */
     bool proxy_protocol;             /* they begin each connection with a PROXY header */
+    char *tls_certificate, *tls_key; /* "": both or none */
+    char *origins;                   /* "https://a.example, …" */
+    char *auth_key, *auth_key_file, *auth_jwks_url; /* all "": nobody is asked for a token */
+    uint64_t auth_jwks_refresh_s;
+    char *auth_issuer, *auth_audience; /* "": any */
+    uint64_t auth_leeway_s, auth_grace_s, auth_deadline_s;
+    char *auth_publish_claim, *auth_subscribe_claim;
+    char *allow_publish, *allow_subscribe; /* templates between commas */
+    char *metrics_token_file;
     char *database_url, *listen_url; /* listen_url "": same as database_url */
     char *data_dir;
     char *node;            /* "": drawn at the first start and kept in data_dir */
@@ -36,9 +55,9 @@ struct settings {
     uint64_t lanes;
     int loop; /* enum loop_engine */
     uint64_t message_bytes, message_events, message_frames;
-    uint64_t channels;       /* per connection */
-    uint64_t connections;    /* per edge thread */
-    uint64_t inflight;       /* unanswered publishes per connection */
+    uint64_t channels;    /* per connection */
+    uint64_t connections; /* per edge thread */
+    uint64_t inflight;    /* unanswered publishes per connection */
     /* Rates; 0: any. Of each connection, each address, each user. */
     uint64_t messages_per_s, events_per_s, bytes_per_s;
     uint64_t address_connections, address_connects_per_s;
@@ -63,6 +82,22 @@ struct settings {
     struct stream_settings streams[STREAMS_MAX];
     size_t stream_count;
 };
+
+/* Are clients asked who they are? */
+static inline bool settings_ask_tokens(const struct settings *settings)
+{
+    return *settings->auth_key != '\0' || *settings->auth_key_file != '\0' ||
+           *settings->auth_jwks_url != '\0';
+}
+
+/* Is what clients say protected on its way to us? By our TLS, or by a proxy's in front of us. */
+static inline bool settings_protect_transport(const struct settings *settings)
+{
+    return *settings->tls_certificate != '\0' || *settings->trusted_proxy != '\0';
+}
+
+/* Takes the first element off a list between commas, blanks around it cut. False: none is left. */
+bool settings_list_next(const char **list, struct span *out);
 
 /* Defaults, then `file` (NULL: none), then environment, then flags of the form --key=value or
  * --key value in argv[first …]. Fails with BAD_CONFIG, naming file and line, variable or flag. */

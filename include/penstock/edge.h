@@ -15,6 +15,7 @@
 #ifndef PENSTOCK_EDGE_H
 #define PENSTOCK_EDGE_H
 
+#include "penstock/auth.h"
 #include "penstock/config.h"
 #include "penstock/history.h"
 #include "penstock/node.h"
@@ -26,8 +27,8 @@ struct edge;
 
 /* What clients share across edges: the limits of each address and user. */
 struct limits;
-enum status limits_create(const struct settings *settings, unsigned edge_count,
-                          struct limits **out, struct problem *problem) must_use;
+enum status limits_create(const struct settings *settings, unsigned edge_count, struct limits **out,
+                          struct problem *problem) must_use;
 void limits_destroy(struct limits *limits); /* accepts NULL; after all edges */
 
 struct edge_options {
@@ -44,7 +45,8 @@ struct edge_options {
     struct doorbell **lane_bells;
     struct ring *to_history, *from_history; /* this edge produces the first, consumes the second */
     struct doorbell *history_bell;
-    bool is_development; /* `penstock dev`: shows the try-it page */
+    struct verifier *verifier; /* of tokens, for all edges; NULL: nobody is asked for one */
+    bool is_development;       /* `penstock dev`: shows the try-it page */
 };
 
 /* Binds and listens. ADDRESS_IN_USE and the like come from here, as one plain sentence. */

@@ -24,6 +24,7 @@ struct edge_state {
     counter connections_accepted, messages_in, bytes_in, bytes_out, frames_out, events_pushed;
     counter errors_sent, gaps_sent, publisher_holds, events_skipped, writes;
     counter limits_hit[LIMITS_MAX]; /* by enum limit (server/edge/limits.h) */
+    counter tokens_taken, tokens_refused, origins_refused;
     _Atomic uint64_t connections, subscriptions, publishers_watched;
 };
 

@@ -17,7 +17,8 @@
 #include "penstock/record.h"
 #include "penstock/wire.h"
 
-#define NAME_BYTES_MAX 63   /* PostgreSQL identifiers: NAMEDATALEN - 1 */
+#define NAME_BYTES_MAX 63 /* PostgreSQL identifiers: NAMEDATALEN - 1 */
+#define PINS_MAX       16
 #define COLUMNS_MAX    1600 /* PostgreSQL: MaxHeapAttributeNumber */
 
 /* ---- what the catalog says ------------------------------------------------------------------- */
@@ -58,6 +59,8 @@ struct stream_options {
     struct span name;            /* 1 to 63 of a-z 0-9 _ - */
     const struct span *channels; /* templates: "user:{userId}", "stream:behavior" */
     size_t channel_count;        /* at most EVENT_CHANNELS_MAX */
+    const struct span *pinned;   /* columns that the publisher's token fills (`set`) */
+    size_t pinned_count;         /* at most PINS_MAX */
 };
 
 struct stream;
@@ -80,14 +83,34 @@ bool stream_is_pushed(const struct stream *stream); /* has channels */
 bool stream_tells_duplicates(const struct stream *stream);
 
 /* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
- * "delivery":"exactly once" or "at least once" (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
+ * "delivery":"exactly once" or "at least once"
+ * (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
 void stream_describe(const struct stream *stream, struct writer *out);
+
+/* How many columns the publisher's token fills, and which. */
+size_t stream_pinned_count(const struct stream *stream);
+struct span stream_pinned_name(const struct stream *stream, size_t index);
+
+/*
+ * The values of a stream's pinned columns for one publisher, encoded once: every event of his gets
+ * those bytes. An event may carry such a column only with the same value.
+ */
+struct pins;
+/* `values`, one for each pinned column, are copied. INVALID_EVENT: one does not fit its column;
+ * `problem` names the column, and nothing of the value. */
+enum status pins_create(const struct stream *stream, const struct value *values, struct pins **out,
+                        struct problem *problem) must_use;
+void pins_destroy(struct pins *pins); /* accepts NULL */
+bool pins_are_of(const struct pins *pins, const struct stream *stream);
 
 /* Per edge thread: the values of one event while it is read, and scratch; reserved once. */
 struct encode_context;
 enum status encode_context_create(size_t message_bytes_max, struct encode_context **out,
                                   struct problem *problem) must_use;
 void encode_context_destroy(struct encode_context *context); /* accepts NULL */
+/* For all events from now on; NULL: pinned columns are like others. Borrows `pins`, which must be
+ * of the stream that is encoded for. */
+void encode_context_pin(struct encode_context *context, const struct pins *pins);
 
 /*
  * Reads the fields of the event that events_next() entered, validates them, and writes row and push

@@ -199,6 +199,12 @@ void encode_welcome(struct writer *out, enum encoding encoding, const struct wel
 void encode_subscribed(struct writer *out, enum encoding encoding, const struct subscribed *s);
 void encode_unsubscribed(struct writer *out, enum encoding encoding, struct span id,
                          struct span channel);
+/* The server ended it by itself. */
+void encode_unsubscribed_because(struct writer *out, enum encoding encoding, struct span channel,
+                                 struct span reason);
+/* `user`: size 0 when the token names none; `expires_s`: seconds since 1970. */
+void encode_authenticated(struct writer *out, enum encoding encoding, struct span id,
+                          struct span user, uint64_t expires_s);
 void encode_pong(struct writer *out, enum encoding encoding, struct span id);
 /* From a lane's receipt: `ack`, or `error` when the receipt carries a status. */
 void encode_receipt(struct writer *out, enum encoding encoding, const struct receipt *receipt,

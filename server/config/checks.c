@@ -85,6 +85,32 @@ static bool host_is_loopback(const struct host_port *address)
            (inet_pton(AF_INET, address->host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127);
 }
 
+/* Other machines can reach us. */
+static enum status check_exposed(const struct settings *settings, struct problem *problem)
+{
+    if (settings->trusted_network) {
+        return STATUS_OK;
+    }
+    if (!settings_ask_tokens(settings)) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "listen is %.60s, which other machines may reach, and clients are not "
+                           "asked who they are: set auth_key_file (or auth_key, auth_jwks_url), or "
+                           "trusted_network = true if all of them may do everything, or listen on "
+                           "127.0.0.1",
+                           settings->listen);
+    }
+    if (!settings_protect_transport(settings)) {
+        return problem_set(
+            problem, STATUS_BAD_CONFIG,
+            "listen is %.60s, which other machines may reach, and tokens would cross "
+            "the network unprotected: set tls_certificate and tls_key, or trusted_proxy if "
+            "one in front has TLS, or trusted_network = true if nobody there listens, or listen on "
+            "127.0.0.1",
+            settings->listen);
+    }
+    return STATUS_OK;
+}
+
 static enum status check_listen(const struct settings *settings, struct problem *problem)
 {
     struct host_port address;
@@ -94,11 +120,55 @@ static enum status check_listen(const struct settings *settings, struct problem 
                            "0.0.0.0:8080, not \"%.60s\"",
                            settings->listen);
     }
-    if (!settings->trusted_network && !host_is_loopback(&address)) {
-        return problem_set(problem, STATUS_BAD_CONFIG,
-                           "listen is %.60s, which other machines may reach: set trusted_network = "
-                           "true if all of them may publish and subscribe, or listen on 127.0.0.1",
-                           settings->listen);
+    return host_is_loopback(&address) ? STATUS_OK : check_exposed(settings, problem);
+}
+
+/* ---- who may connect ------------------------------------------------------------------------- */
+
+bool settings_list_next(const char **list, struct span *out)
+{
+    const char *at = *list + strspn(*list, ", \t\n");
+    size_t size = strcspn(at, ",");
+    *list = at + size;
+    while (size > 0 && (at[size - 1] == ' ' || at[size - 1] == '\t' || at[size - 1] == '\n')) {
+        size--;
+    }
+    *out = span_of(at, size);
+    return size > 0;
+}
+
+/* scheme://host or scheme://host:port in lower case, as browsers send it (RFC 6454 section 6.2). */
+static bool origin_is_sound(struct span origin)
+{
+    const char *at = (const char *)origin.data;
+    size_t scheme = strncmp(at, "https://", 8) == 0 ? 8 : strncmp(at, "http://", 7) == 0 ? 7 : 0;
+    if (scheme == 0 || origin.size == scheme || origin.size > HOST_BYTES_MAX) {
+        return false;
+    }
+    for (size_t i = scheme; i < origin.size; i++) {
+        if (!islower((unsigned char)at[i]) && !isdigit((unsigned char)at[i]) &&
+            strchr(".-:[]", at[i]) == NULL) {
+            return false;
+        }
+    }
+    bool is_default =
+        (scheme == 8 && origin.size > 4 && memcmp(at + origin.size - 4, ":443", 4) == 0) ||
+        (scheme == 7 && origin.size > 3 && memcmp(at + origin.size - 3, ":80", 3) == 0);
+    return !is_default;
+}
+
+static enum status check_origins(const struct settings *settings, struct problem *problem)
+{
+    const char *list = settings->origins;
+    struct span origin;
+    while (settings_list_next(&list, &origin)) {
+        if (!origin_is_sound(origin)) {
+            return problem_set(problem, STATUS_BAD_CONFIG,
+                               "origins: \"%.*s\" is no origin as browsers send it, such as "
+                               "https://app.example or http://localhost:3000: lower case, no path, "
+                               "no default port",
+                               origin.size < 60 ? (int)origin.size : 60, (const char *)origin.data);
+        }
     }
     return STATUS_OK;
 }
@@ -116,7 +186,59 @@ static enum status check_proxies(const struct settings *settings, struct problem
                            "proxy_protocol needs trusted_proxy: say which addresses send that "
                            "header, because anybody could");
     }
+    return status;
+}
+
+/* Text, {claim}, and perhaps a * at the end. */
+static bool template_is_sound(struct span template)
+{
+    bool is_open = false;
+    for (size_t i = 0; i < template.size; i++) {
+        uint8_t c = template.data[i];
+        if (iscntrl(c) || (c == '{' && (is_open || i + 1 == template.size)) ||
+            (c == '}' && (!is_open || template.data[i - 1] == '{')) ||
+            (c == '{' && i > 0 && template.data[i - 1] == '}') ||
+            (c == '*' && !is_open && i + 1 < template.size)) {
+            return false;
+        }
+        is_open = c == '{' || (is_open && c != '}');
+    }
+    return !is_open;
+}
+
+static enum status check_templates(const char *name, const char *list, struct problem *problem)
+{
+    struct span template;
+    while (settings_list_next(&list, &template)) {
+        if (!template_is_sound(template)) {
+            return problem_set(problem, STATUS_BAD_CONFIG,
+                               "%s: write text, {claim}, and perhaps a * at the end, as in "
+                               "user:{sub} or news:*, not \"%.*s\"",
+                               name, template.size < 60 ? (int)template.size : 60,
+                               (const char *)template.data);
+        }
+    }
     return STATUS_OK;
+}
+
+static enum status check_auth(const struct settings *settings, struct problem *problem)
+{
+    if ((*settings->tls_certificate == '\0') != (*settings->tls_key == '\0')) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "tls_certificate and tls_key belong together: set both or none");
+    }
+    if (*settings->auth_key != '\0' && *settings->auth_key_file != '\0') {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "auth_key and auth_key_file exclude each other: put all keys into one "
+                           "JWKS");
+    }
+    enum status status = check_origins(settings, problem);
+    if (status == STATUS_OK) {
+        status = check_templates("allow_publish", settings->allow_publish, problem);
+    }
+    return status == STATUS_OK
+               ? check_templates("allow_subscribe", settings->allow_subscribe, problem)
+               : status;
 }
 
 /* ---- between keys ---------------------------------------------------------------------------- */
@@ -149,6 +271,9 @@ enum status settings_check(const struct settings *settings, struct problem *prob
     enum status status = check_listen(settings, problem);
     if (status == STATUS_OK) {
         status = check_proxies(settings, problem);
+    }
+    if (status == STATUS_OK) {
+        status = check_auth(settings, problem);
     }
     if (status == STATUS_OK) {
         status = check_ratio("journal_bytes", settings->journal_bytes, 2, "journal_segment_bytes",

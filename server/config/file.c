@@ -23,7 +23,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILE_BYTES_MAX = 1 << 20, KEYS_MAX = 64 };
+enum {
+    KEY_LINES_MAX = 200,
+    FILE_BYTES_MAX = 1 << 20,
+    KEYS_MAX = 128,
+    NAME_BYTES_MAX = 63,
+    SET_CLAIM_BYTES_MAX = 200
+};
 
 #define END_OF_FILE "end_of_file"
 static const char last_line[] = "\n" END_OF_FILE " = 1\n";
@@ -87,14 +93,20 @@ static char *read_file(const char *file, struct problem *problem)
 
 /* ---- libconfuse's callbacks ------------------------------------------------------------------ */
 
-/* Does this line, or the one before it, speak of a URL? */
+static bool speaks_of(const char *line, size_t size, const char *word)
+{
+    return memmem(line, size, word, strlen(word)) != NULL;
+}
+
+/* Does this line, or the one before it, speak of a URL, or one of those before it of a key, which
+ * may have many lines? */
 static bool near_a_secret(int line)
 {
     const char *at = loading->text;
-    for (int number = 1; *at != '\0'; number++) {
+    for (int number = 1; *at != '\0' && number <= line; number++) {
         size_t size = strcspn(at, "\n");
-        bool near = number == line || number == line - 1;
-        if (near && memmem(at, size, "_url", 4) != NULL) {
+        if ((number >= line - 1 && speaks_of(at, size, "_url")) ||
+            (number >= line - KEY_LINES_MAX && speaks_of(at, size, "auth_key"))) {
             return true;
         }
         at += size + (at[size] == '\n');
@@ -125,8 +137,8 @@ static void on_confuse_error(cfg_t *cfg, const char *format, va_list arguments)
     vsnprintf(text, sizeof text, format, arguments);
     if (near_a_secret(cfg->line)) {
         problem_set(loading->problem, STATUS_BAD_CONFIG,
-                    "a syntax error beside a database URL: put the whole URL into one pair of "
-                    "quotes (nothing of it is shown here, it may hold a password)");
+                    "a syntax error beside a database URL or a key: put the whole of it into one "
+                    "pair of quotes (nothing of it is shown here, it may be a password)");
     } else {
         problem_set(loading->problem, STATUS_BAD_CONFIG, "%s", text);
     }
@@ -173,6 +185,40 @@ static bool copy_string(const char *string, char **out)
     return string == NULL || *out != NULL;
 }
 
+/* "userId = claim sub": a column, and the claim that fills it. */
+static enum status take_set(const char *stream, const char *text, struct set_settings *out,
+                            struct problem *problem)
+{
+    char column[NAME_BYTES_MAX + 1], claim[SET_CLAIM_BYTES_MAX + 1], rest;
+    if (sscanf(text, " %63[^= \t] = claim %200s %c", column, claim, &rest) != 2) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "stream \"%.60s\": a column is set as in \"userId = claim sub\", not "
+                           "\"%.60s\"",
+                           stream, text);
+    }
+    out->column = strdup(column);
+    out->claim = strdup(claim);
+    return out->column != NULL && out->claim != NULL
+               ? STATUS_OK
+               : problem_set(problem, STATUS_NO_MEMORY, "no memory for stream \"%.60s\"", stream);
+}
+
+static enum status take_sets(cfg_t *section, struct stream_settings *out, struct problem *problem)
+{
+    size_t count = cfg_size(section, "set");
+    if (count > STREAM_SETS_MAX) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "stream \"%.60s\" sets %zu columns; at most %d can be", out->name, count,
+                           STREAM_SETS_MAX);
+    }
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = take_set(out->name, cfg_getnstr(section, "set", (unsigned)i),
+                          &out->sets[out->set_count++], problem);
+    }
+    return status;
+}
+
 static enum status take_stream(cfg_t *section, struct stream_settings *out, struct problem *problem)
 {
     size_t count = cfg_size(section, "channels");
@@ -191,7 +237,8 @@ static enum status take_stream(cfg_t *section, struct stream_settings *out, stru
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for stream \"%.60s\"",
                            cfg_title(section));
     }
-    return stream_check(out, problem);
+    enum status status = take_sets(section, out, problem);
+    return status == STATUS_OK ? stream_check(out, problem) : status;
 }
 
 /* Called after the closing brace of each section. */
@@ -221,6 +268,7 @@ static cfg_t *parser_create(void)
     cfg_opt_t stream_options[] = {
         CFG_STR("table", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("channels", NULL, CFGF_NODEFAULT),
+        CFG_STR_LIST("set", NULL, CFGF_NODEFAULT),
         CFG_END(),
     };
     cfg_opt_t options[KEYS_MAX + 3] = {0}, *next = options;

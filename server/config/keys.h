@@ -33,6 +33,8 @@ struct key {
     uint64_t multiple_of;   /* 0: any */
     bool is_power_of_two;   /* must be one */
     bool is_secret;         /* never shown: may hold a password */
+    bool is_multiline;      /* may contain line ends */
+    bool no_flag;           /* refused as a flag: everybody on the machine can read those */
     const char *choices[4]; /* ends with NULL */
     const char *help;       /* sentences */
     size_t offset;          /* in struct settings */

@@ -82,7 +82,11 @@ void settings_print_help(void *stdio_file)
         if (key->group != NULL) {
             fprintf(out, "%s%s:\n", i == 0 ? "" : "\n", key->group);
         }
-        print_flag(out, key);
+        if (key->no_flag) {
+            fprintf(out, "  %s %s (no flag: a secret)\n", key->name, key->unit);
+        } else {
+            print_flag(out, key);
+        }
         print_wrapped(out, "        ", key->help);
         fprintf(out, "        %s; default %s\n", bounds,
                 *key->value == '\0' ? "empty" : key->value);
@@ -107,10 +111,13 @@ static const char reference_streams[] = "\n# ---- Streams ----\n"
                                         "\n# A stream is a name for a table, and at least one is "
                                         "needed. Columns, types, defaults and rules are\n"
                                         "# read from the database. `channels` say who hears of an "
-                                        "event; {name} is one of its columns.\n"
+                                        "event; {name} is one of its columns. `set`\n"
+                                        "# fills columns from the publisher's token, whatever the "
+                                        "event says.\n"
                                         "#stream \"behavior\" {\n"
                                         "#    table = \"BehaviorLog\"\n"
                                         "#    channels = {\"user:{userId}\", \"stream:behavior\"}\n"
+                                        "#    set = {\"userId = claim sub\"}\n"
                                         "#}\n";
 
 void settings_print_reference(void *stdio_file)

@@ -93,6 +93,13 @@ static enum status set_from_flag(struct settings *settings, int argc, char **arg
                            "unknown flag --%.*s: --help lists all of them",
                            size < 60 ? (int)size : 60, flag + 2);
     }
+    if (key->no_flag) {
+        return problem_set(
+            problem, STATUS_BAD_CONFIG,
+            "%s is a secret, and flags can be read by everybody on this machine: set "
+            "it in the environment or in the file",
+            key->name);
+    }
     const char *value =
         flag[2 + size] == '=' ? flag + 2 + size + 1 : next_value(key, argc, argv, at);
     if (value == NULL) {
@@ -157,6 +164,10 @@ void settings_fini(struct settings *settings)
         free(stream->table);
         for (size_t j = 0; j < stream->channel_count; j++) {
             free(stream->channels[j]);
+        }
+        for (size_t j = 0; j < stream->set_count; j++) {
+            free(stream->sets[j].column);
+            free(stream->sets[j].claim);
         }
     }
     *settings = (struct settings){0};

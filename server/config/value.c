@@ -171,7 +171,8 @@ static enum status set_text(struct settings *settings, const struct key *key, co
                            key->name, key->most);
     }
     for (const char *at = text; *at != '\0'; at++) {
-        if (iscntrl((unsigned char)*at)) {
+        bool is_line_end = *at == '\n' || *at == '\r';
+        if (iscntrl((unsigned char)*at) && !(key->is_multiline && is_line_end)) {
             return problem_set(problem, STATUS_BAD_CONFIG, "%s contains a control character",
                                key->name);
         }

@@ -121,6 +121,21 @@ void answer_unsubscribed(struct session *session, struct span id, struct span ch
     end(session, &out);
 }
 
+void answer_unsubscribed_because(struct session *session, struct span channel, struct span reason)
+{
+    struct writer out = begin(session);
+    encode_unsubscribed_because(&out, (enum encoding)session->encoding, channel, reason);
+    end(session, &out);
+}
+
+void answer_authenticated(struct session *session, struct span id, struct span user,
+                          uint64_t expires_s)
+{
+    struct writer out = begin(session);
+    encode_authenticated(&out, (enum encoding)session->encoding, id, user, expires_s);
+    end(session, &out);
+}
+
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to)
 {
     struct writer out = begin(session);

@@ -23,13 +23,14 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#define KEEPALIVE_S       20 /* an HTTP connection may idle so long */
-#define HEADER_BYTES_MAX  8192
-#define TX_PACKET_BYTES   (64 << 20) /* never cut a write of ours in pieces */
-#define TICK_S            1.
-#define DESCRIPTORS_EXTRA 1024    /* for all else in this process */
-#define DESCRIPTORS_MOST  1000000 /* libwebsockets keeps 16 bytes for each that is allowed */
-#define CURSORS_MAX       (4u << 20)
+#define KEEPALIVE_S               20 /* an HTTP connection may idle so long */
+#define HEADER_BYTES_MAX          8192
+#define TX_PACKET_BYTES           (64 << 20) /* never cut a write of ours in pieces */
+#define TICK_S                    1.
+#define DESCRIPTORS_EXTRA         1024    /* for all else in this process */
+#define DESCRIPTORS_MOST          1000000 /* libwebsockets keeps 16 bytes for each that is allowed */
+#define CURSORS_MAX               (4u << 20)
+#define METRICS_TOKEN_BYTES_LEAST 16
 
 /* ---- libwebsockets' callbacks ---------------------------------------------------------------- */
 
@@ -301,6 +302,27 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     return encode_context_create(message_bytes, &edge->encode_context, problem);
 }
 
+/* The password of metrics_token_file, without the line end that editors leave. */
+static enum status open_metrics_token(struct edge *edge, struct problem *problem)
+{
+    const char *file = edge_settings(edge)->metrics_token_file;
+    if (*file == '\0') {
+        return STATUS_OK;
+    }
+    enum status status = key_text_read(file, &edge->metrics_token, problem);
+    if (status != STATUS_OK) {
+        problem_context(problem, "metrics_token_file");
+        return status;
+    }
+    edge->metrics_token[strcspn(edge->metrics_token, " \t\r\n")] = '\0';
+    if (strlen(edge->metrics_token) < METRICS_TOKEN_BYTES_LEAST) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "metrics_token_file %.200s must hold %d bytes or more, without blanks",
+                           file, METRICS_TOKEN_BYTES_LEAST);
+    }
+    return STATUS_OK;
+}
+
 static enum status open_parts(struct edge *edge, struct problem *problem)
 {
     edge->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -311,6 +333,9 @@ static enum status open_parts(struct edge *edge, struct problem *problem)
                                             &edge->trusted_proxies, problem);
     if (status == STATUS_OK) {
         status = sessions_init(edge, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_metrics_token(edge, problem);
     }
     if (status == STATUS_OK) {
         status = open_buffers(edge, problem);
@@ -384,6 +409,7 @@ void edge_close(struct edge *edge)
     free(edge->write_buffer);
     free(edge->answer_buffer);
     free(edge->event_headers);
+    key_text_free(edge->metrics_token);
     if (edge->loop != NULL) {
         unwatch(edge);
         ev_loop_destroy(edge->loop);

@@ -12,6 +12,9 @@
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   index.c      who listens to what                   heartbeat.c  who is silent, and who has gone
  *   drain.c      saying goodbye
+ *   access.c     what a session may do             authenticate.c  how it says who it is
+ *   cors.c       requests of web pages              origin.c     whose pages (pure)
+ *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   http.c, http_reply.c, metrics.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -19,6 +22,7 @@
 #ifndef PENSTOCK_EDGE_PRIVATE_H
 #define PENSTOCK_EDGE_PRIVATE_H
 
+#include "access.h"
 #include "frame.h"
 #include "limits.h"
 #include "queue.h"
@@ -184,6 +188,10 @@ struct session {
     int64_t accepted_us; /* when it came */
     int64_t heard_us;    /* when its last message came */
     uint8_t id[SESSION_ID_BYTES];
+    struct access *access; /* owns; NULL: no token was shown, or none is asked for */
+    bool is_operator;      /* this request came with the password of metrics_token_file */
+    uint8_t auth_failures; /* tokens refused since the last good one */
+    int64_t opened_us;     /* monotonic: since when it is a WebSocket */
     struct gathering gathering;
     struct hold hold;
     struct queue queue;
@@ -247,6 +255,8 @@ struct edge {
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
+
+    char *metrics_token; /* owns; NULL: none */
 
     _Atomic bool stop_asked; /* edge_stop() → the loop */
     bool draining;
@@ -356,6 +366,8 @@ void conduct_end(struct session *session);    /* it is trusted, or over */
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);
+/* The session has another token: what it does not allow is ended. */
+void subscriptions_review(struct session *session);
 /* The line of those that have something to read; ready_take() needs one that is not empty. */
 void ready_put_first(struct subscription *subscription);
 void ready_put_last(struct subscription *subscription);
@@ -399,6 +411,9 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
 void answer_subscribed(struct session *session, const struct subscribed *subscribed);
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to);
 void answer_unsubscribed(struct session *session, struct span id, struct span channel);
+void answer_unsubscribed_because(struct session *session, struct span channel, struct span reason);
+void answer_authenticated(struct session *session, struct span id, struct span user,
+                          uint64_t expires_s);
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {
@@ -431,6 +446,19 @@ enum http_body http_body(struct lws *wsi);
 /* A header's copy in `room`; size 0 when it is absent, and `*too_long` set when it does not fit. */
 struct span http_header(struct lws *wsi, enum lws_token_indexes token, char *room, size_t size,
                         bool *too_long);
+
+/* ---- cors.c ---------------------------------------------------------------------------------- */
+
+/* May the page that makes this request, if one does? FORBIDDEN: it may not. */
+bool cors_allows(const struct session *session, struct lws *wsi, struct problem *problem);
+/* For every answer: lets the page read it. */
+void cors_write_headers(const struct session *session, struct lws *wsi, struct writer *out);
+bool cors_is_preflight(struct lws *wsi);
+/* What a preflight's answer has, besides. */
+#define CORS_PREFLIGHT_HEADERS                                                     \
+    "Access-Control-Allow-Methods: GET, HEAD, POST\r\n"                            \
+    "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n" \
+    "Access-Control-Max-Age: 600\r\n"
 
 /* ---- drain.c --------------------------------------------------------------------------------- */
 

@@ -65,7 +65,7 @@ static bool refuse(const struct request *request, int http_status, enum status s
 
 /* A page whose size is not known before it is built. */
 static bool reply_built(const struct request *request, const char *type,
-                        void (*build)(const struct edge *edge, struct writer *out))
+                        void (*build)(const struct session *session, struct writer *out))
 {
     for (size_t size = BODY_BYTES_FIRST; size <= BODY_BYTES_MAX; size *= 2) {
         uint8_t *data = malloc(size);
@@ -73,7 +73,7 @@ static bool reply_built(const struct request *request, const char *type,
             break;
         }
         struct writer out = writer_of(data, size);
-        build(request->session->edge, &out);
+        build(request->session, &out);
         bool is_whole = !out.full;
         bool is_alive = is_whole && reply(request, 200, type, "", writer_span(&out));
         free(data);
@@ -110,10 +110,51 @@ static bool reply_ready(const struct request *request)
     return reason == NULL ? reply_text(request, 200, "ready\n") : reply_text(request, 503, reason);
 }
 
-static void build_streams(const struct edge *edge, struct writer *out)
+/* The streams that the session may publish to; an operator sees all. */
+static void build_streams(const struct session *session, struct writer *out)
 {
-    stream_set_describe(edge->options.streams, out);
+    const struct stream_set *all = session->edge->options.streams;
+    struct stream *streams[STREAMS_MAX];
+    char *refusals[STREAMS_MAX];
+    struct stream_set seen = {streams, NULL, 0, refusals};
+    for (size_t i = 0; i < all->count; i++) {
+        struct problem ignored;
+        if (session->is_operator ||
+            access_may_publish(session, stream_name(all->streams[i]), &ignored)) {
+            streams[seen.count] = all->streams[i];
+            refusals[seen.count++] = all->refusals == NULL ? NULL : all->refusals[i];
+        }
+    }
+    stream_set_describe(&seen, out);
     writer_string(out, "\n");
+}
+
+static void build_metrics(const struct session *session, struct writer *out)
+{
+    metrics_write(session->edge, out);
+}
+
+/* Who may read what this server says of itself: with tokens asked for, an operator; the streams may
+ * be read by everybody with a token. False: it is answered. `*out_alive` as reply() has it. */
+static bool may_read(const struct request *request, bool is_for_all, bool *out_alive)
+{
+    struct problem problem;
+    struct session *session = request->session;
+    session->is_operator = access_is_operator(session->edge, request->wsi);
+    if (session->edge->options.verifier == NULL || session->is_operator) {
+        return true;
+    }
+    int http_status = access_take_request(session, request->wsi, &problem);
+    if (http_status == 0 && is_for_all && access_is_known(session, &problem)) {
+        return true;
+    }
+    if (http_status == 0 && !is_for_all) {
+        (void)problem_set(&problem, STATUS_UNAUTHORIZED,
+                          "this needs the password of metrics_token_file as a bearer token");
+    }
+    *out_alive = http_reply_problem(request->wsi, http_status == 0 ? 401 : http_status, &problem,
+                                    closes(request));
+    return false;
 }
 
 static bool serve_path(const struct request *request)
@@ -124,11 +165,16 @@ static bool serve_path(const struct request *request)
     if (span_is(request->path, "/readyz")) {
         return reply_ready(request);
     }
+    bool is_alive;
     if (span_is(request->path, "/metrics")) {
-        return reply_built(request, "text/plain; version=0.0.4; charset=utf-8", metrics_write);
+        return may_read(request, false, &is_alive)
+                   ? reply_built(request, "text/plain; version=0.0.4; charset=utf-8", build_metrics)
+                   : is_alive;
     }
     if (span_is(request->path, "/v1/streams")) {
-        return reply_built(request, "application/json", build_streams);
+        return may_read(request, true, &is_alive)
+                   ? reply_built(request, "application/json", build_streams)
+                   : is_alive;
     }
     if (span_is(request->path, UPGRADE_PATH)) {
         return refuse(request, 426, STATUS_MALFORMED, "this is a WebSocket: ask for an upgrade");
@@ -144,6 +190,13 @@ static bool serve(const struct request *request, bool host_is_wrong)
 {
     if (host_is_wrong) {
         return refuse(request, 400, STATUS_MALFORMED, "the Host header must name one host");
+    }
+    struct problem problem;
+    if (!cors_allows(request->session, request->wsi, &problem)) {
+        return http_reply_problem(request->wsi, 403, &problem, closes(request));
+    }
+    if (cors_is_preflight(request->wsi)) {
+        return reply(request, 204, "text/plain", CORS_PREFLIGHT_HEADERS, span_of(NULL, 0));
     }
     if (!request->is_get && !request->is_head) {
         return refuse(request, 405, STATUS_MALFORMED, "only GET and HEAD are answered here");

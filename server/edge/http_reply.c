@@ -18,8 +18,14 @@ static const char *reason_phrase(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 204:
+        return "No Content";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
     case 404:
         return "Not Found";
     case 405:
@@ -37,7 +43,7 @@ static const char *reason_phrase(int status)
     }
 }
 
-static void write_headers(struct writer *out, const struct http_reply *reply)
+static void write_headers(struct lws *wsi, struct writer *out, const struct http_reply *reply)
 {
     char line[200];
     int size = snprintf(line, sizeof line,
@@ -51,6 +57,10 @@ static void write_headers(struct writer *out, const struct http_reply *reply)
     if (reply->status == 426) {
         writer_string(out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     }
+    if (reply->status == 401) {
+        writer_string(out, "WWW-Authenticate: Bearer\r\n");
+    }
+    cors_write_headers(lws_get_opaque_user_data(wsi), wsi, out);
     writer_string(out, reply->headers == NULL ? "" : reply->headers);
     writer_string(out, reply->close ? "Connection: close\r\n" : "Connection: keep-alive\r\n");
     writer_string(out, "\r\n");
@@ -66,7 +76,7 @@ bool http_reply(struct lws *wsi, const struct http_reply *reply)
 {
     uint8_t buffer[LWS_PRE + HEADERS_BYTES_MAX];
     struct writer headers = writer_of(buffer + LWS_PRE, HEADERS_BYTES_MAX);
-    write_headers(&headers, reply);
+    write_headers(wsi, &headers, reply);
     if (headers.full || !write_bytes(wsi, headers.start, writer_size(&headers))) {
         return false;
     }

@@ -64,9 +64,20 @@ static bool is_loopback(const struct sockaddr *address)
     return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
-static enum status resolve(const struct settings *settings, struct addrinfo **out,
-                           struct problem *problem)
+/* By other machines. `penstock dev` without tokens never is. */
+static bool may_be_reached(const struct edge *edge)
 {
+    const struct settings *settings = edge_settings(edge);
+    bool asks = edge->options.verifier != NULL;
+    if (edge->options.is_development && !asks) {
+        return false;
+    }
+    return settings->trusted_network || (asks && settings_protect_transport(settings));
+}
+
+static enum status resolve(const struct edge *edge, struct addrinfo **out, struct problem *problem)
+{
+    const struct settings *settings = edge_settings(edge);
     struct address_text text;
     if (!split(settings->listen, &text)) {
         return problem_set(problem, STATUS_BAD_CONFIG,
@@ -80,12 +91,14 @@ static enum status resolve(const struct settings *settings, struct addrinfo **ou
                            gai_strerror(error));
     }
     for (const struct addrinfo *at = *out; at != NULL; at = at->ai_next) {
-        if (!settings->trusted_network && !is_loopback(at->ai_addr)) {
+        if (!is_loopback(at->ai_addr) && !may_be_reached(edge)) {
             freeaddrinfo(*out);
             return problem_set(problem, STATUS_BAD_CONFIG,
-                               "%s can be reached from other machines, and clients are not asked "
-                               "who they are: listen on 127.0.0.1, or set `trusted_network`",
-                               settings->listen);
+                               "%s can be reached from other machines: that needs keys for tokens "
+                               "(auth_key_file) and TLS (tls_certificate, tls_key)%s; or listen on "
+                               "127.0.0.1",
+                               settings->listen,
+                               edge->options.is_development ? "" : ", or `trusted_network`");
         }
     }
     return STATUS_OK;
@@ -169,7 +182,7 @@ static int listen_on(struct edge *edge, const struct addrinfo *address)
 enum status listen_open(struct edge *edge, struct problem *problem)
 {
     struct addrinfo *addresses;
-    enum status status = resolve(edge_settings(edge), &addresses, problem);
+    enum status status = resolve(edge, &addresses, problem);
     if (status != STATUS_OK) {
         return status;
     }

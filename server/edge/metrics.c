@@ -67,6 +67,10 @@ static const struct column edge_columns[] = {
      EDGE(publisher_holds)},
     {"edge_publishers_watched", "gauge", "Connections that wait for that, or are on trial.",
      EDGE(publishers_watched)},
+    {"edge_tokens_taken_total", "counter", "Valid tokens.", EDGE(tokens_taken)},
+    {"edge_tokens_refused_total", "counter", "Tokens that were refused.", EDGE(tokens_refused)},
+    {"edge_origins_refused_total", "counter", "Requests of pages that may not connect.",
+     EDGE(origins_refused)},
     {"edge_gaps_sent_total", "counter", "Gaps told to subscribers.", EDGE(gaps_sent)},
 };
 

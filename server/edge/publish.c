@@ -290,7 +290,8 @@ static void store_or_refuse(struct session *session, struct message *message, st
         .account = &streams->accounts[index],
         .arrival_us = clock_unix_us(),
     };
-    if (takes_events(streams, (size_t)index, problem)) {
+    if (takes_events(streams, (size_t)index, problem) &&
+        pinned_apply(session, (size_t)index, draft.stream, problem)) {
         store(session, message, bytes, &draft, problem);
     }
     if (problem->status != STATUS_OK) {
@@ -301,7 +302,8 @@ static void store_or_refuse(struct session *session, struct message *message, st
 void publish(struct session *session, struct message *message, struct span bytes,
              struct problem *problem)
 {
-    if (is_open_for(session->edge, problem)) {
+    if (is_open_for(session->edge, problem) &&
+        access_may_publish(session, message->stream, problem)) {
         store_or_refuse(session, message, bytes, problem);
     }
     if (problem->status != STATUS_OK) {

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define GATHERING_BYTES_LEAST 4096
+#define STRANGER_BYTES_MAX    (2 * TOKEN_BYTES_MAX) /* `auth` fits; nothing else is done */
 
 /* ---- a message as a whole -------------------------------------------------------------------- */
 
@@ -43,7 +44,7 @@ static void dispatch(struct session *session, struct message *message, struct sp
         answer_pong(session, message->id);
         return;
     case OP_AUTH:
-        unsupported(problem, "auth");
+        authenticate(session, message, problem);
         return;
     case OP_BROADCAST:
         unsupported(problem, "broadcast");
@@ -179,7 +180,8 @@ bool gathering_keep(struct session *session, struct span message)
 /* The size is counted before anything is reserved; the sum cannot overflow this way. */
 static bool fits(const struct session *session, size_t piece_bytes, size_t announced_bytes)
 {
-    size_t most = edge_settings(session->edge)->message_bytes;
+    size_t most = access_is_missing(session) ? STRANGER_BYTES_MAX
+                                             : edge_settings(session->edge)->message_bytes;
     size_t held = session->gathering.size;
     return piece_bytes <= most - held && announced_bytes <= most - held - piece_bytes;
 }

@@ -106,6 +106,7 @@ void session_destroy(struct session *session)
     session_shut(session);
     arrival_end(session);
     session_leave_limits(session);
+    access_drop(session);
     if (session->previous != NULL) {
         session->previous->next = session->next;
     } else {
@@ -143,6 +144,7 @@ void session_open(struct session *session)
     struct edge *edge = session->edge;
     session->state = SESSION_OPEN;
     session->heard_us = session->alive_us = edge->now_us;
+    session->opened_us = clock_monotonic_us();
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
     answer_welcome(session);
     if (edge->draining) {
@@ -298,10 +300,15 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
 
 void sessions_tick(struct edge *edge, int64_t now_us)
 {
+    bool asks_tokens = edge->options.verifier != NULL;
+    int64_t now_unix_s = asks_tokens ? clock_unix_us() / 1000000 : 0;
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         heartbeat_tick(session, now_us, heartbeat_us);
-        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
+        if (asks_tokens) {
+            access_tick(session, now_us, now_unix_s);
+        }
+        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us); /* may free it */
     }
 }

@@ -130,6 +130,20 @@ void subscriptions_drop(struct session *session)
     }
 }
 
+void subscriptions_review(struct session *session)
+{
+    for (struct subscription *at = session->subscriptions, *next; at != NULL; at = next) {
+        struct problem problem;
+        struct span channel = cursor_channel(at->cursor);
+        next = at->next;
+        if (!access_may_subscribe(session, channel, &problem)) {
+            answer_unsubscribed_because(session, channel,
+                                        span_string("the new token does not allow this channel"));
+            drop(session, at);
+        }
+    }
+}
+
 void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner)
 {
     (void)owner;
@@ -278,7 +292,8 @@ static void want_latest_only(struct subscription *subscription)
 void subscribe(struct session *session, const struct message *message, struct problem *problem)
 {
     const struct edge *edge = session->edge;
-    if (check_request(message, problem) != STATUS_OK) {
+    if (check_request(message, problem) != STATUS_OK ||
+        !access_may_subscribe(session, message->channel, problem)) {
         return;
     }
     struct subscription *subscription = index_find(&edge->index, session, message->channel);

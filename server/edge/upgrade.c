@@ -11,7 +11,7 @@
 
 #include <sys/random.h>
 
-#define ARGUMENT_BYTES 1024 /* one `name=value` of a query */
+#define ARGUMENT_BYTES (TOKEN_BYTES_MAX + 16) /* one `name=value` of a query: a token, say */
 
 struct headers {
     char path[UPGRADE_HEADER_BYTES], version[16], host[300], upgrade[32];
@@ -91,6 +91,12 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
     int status = upgrade_check(&request, &problem);
     if (status == 0) {
         status = arrival_admit(session, wsi, &problem);
+    }
+    if (status == 0 && !cors_allows(session, wsi, &problem)) {
+        status = 403;
+    }
+    if (status == 0) {
+        status = access_take_request(session, wsi, &problem);
     }
     if (status == 0 && !draw_id(session)) {
         status = 503;

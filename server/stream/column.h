@@ -70,6 +70,7 @@ struct column {
     const struct type *type;
     bool is_array;
     bool not_null;
+    bool is_pinned;    /* filled from the publisher's token, where there are tokens */
     bool is_pushed;    /* the stream has channels: a value must be fit for subscribers, too */
     uint8_t fill;      /* enum column_fill */
     uint8_t precision; /* FILL_ARRIVAL: digits of the second that are kept, 0 to 6 */

@@ -40,7 +40,7 @@ static void write_field(const struct column *column, struct writer *out)
     write_text(out, "name", column->name);
     writer_u8(out, ',');
     write_text(out, "type", column->type_text);
-    write_bool(out, "required", column->fill == FILL_REQUIRED);
+    write_bool(out, "required", column->fill == FILL_REQUIRED && !column->is_pinned);
     write_bool(out, "nullable", !column->not_null);
     if (column->fill == FILL_CONSTANT) {
         writer_u8(out, ',');
@@ -50,6 +50,9 @@ static void write_field(const struct column *column, struct writer *out)
         writer_string(out, ",\"made\":\"uuid\"");
     } else if (column->fill == FILL_ARRIVAL) {
         writer_string(out, ",\"made\":\"arrival time\"");
+    }
+    if (column->is_pinned) {
+        writer_string(out, ",\"set\":\"token\"");
     }
     write_labels(column, out);
     writer_u8(out, '}');

@@ -5,6 +5,7 @@
  *   1. its fields are read in the order they come; each name is first compared with the name that
  *      stood there in the previous event (clients send the same keys in the same order), and looked
  *      up only when it differs; values are kept as slices of the message;
+ *      what the publisher's token sets (pins.c) stands there before them, and may be repeated only;
  *   2. the row is written in the table's column order: given values through their types' encoders,
  *      which validate while they write; absent ones from the column's default;
  *   3. the push is written from the same values (push.c);
@@ -88,6 +89,39 @@ static int predict_column(const struct stream *stream, struct encode_context *co
     return column;
 }
 
+static const struct pin *find_pin(const struct encode_context *context, uint16_t column)
+{
+    const struct pin *pin = context->pins->pins;
+    while (pin->column != column) {
+        pin++;
+    }
+    return pin;
+}
+
+/* The token has said what stands here: the same may be said again. */
+static enum status check_pinned(const struct stream *stream, struct encode_context *context,
+                                uint16_t index, const struct value *value, struct problem *problem)
+{
+    const struct column *column = &stream->columns[index];
+    const struct pin *pin = find_pin(context, index);
+    uint32_t bit = UINT32_C(1) << (pin - context->pins->pins);
+    if ((context->pins_given & bit) != 0) {
+        return field_refuse(problem, column->name, "is given twice");
+    }
+    context->pins_given |= bit;
+    size_t half = writer_room(&context->scratch) / 2;
+    struct writer row = writer_of(context->scratch.start, half);
+    struct writer rest = writer_of(context->scratch.start + half, half);
+    struct cell cell = {column, -1, &row, rest, problem};
+    bool is_same = value->kind != VALUE_NULL &&
+                   (stream->binary ? cell_write_binary(&cell, value)
+                                   : cell_write_text(&cell, value)) == STATUS_OK &&
+                   !row.full && span_equals(writer_span(&row), pin->row);
+    return is_same ? STATUS_OK
+                   : field_refuse(problem, column->name,
+                                  "is set from the token, which says something else: leave it out");
+}
+
 static enum status take_field(const struct stream *stream, struct encode_context *context,
                               uint16_t position, struct span name, const struct value *value,
                               struct problem *problem)
@@ -101,7 +135,9 @@ static enum status take_field(const struct stream *stream, struct encode_context
         return field_refuse(problem, name, "%s", column->computed_by);
     }
     if (context->stamps[index] == context->event) {
-        return field_refuse(problem, name, "is given twice");
+        return context->pins != NULL && column->is_pinned
+                   ? check_pinned(stream, context, (uint16_t)index, value, problem)
+                   : field_refuse(problem, name, "is given twice");
     }
     context->stamps[index] = context->event;
     context->values[index] = *value;
@@ -214,6 +250,18 @@ static enum status write_absent(const struct stream *stream, const struct cell *
     }
 }
 
+/* Copies the cell that the token has made, and goes on to the next one. */
+static bool write_pinned(const struct pin **next, const struct pin *end, uint16_t index,
+                         struct writer *out)
+{
+    if (*next == end || (*next)->column != index) {
+        return false;
+    }
+    writer_put(out, (*next)->row);
+    (*next)++;
+    return true;
+}
+
 static enum status write_value(const struct stream *stream, const struct cell *cell,
                                const struct value *value)
 {
@@ -267,6 +315,8 @@ static enum status write_row(const struct stream *stream, struct encode_context 
                              int64_t arrival_us, struct writer *out, struct problem *problem)
 {
     struct cell cell = {NULL, -1, out, context->scratch, problem};
+    const struct pin *pin = context->pins == NULL ? NULL : context->pins->pins;
+    const struct pin *pins_end = context->pins == NULL ? NULL : pin + context->pins->count;
     if (stream->binary) {
         writer_be16(out, stream->copied_count);
     }
@@ -278,9 +328,11 @@ static enum status write_row(const struct stream *stream, struct encode_context 
         cell.column = &stream->columns[index];
         const uint8_t *start = out->next;
         const struct value *value = take_value(stream, context, index, arrival_us);
-        enum status status = write_value(stream, &cell, value);
-        if (status != STATUS_OK) {
-            return status;
+        if (!write_pinned(&pin, pins_end, index, out)) {
+            enum status status = write_value(stream, &cell, value);
+            if (status != STATUS_OK) {
+                return status;
+            }
         }
         keep_id(stream, context, index, value, out);
         keep_json(stream, context, index, start, out);
@@ -305,6 +357,16 @@ static void take_id(const struct stream *stream, const struct encode_context *co
     }
 }
 
+static void put_pinned(struct encode_context *context)
+{
+    context->pins_given = 0;
+    for (size_t i = 0; i < context->pins->count; i++) {
+        const struct pin *pin = &context->pins->pins[i];
+        context->stamps[pin->column] = context->event;
+        context->values[pin->column] = pin->value;
+    }
+}
+
 enum status stream_encode_event(const struct stream *stream, struct decoder *decoder,
                                 struct encode_context *context, int64_t arrival_us,
                                 struct writer *out, struct event_header *out_header,
@@ -314,6 +376,9 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
     if (context->order_stream != stream->serial) {
         context->order_stream = stream->serial;
         context->order_count = 0;
+    }
+    if (context->pins != NULL) {
+        put_pinned(context);
     }
     enum status status = read_fields(stream, decoder, context, problem);
     if (status != STATUS_OK) {

@@ -34,6 +34,8 @@ struct stream {
     uint32_t slot_mask;
     struct channel_template channels[EVENT_CHANNELS_MAX];
     size_t channel_count;
+    uint16_t pinned[PINS_MAX]; /* indexes of columns, as configured */
+    size_t pinned_count;
     struct span schema; /* what schema_write() writes */
     uint64_t schema_key;
     uint64_t serial; /* differs for every stream of this process: for encode_context */
@@ -48,6 +50,22 @@ enum status channel_parse(struct stream *stream, struct span source, struct chan
 
 /* Makes the schema's bytes and its key. */
 enum status schema_plan(struct stream *stream, struct problem *problem) must_use;
+
+/* Finds the pinned columns. (pins.c) */
+enum status pins_plan(struct stream *stream, const struct stream_options *options,
+                      struct problem *problem) must_use;
+
+struct pin {
+    uint16_t column;
+    struct value value; /* JSON */
+    struct span row;    /* as it stands in a row; binary: with its length */
+    uint8_t *memory;    /* owns both */
+};
+struct pins {
+    uint64_t serial; /* of the stream */
+    size_t count;
+    struct pin pins[]; /* by column, ascending: in the order of a row */
+};
 
 /* ---- one event ------------------------------------------------------------------------------- */
 
@@ -64,6 +82,8 @@ struct encode_context {
     uint16_t order_count;
     struct uuid_generator uuids;
     struct writer scratch;
+    const struct pins *pins; /* borrows; NULL: none */
+    uint32_t pins_given;     /* a bit for each of them that this event carries, too */
 };
 
 static inline const struct value *context_value(const struct encode_context *context,

@@ -247,6 +247,9 @@ static enum status plan(struct stream *stream, const struct stream_options *opti
     if (status == STATUS_OK) {
         status = plan_channels(stream, options, problem);
     }
+    if (status == STATUS_OK) {
+        status = pins_plan(stream, options, problem);
+    }
     return status == STATUS_OK ? schema_plan(stream, problem) : status;
 }
 

@@ -64,6 +64,29 @@ void encode_unsubscribed(struct writer *out, enum encoding encoding, struct span
     emit_end(&e);
 }
 
+void encode_unsubscribed_because(struct writer *out, enum encoding encoding, struct span channel,
+                                 struct span reason)
+{
+    struct emitter e;
+    begin(&e, out, encoding, "unsubscribed");
+    emit_text(&e, "channel", channel);
+    emit_text(&e, "reason", reason);
+    emit_end(&e);
+}
+
+void encode_authenticated(struct writer *out, enum encoding encoding, struct span id,
+                          struct span user, uint64_t expires_s)
+{
+    struct emitter e;
+    begin(&e, out, encoding, "authenticated");
+    emit_json(&e, "id", id);
+    if (user.size > 0) {
+        emit_text(&e, "user", user);
+    }
+    emit_uint(&e, "expires", expires_s);
+    emit_end(&e);
+}
+
 void encode_pong(struct writer *out, enum encoding encoding, struct span id)
 {
     struct emitter e;

@@ -87,7 +87,27 @@ static const struct {
     {"listen = \"[127.0.0.1]:8080\"\n", "listen must be HOST:PORT"},
     {"listen = \"a host:8080\"\n", "listen must be HOST:PORT"},
     {"listen = \"0.0.0.0:8080\"\n",
-     "listen is 0.0.0.0:8080, which other machines may reach: set trusted_network"},
+     "listen is 0.0.0.0:8080, which other machines may reach, and clients are not asked who they "
+     "are"},
+    {"listen = \"0.0.0.0:8080\"\nauth_key_file = k\n",
+     "tokens would cross the network unprotected"},
+    {"listen = \"0.0.0.0:8080\"\ntls_certificate = c\ntls_key = k\n",
+     "clients are not asked who they are"},
+    {"tls_certificate = c\n", "tls_certificate and tls_key belong together"},
+    {"tls_key = k\n", "tls_certificate and tls_key belong together"},
+    {"auth_key = k\nauth_key_file = f\n", "auth_key and auth_key_file exclude each other"},
+    {"origins = \"https://a.example/\"\n", "origins: \"https://a.example/\" is no origin"},
+    {"origins = \"https://a.example, *\"\n", "origins: \"*\" is no origin"},
+    {"origins = \"https://A.example\"\n", "is no origin"},
+    {"origins = \"https://a.example:443\"\n", "is no origin"},
+    {"origins = \"null\"\n", "is no origin"},
+    {"allow_subscribe = \"user:{sub}, a*b\"\n", "allow_subscribe: write text, {claim}"},
+    {"allow_subscribe = \"user:{sub\"\n", "allow_subscribe: write text, {claim}"},
+    {"allow_subscribe = \"user:{}\"\n", "allow_subscribe: write text, {claim}"},
+    {"allow_publish = \"a{\"\n", "allow_publish: write text, {claim}"},
+    {"stream \"a\" { table = \"T\" set = {\"userId = sub\"} }\n", "a column is set as in"},
+    {"stream \"a\" { table = \"T\" set = {\"userId = claim\"} }\n", "a column is set as in"},
+    {"stream \"a\" { table = \"T\" set = {\"userId = claim a b\"} }\n", "a column is set as in"},
     {"listen = \"[::]:8080\"\n", "which other machines may reach"},
     {"stream \"a\" { }\n", ":1: stream \"a\" names no table"},
     {"stream \"a\" {\n table = \"T\"\n}\nstream \"a\" { table = \"U\" }\n",
@@ -188,6 +208,7 @@ static void bad_flags_are_refused(void **state)
         {"-l", NULL, "unexpected argument \"-l\""},
         {"--", NULL, "unexpected argument \"--\""},
         {"--=1", NULL, "unknown flag --:"},
+        {"--auth-key=hunter2", NULL, "auth_key is a secret, and flags can be read by everybody"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *flags[] = {(char *)(uintptr_t)cases[i].first, (char *)(uintptr_t)cases[i].second};
@@ -209,6 +230,9 @@ static void passwords_are_never_shown(void **state)
         "database_url = {hunter2, hunter2}\n",
         "database_url = \"hunter2\"\ndatabase_url = \"hunter2\"\n",
         "database_url = hunter2}\n",
+        "auth_key = \"-----BEGIN\nx\"\n\n\nhunter2 = 1\n",
+        "auth_key = \"hun\"ter2\"\n",
+        "auth_key = \"hunter2\001\"\n",
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct settings settings;

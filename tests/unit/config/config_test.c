@@ -209,16 +209,53 @@ static char *printed(void (*print)(void *))
     return text;
 }
 
-/* --help has every key as a flag, with its default. */
+/* A list between commas comes element by element, blanks cut, empty ones passed over. */
+static void lists_are_cut_at_commas(void **state)
+{
+    (void)state;
+    const char *list = " user:{sub} ,news:*,, a b ,";
+    struct span element;
+    assert_true(settings_list_next(&list, &element) && span_is(element, "user:{sub}"));
+    assert_true(settings_list_next(&list, &element) && span_is(element, "news:*"));
+    assert_true(settings_list_next(&list, &element) && span_is(element, "a b"));
+    assert_false(settings_list_next(&list, &element));
+    list = "";
+    assert_false(settings_list_next(&list, &element));
+}
+
+/* With keys for tokens and TLS other machines may come without `trusted_network`, and a stream's
+ * columns can be set from claims. */
+static void authentication_is_read(void **state)
+{
+    (void)state;
+    load(file_with("listen = \"0.0.0.0:8443\"\n"
+                   "auth_key_file = \"/etc/penstock/keys.json\"\n"
+                   "tls_certificate = c.pem\ntls_key = k.pem\n"
+                   "origins = \"https://app.example, http://localhost:3000\"\n"
+                   "allow_subscribe = \"user:{sub}, news:*\"\n"
+                   "stream \"a\" { table = \"T\" set = {\"userId = claim sub\", "
+                   "\"org=claim https://x.example/org\"} }\n"),
+         0, NULL);
+    assert_true(settings_ask_tokens(&settings));
+    assert_true(settings_protect_transport(&settings));
+    assert_string_equal(settings.auth_publish_claim, "publish");
+    assert_int_equal(settings.streams[0].set_count, 2);
+    assert_string_equal(settings.streams[0].sets[0].column, "userId");
+    assert_string_equal(settings.streams[0].sets[0].claim, "sub");
+    assert_string_equal(settings.streams[0].sets[1].column, "org");
+    assert_string_equal(settings.streams[0].sets[1].claim, "https://x.example/org");
+}
+
+/* --help has every key as a flag, with its default; a secret is no flag. */
 static void help_names_every_key(void **state)
 {
     (void)state;
     char *text = printed(settings_print_help);
     for (size_t i = 0; i < key_count; i++) {
         char flag[80] = "  --";
-        size_t at = strlen(flag);
+        size_t at = keys[i].no_flag ? 2 : strlen(flag);
         for (const char *from = keys[i].name; *from != '\0'; from++) {
-            flag[at++] = *from == '_' ? '-' : *from;
+            flag[at++] = *from == '_' && !keys[i].no_flag ? '-' : *from;
         }
         flag[at++] = ' ';
         flag[at] = '\0';
@@ -326,6 +363,8 @@ int main(int argc, char **argv)
         TEST(a_switch_may_stand_alone),
         TEST(a_quoted_value_may_name_a_variable),
         TEST(addresses_that_are_accepted),
+        TEST(lists_are_cut_at_commas),
+        TEST(authentication_is_read),
         TEST(help_names_every_key),
         TEST(the_example_file_is_the_reference),
         TEST(the_reference_with_nothing_hidden_is_accepted),

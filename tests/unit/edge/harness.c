@@ -225,12 +225,16 @@ void harness_prepare(struct harness *harness)
 {
     memset(harness, 0, sizeof *harness);
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
-    static char listen_on[] = "127.0.0.1:0", nobody[] = "";
+    static char listen_on[] = "127.0.0.1:0", none[] = "";
     harness->settings = (struct settings){
         .listen = listen_on,
-        .trusted_proxy = nobody,
+        .trusted_proxy = none,
         .burst_s = 1,
         .address_prefix = 64,
+        .metrics_token_file = none,
+        .origins = none,
+        .tls_certificate = none,
+        .tls_key = none,
         .message_bytes = 256 << 10,
         .message_events = 200,
         .message_frames = 16,

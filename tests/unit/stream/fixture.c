@@ -76,7 +76,8 @@ void fixture_open(struct fixture *fixture, struct table_description *table,
     for (size_t i = 0; i < channel_count; i++) {
         spans[i] = span_string(channels[i]);
     }
-    struct stream_options options = {span_string("log"), spans, channel_count};
+    struct stream_options options = {
+        .name = span_string("log"), .channels = spans, .channel_count = channel_count};
     *fixture = (struct fixture){0};
     if (stream_create(&options, table, &fixture->stream, &fixture->problem) != STATUS_OK ||
         decoder_create(MESSAGE_BYTES, &fixture->decoder, &fixture->problem) != STATUS_OK ||

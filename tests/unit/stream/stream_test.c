@@ -262,7 +262,8 @@ static void refuse_stream(struct table_description *table, const char *name, con
     struct stream *stream = NULL;
     struct problem problem;
     struct span span = span_string(channel);
-    struct stream_options options = {span_string(name), &span, 1};
+    struct stream_options options = {
+        .name = span_string(name), .channels = &span, .channel_count = 1};
     assert_int_equal(stream_create(&options, table, &stream, &problem), status);
     assert_string_equal(problem.text, text);
     assert_null(stream);

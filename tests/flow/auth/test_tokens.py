@@ -1,0 +1,306 @@
+"""Tokens, end to end: what they allow, what is denied without them, how they end."""
+
+import signal
+import time
+
+import pytest
+
+from penstock import Closed, Refused, run, stream
+from penstock.client import Problem
+from penstock.tokens import SECRET, bearer, sign, token
+
+AN = "00000000-0000-4000-8000-000000000001"
+BINH = "00000000-0000-4000-8000-000000000002"
+STREAMS = stream("behavior", "BehaviorLog", "user:{userId}", "stream:behavior") + stream(
+    "cost", "ProjectCost", "stream:cost")
+
+
+def event(user=AN):
+    return {"userId": user, "eventType": "click"}
+
+
+def code_of(call, *arguments, **fields):
+    with pytest.raises(Problem) as problem:
+        call(*arguments, **fields)
+    return problem.value.message["code"]
+
+
+def refusal_of(server, **options):
+    with pytest.raises(Refused) as refused:
+        server.connect(**options)
+    return refused.value.status
+
+
+@pytest.fixture
+def make_guarded(make_server):
+    """A server that asks for tokens; its log never holds a piece of a token or of the secret."""
+    made = []
+
+    def make(settings=None, **options):
+        env = {"PENSTOCK_AUTH_KEY": SECRET, **options.pop("env", {})}
+        server = make_server(streams=STREAMS, settings={"log_level": "debug", **(settings or {})},
+                             env=env, **options).start()
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        log = server.log()
+        assert "eyJ" not in log and SECRET[:20] not in log
+
+
+def test_each_way_to_bring_a_token(make_guarded, encoding):
+    """By header, by query, by `auth`: then publish and subscribe as the claims say, not more."""
+    server = make_guarded()
+    shown = token(AN, publish=["behavior"], subscribe=["user:{sub}", "stream:beh*"])
+    clients = [server.connect(encoding, headers=bearer(shown)),
+               server.connect(encoding, path=f"?token={shown}&producer=p"),
+               server.connect(encoding)]
+    answer = clients[2].request("auth", token=shown)
+    assert answer["op"] == "authenticated" and answer["user"] == AN
+    assert 0 < answer["expires"] - time.time() <= 600
+    for client in clients:
+        client.subscribe(f"user:{AN}")
+        client.subscribe("stream:behavior")
+        for channel in (f"user:{BINH}", "user:*", "user:", "stream:cost", "other", "user:{sub}"):
+            assert code_of(client.subscribe, channel) == "forbidden"
+        assert client.publish("behavior", [event()], ack="committed")["count"] == 1
+        for name in ("cost", "behavior2", "no such stream", "*"):
+            assert code_of(client.publish, name, [{}]) == "forbidden"
+    assert len(clients[0].events(3, channel=f"user:{AN}")) == 3
+
+
+def test_nothing_is_done_without_a_token(make_guarded):
+    """A session without a token may ping and send `auth`; every other request is `unauthorized`,
+    and after the deadline it is closed."""
+    server = make_guarded(settings={"auth_deadline_s": 1})
+    client = server.connect()
+    assert client.request("ping")["op"] == "pong"
+    assert code_of(client.publish, "behavior", [event()]) == "unauthorized"
+    assert code_of(client.publish, "no such stream", [{}]) == "unauthorized"
+    assert code_of(client.subscribe, "stream:behavior") == "unauthorized"
+    assert client.wait_closed() == 1008
+    strange = server.connect()
+    with pytest.raises(Closed) as closed:
+        strange.send_raw("x" * 20000)
+        strange.receive()
+    assert closed.value.code == 1009
+
+
+def test_wrong_tokens(make_guarded):
+    """Every kind of wrong token is refused in all three ways, and says nothing of itself in a log."""
+    server = make_guarded(settings={"auth_issuer": "us", "auth_audience": "penstock"})
+    good = {"iss": "us", "aud": ["penstock"], "publish": ["*"]}
+    wrong = {
+        "expired": token(AN, -100, **good),
+        "early": token(AN, nbf=int(time.time()) + 300, **good),
+        "without exp": sign({"sub": AN, **good}),
+        "issuer": token(AN, **{**good, "iss": "them"}),
+        "audience": token(AN, **{**good, "aud": "them"}),
+        "forged": token(AN, secret="x" * 40, **good),
+        "none": token(AN, header={"alg": "none"}, **good),
+        "unsigned": token(AN, header={"alg": "none"}, **good).rsplit(".", 1)[0] + ".",
+        "no token": "abc",
+        "empty": "",
+    }
+    server.connect(headers=bearer(token(AN, **good))).publish("behavior", [event()])
+    for kind, text in wrong.items():
+        assert refusal_of(server, path=f"?token={text}") == 401, kind
+        if text:
+            assert refusal_of(server, headers=bearer(text)) == 401, kind
+        assert server.http("GET", f"/v1/streams?token={text}")[0] == 401, kind
+        client = server.connect()
+        assert code_of(client.request, "auth", token=text) == "unauthorized", kind
+        assert code_of(client.publish, "behavior", [event()]) == "unauthorized", kind
+        client.close()
+    assert refusal_of(server, path="?token=a.b.c", headers=bearer("a.b.c")) == 400
+    guesser = server.connect()
+    for _ in range(5):
+        assert code_of(guesser.request, "auth", token=wrong["forged"]) == "unauthorized"
+    assert guesser.wait_closed() == 1008
+    assert server.database.count("BehaviorLog") == 1
+
+
+def test_rules_of_the_configuration(make_guarded):
+    """`allow_publish` and `allow_subscribe` hold for every valid token; values of claims are put in
+    as they stand and reach into no other name."""
+    server = make_guarded(settings={
+        "allow_publish": "beh*", "allow_subscribe": "user:{sub}, group:{groups}, n.{dotted}.x, news:*",
+        "auth_publish_claim": "", "auth_subscribe_claim": "https://x.example/channels"})
+    client = server.connect(headers=bearer(token(
+        AN, groups=["a", 7, "*", "b:c", ""], dotted="1.2", publish=["*"],
+        **{"https://x.example/channels": "extra"})))
+    for channel in (f"user:{AN}", "group:a", "group:7", "news:", "news:a:b", "extra"):
+        assert client.subscribe(channel)["channel"] == channel
+    for channel in ("group:*", "group:b:c", "group:", "n.1.2.x", "new", "extra2", f"user:{BINH}"):
+        assert code_of(client.subscribe, channel) == "forbidden"
+    client.publish("behavior", [event()])
+    assert code_of(client.publish, "cost", [{}]) == "forbidden"
+    for sub in ("*", f"{AN}:private", "a/b", "a\tb"):
+        hostile = server.connect(headers=bearer(token(sub)))
+        for channel in (f"user:{sub}", f"user:{AN}", f"user:{AN}:private"):
+            with pytest.raises(Problem):
+                hostile.subscribe(channel)
+    nobody = server.connect(headers=bearer(token()))
+    assert code_of(nobody.subscribe, "user:") == "forbidden"
+    nobody.subscribe("news:1")
+
+
+def test_refresh(make_guarded):
+    """A fresh token takes the place of the last: what it allows is allowed, what it does not allow
+    any more is ended with a reason, and nothing goes on there. Another user's token is refused, and a
+    wrong one changes nothing."""
+    server = make_guarded()
+    client = server.connect(headers=bearer(token(AN, publish=["behavior"],
+                                                 subscribe=["user:{sub}", "stream:behavior"])))
+    client.subscribe(f"user:{AN}")
+    client.subscribe("stream:behavior")
+    assert code_of(client.request, "auth", token=token(BINH, subscribe=["*"])) == "forbidden"
+    assert code_of(client.request, "auth", token=token(subscribe=["*"])) == "forbidden"
+    assert code_of(client.request, "auth", token="a.b.c") == "unauthorized"
+    client.publish("behavior", [event()], ack="committed")
+    assert client.events(1, channel="stream:behavior") and client.events(1, channel=f"user:{AN}")
+    client.request("auth", token=token(AN, publish=["behavior"], subscribe=["user:{sub}", "more"]))
+    ended = client.expect("unsubscribed")
+    assert ended["channel"] == "stream:behavior" and "token" in ended["reason"]
+    client.subscribe("more")
+    client.publish("behavior", [event()], ack="committed")
+    assert client.events(1, channel=f"user:{AN}")
+    client.quiet()
+    client.request("auth", token=token(AN))
+    assert code_of(client.publish, "behavior", [event()]) == "forbidden"
+
+
+def test_expiry(make_guarded):
+    """A session whose token has expired is closed with 1008 after the grace period; one that sent a
+    fresh token in time goes on."""
+    server = make_guarded(settings={"auth_leeway_s": 0, "auth_grace_s": 2})
+    short = token(AN, 1, publish=["behavior"])
+    late, refreshed = server.connect(headers=bearer(short)), server.connect(headers=bearer(short))
+    refreshed.request("auth", token=token(AN, 600, publish=["behavior"]))
+    began = time.time()
+    with pytest.raises(Closed) as closed:
+        late.receive()
+    assert closed.value.code == 1008 and closed.value.reason == "the token has expired"
+    assert time.time() - began > 1
+    refreshed.publish("behavior", [event()])
+    assert code_of(refreshed.request, "auth", token=short) == "unauthorized"
+
+
+def test_pages(make_guarded, tmp_path):
+    """/healthz and /readyz are open; /v1/streams shows a token's own streams; /metrics is for who has
+    the password of metrics_token_file, and for no user."""
+    password = tmp_path / "metrics"
+    password.write_text("a password for prometheus\n".replace(" ", "-"))
+    server = make_guarded(settings={"metrics_token_file": str(password)})
+    operator, user = bearer("a-password-for-prometheus"), bearer(token(AN, publish=["cost"]))
+    assert server.http("GET", "/healthz")[0] == server.http("GET", "/readyz")[0] == 200
+    for headers in ({}, user, bearer("a-password-for-prometheuz"), bearer("a")):
+        status, answered, _ = server.http("GET", "/metrics", headers=headers)
+        assert status == 401 and answered["www-authenticate"] == "Bearer"
+    status, _, body = server.http("GET", "/metrics", headers=operator)
+    assert status == 200 and b"penstock_edge_tokens_refused_total" in body
+    assert server.http("GET", "/v1/streams")[0] == 401
+    _, _, body = server.http("GET", "/v1/streams", headers=user)
+    assert b'"cost"' in body and b"behavior" not in body
+    _, _, body = server.http("GET", "/v1/streams", headers=operator)
+    assert b'"cost"' in body and b'"behavior"' in body
+
+
+def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):
+    """SIGHUP reads the key file again: new sessions need the new key, those that are there go on. A
+    file that cannot be read changes nothing."""
+    keys = tmp_path / "key"
+    keys.write_text(SECRET)
+    server = make_guarded(settings={"auth_key_file": str(keys)}, env={"PENSTOCK_AUTH_KEY": ""})
+    other = SECRET[::-1]
+    before = server.connect(headers=bearer(token(AN, publish=["behavior"])))
+    assert refusal_of(server, headers=bearer(token(AN, secret=other))) == 401
+    keys.write_text("too short")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("the keys for tokens stay as they were")
+    server.connect(headers=bearer(token(AN)))
+    keys.write_text(other)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("the keys for tokens were read again")
+    assert refusal_of(server, headers=bearer(token(AN))) == 401
+    server.connect(headers=bearer(token(AN, secret=other)))
+    before.publish("behavior", [event()])
+
+
+def test_columns_are_set_from_the_token(make_server, encoding):
+    """`set`: the row, the push and the channel have what the token says. An event that says
+    something else is refused and names the field; a token without a claim that fits is no reason to
+    take the client's word. After a refresh, the new token's claims are set."""
+    streams = ('stream "behavior" {\n table = "BehaviorLog"\n channels = {"user:{userId}"}\n'
+               ' set = {"userId = claim sub", "eventType = claim kind"}\n}\n')
+    server = make_server(streams=streams, env={"PENSTOCK_AUTH_KEY": SECRET},
+                         settings={"allow_publish": "*", "allow_subscribe": "user:{sub}"}).start()
+    client = server.connect(encoding, headers=bearer(token(AN, kind="k")))
+    client.subscribe(f"user:{AN}")
+    client.publish("behavior", [{}, {"userId": AN.upper(), "metadata": 1}], ack="committed")
+    assert [e["data"]["userId"] for e in client.events(2)] == [AN, AN]
+    with pytest.raises(Problem) as problem:
+        client.publish("behavior", [{}, {"userId": BINH}])
+    answer = problem.value.message
+    assert (answer["code"], answer["index"], answer["field"]) == ("invalid_event", 1, "userId")
+    client.request("auth", token=token(AN, kind="after the refresh"))
+    client.publish("behavior", [{}], ack="committed")
+    for claims in ({}, {"kind": 7}, {"kind": None}):
+        client.request("auth", token=token(AN, **claims))
+        assert code_of(client.publish, "behavior", [event()]) == "forbidden"
+    other = server.connect(encoding, headers=bearer(token("no uuid", kind="k")))
+    with pytest.raises(Problem) as problem:
+        other.publish("behavior", [event()])
+    assert problem.value.message["code"] == "forbidden"
+    assert "no uuid" not in problem.value.message["message"]
+    rows = server.database.query('SELECT "userId"::text, "eventType" FROM "BehaviorLog"')
+    assert sorted(map(tuple, rows)) == [(AN, "after the refresh"), (AN, "k"), (AN, "k")]
+    server.database.execute('ALTER TABLE "BehaviorLog" ADD COLUMN more int')
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("was altered")
+    client.request("auth", token=token(AN, kind="altered"))
+    client.publish("behavior", [{"more": 1}], ack="committed")
+    fields = server.http("GET", f"/v1/streams?token={token(AN)}")[2]
+    assert b'"name":"userId","type":"uuid","required":false,"nullable":false,"set":"token"' in fields
+
+
+def test_the_token_command(make_guarded, tmp_path):
+    """`penstock token` prints a token that this server takes, with what was asked for in it, and its
+    secret comes from the environment or a file, never from an argument."""
+    server = make_guarded(settings={"auth_issuer": "us", "auth_audience": "penstock"})
+    common = ["--config", server.config_path]
+    env = {"PENSTOCK_AUTH_KEY": SECRET}
+    code, text, err = run("token", "--sub", AN, "--publish=behavior", "--subscribe", "user:{sub}",
+                          "--expires", "5m", *common, env=env)
+    assert code == 0, err
+    client = server.connect(headers=bearer(text.strip()))
+    client.subscribe(f"user:{AN}")
+    client.publish("behavior", [event()], ack="committed")
+    assert code_of(client.publish, "cost", [{}]) == "forbidden"
+    code, text, err = run("token", "--sub", AN, "--expires", "soon", *common, env=env)
+    assert code == 2 and text == "" and "--expires" in err
+    code, text, err = run("token", f"--auth-key={SECRET}")
+    assert code == 2 and text == "" and "secret" in err and SECRET not in err
+    code, text, err = run("token", "--sub", AN)
+    assert code == 2 and "auth_key_file" in err
+    assert SECRET not in open(f"/proc/{server.process.pid}/cmdline", encoding="utf-8").read()
+
+
+def test_what_serve_refuses(database, tmp_path):
+    """No start on an address that others reach without tokens and TLS, with a key that is none, or
+    with columns that nobody would fill."""
+    def refused(*flags, env=None):
+        code, _, err = run("serve", *flags, env={"DATABASE_URL": database.url, **(env or {})})
+        assert code == 2, err
+        return err
+
+    key = {"PENSTOCK_AUTH_KEY": SECRET}
+    assert "clients are not asked who they are" in refused("--listen=0.0.0.0:0")
+    assert "would cross the network unprotected" in refused("--listen=0.0.0.0:0", env=key)
+    assert "no key that verifies tokens" in refused(env={"PENSTOCK_AUTH_KEY": "short"})
+    assert "cannot open the key file" in refused("--auth-key-file=/nowhere/key")
+    assert "https://" in refused("--auth-jwks-url=http://issuer.example/keys")
+    config = tmp_path / "penstock.conf"
+    config.write_text('stream "a" { table = "T" set = {"userId = claim sub"} }\n')
+    assert "sets columns from tokens" in refused(f"--config={config}")
