@@ -96,10 +96,28 @@ static inline uint64_t counter_read(const counter *c)
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* Per stream: received = committed + duplicates + dead_lettered + pending (DESIGN section 4).
- * `received` is counted when the ring took the event; what was refused was never received. */
+/*
+ * Per stream: received + replayed = committed + duplicates + dead_lettered + pending (DESIGN
+ * section 4). `received` is counted when the ring takes the event; what was refused was never
+ * received. `replayed` is what a start found in the journal behind PostgreSQL's checkpoint: a
+ * process before this one received it. `pending` is what is left: in a ring or in the journal, and
+ * not settled.
+ */
 struct stream_account {
-    counter received, committed, duplicates, dead_lettered, refused;
+    counter received, replayed, committed, duplicates, dead_lettered, refused;
+    counter messages, messages_refused,
+        bytes;                    /* of `publish`: taken, refused; bytes of those taken */
+    counter pushed, pushed_bytes; /* events to subscribers, each time one is sent */
 };
+
+/* Outcomes first: an event whose outcome is seen was counted as received before. */
+static inline uint64_t stream_account_pending(const struct stream_account *account)
+{
+    uint64_t settled = counter_read(&account->committed) + counter_read(&account->duplicates) +
+                       counter_read(&account->dead_lettered);
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t taken = counter_read(&account->received) + counter_read(&account->replayed);
+    return taken > settled ? taken - settled : 0;
+}
 
 #endif

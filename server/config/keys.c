@@ -183,8 +183,8 @@ const struct key keys[] = {
      .help = "How often the catalog is asked whether a stream's table was altered. It is asked at "
              "once when PostgreSQL refuses rows as if that were so, and on SIGHUP.",
      AT(catalog_poll_ms)},
-    /* Not longer than the committer waits for the table (MISSING_PATIENCE_US): what comes later than
-     * that becomes dead letters. */
+    /* Not longer than the committer waits for the table (MISSING_PATIENCE_US): what comes later
+     * than that becomes dead letters. */
     {.name = "table_grace_ms",
      .type = KEY_NUMBER,
      .unit = "MS",
@@ -194,6 +194,16 @@ const struct key keys[] = {
              "long, as migrations rename and recreate; then its events are refused until the table "
              "is back.",
      AT(table_grace_ms)},
+    {.name = "retention_s",
+     .type = KEY_NUMBER,
+     .unit = "SECONDS",
+     .value = "86400",
+     .most = 3153600000,
+     .help =
+         "How long the log (penstock.batch and penstock.payload) keeps events for subscribers "
+         "that come back; the tables keep theirs. Older ones are dropped, a few at a time, by one "
+         "node of those on the database. 0: never; call penstock.retain() yourself.",
+     AT(retention_s)},
     {.name = "batch_rows",
      .type = KEY_NUMBER,
      .unit = "N",
@@ -294,8 +304,9 @@ const struct key keys[] = {
      .type = KEY_SWITCH,
      .unit = "BOOL",
      .value = "false",
-     .help = "Starts with a damaged journal: keeps what is whole of it, and logs what is not. Without "
-             "it, damage stops the start.",
+     .help =
+         "Starts with a damaged journal: keeps what is whole of it, and logs what is not. Without "
+         "it, damage stops the start.",
      AT(salvage)},
     {.name = "window_bytes",
      .type = KEY_SIZE,
@@ -314,6 +325,24 @@ const struct key keys[] = {
      .help = "Memory for events read back from the log, for subscribers that are further behind "
              "than window_bytes reach.",
      AT(history_bytes)},
+
+    {.group = "For operators",
+     .name = "accounts",
+     .type = KEY_NUMBER,
+     .unit = "N",
+     .value = "1000",
+     .least = 8,
+     .most = 5000,
+     .help = "Publishers of whom each lane keeps an account of their own: those heard of last. All "
+             "others are summed up.",
+     AT(accounts)},
+    {.name = "operator_pages",
+     .type = KEY_SWITCH,
+     .unit = "BOOL",
+     .value = "false",
+     .help = "Answers GET /v1/publishers: who publishes how much. Everybody who reaches the server "
+             "may read it. `penstock dev` answers it always.",
+     AT(operator_pages)},
 
     {.group = "Log",
      .name = "log_format",

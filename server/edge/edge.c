@@ -112,6 +112,7 @@ static void work(struct edge *edge)
     holds_advance(edge);
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
+    pushed_mark(edge);
     catch_ups_take(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);

@@ -8,8 +8,8 @@
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
- *   drain.c      saying goodbye
- *   http.c, http_reply.c, metrics.c
+ *   pushed.c     counting what goes out           drain.c      saying goodbye
+ *   http.c, http_reply.c, metrics.c, accounts.c
  *
  * Everything here is the edge thread's, but for edge_stop().
  */
@@ -108,6 +108,23 @@ struct subscription {
     struct subscription *ready_next; /* in session->ready */
     bool is_ready;                   /* it is in that list */
     struct catch_up catch_up;
+    uint64_t subscribed_at; /* the head then: what has a greater offset is live */
+};
+
+#define PUSHED_MARKS 64
+
+struct commit_mark {
+    uint64_t head;        /* what was taken in went up to here */
+    int64_t committed_us; /* the newest of it */
+};
+
+/* See pushed.c. */
+struct pushed {
+    struct commit_mark marks[PUSHED_MARKS]; /* the newest at [mark_count % PUSHED_MARKS] */
+    uint64_t mark_count;
+    size_t stream;          /* whose events are summed up … */
+    uint64_t events, bytes; /* … here; 0: nobody's */
+    int64_t oldest_us;      /* commit of the oldest live event of the write; 0: there is none */
 };
 
 /* The beginning of a message that comes in pieces, or a whole one that is held. */
@@ -198,6 +215,7 @@ struct edge {
     struct decoder *decoder;
     struct encode_context *encode_context;
     struct block_pool pool;
+    struct pushed pushed;
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
@@ -318,7 +336,16 @@ static inline enum frame_opcode session_opcode(const struct session *session)
     return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
 }
 
-/* ---- http.c, http_reply.c, metrics.c --------------------------------------------------------- */
+/* ---- pushed.c -------------------------------------------------------------------------------- */
+
+void pushed_mark(struct edge *edge); /* the window's reader has advanced */
+void pushed_count(struct edge *edge, const struct subscription *subscription,
+                  const struct window_entry *entry);
+void pushed_flush(struct edge *edge); /* behind the events of one frame */
+void pushed_time(struct edge *edge);  /* they were written */
+
+/* ---- http.c, http_reply.c, metrics.c, accounts.c
+ * --------------------------------------------------------- */
 
 struct http_reply {
     int status;
@@ -333,6 +360,7 @@ bool http_reply(struct lws *wsi, const struct http_reply *reply);
 bool http_reply_problem(struct lws *wsi, int status, const struct problem *problem, bool close);
 int http_serve(struct session *session, struct lws *wsi);
 void metrics_write(const struct edge *edge, struct writer *out);
+void publishers_write(const struct edge *edge, struct writer *out);
 /* Reads what is there of Content-Length and Transfer-Encoding. */
 enum http_body {
     HTTP_BODY_NONE,

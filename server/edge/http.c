@@ -116,6 +116,13 @@ static void build_streams(const struct edge *edge, struct writer *out)
     writer_string(out, "\n");
 }
 
+/* Who is not to see them is not told that they are there. */
+static bool shows_operator_pages(const struct request *request)
+{
+    const struct edge *edge = request->session->edge;
+    return edge_settings(edge)->operator_pages || edge->options.is_development;
+}
+
 static bool serve_path(const struct request *request)
 {
     if (span_is(request->path, "/healthz")) {
@@ -129,6 +136,9 @@ static bool serve_path(const struct request *request)
     }
     if (span_is(request->path, "/v1/streams")) {
         return reply_built(request, "application/json", build_streams);
+    }
+    if (span_is(request->path, "/v1/publishers") && shows_operator_pages(request)) {
+        return reply_built(request, "application/json", publishers_write);
     }
     if (span_is(request->path, UPGRADE_PATH)) {
         return refuse(request, 426, STATUS_MALFORMED, "this is a WebSocket: ask for an upgrade");
@@ -171,6 +181,7 @@ int http_serve(struct session *session, struct lws *wsi)
 {
     char path[PATH_BYTES_MAX];
     bool too_long = false;
+    counter_add(&session->edge->state->http_requests, 1);
     struct request request = {
         .session = session,
         .wsi = wsi,

@@ -42,9 +42,11 @@ static uint32_t add_entries(struct events_encoder *events, struct subscription *
     uint64_t from, to;
     while (subscription_peek(subscription, &entry, &from, &to) == CURSOR_ENTRY &&
            events_add(events, entry.offset, entry.stream, entry.data)) {
+        pushed_count(subscription->session->edge, subscription, &entry);
         subscription_advance(subscription);
         count++;
     }
+    pushed_flush(subscription->session->edge);
     return count;
 }
 
@@ -96,7 +98,9 @@ static void write_gap(struct session *session, struct cursor *cursor, uint64_t f
 static bool send_frames(struct session *session, uint8_t *data, size_t size)
 {
     counter_add(&session->edge->state->bytes_out, size);
-    return lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
+    bool is_alive = lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
+    pushed_time(session->edge);
+    return is_alive;
 }
 
 /* The event that the subscription shows does not fit in the write buffer. */
