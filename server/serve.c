@@ -214,7 +214,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (catalog_watch_start(catalog, pipeline, &problem) == STATUS_OK) {
+    if (catalog_watch_start(catalog, pipeline, node, &problem) == STATUS_OK) {
         announce(node, settings, settings->stream_count);
         if (is_development) {
             greet(settings);
