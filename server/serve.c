@@ -234,6 +234,15 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     return failed ? EXIT_FAILED : exit_code;
 }
 
+static void start_log(const struct settings *settings)
+{
+    struct log_levels levels;
+    log_open((enum log_format)settings->log_format, LOG_INFO);
+    if (log_levels_read(settings->log_level, &levels)) { /* the settings were checked */
+        log_set_levels(&levels);
+    }
+}
+
 int serve_run(const struct settings *settings, bool is_development,
               bool (*is_alive)(void *owner, struct problem *problem), void *owner)
 {
@@ -242,7 +251,7 @@ int serve_run(const struct settings *settings, bool is_development,
     struct catalog_watch *catalog = NULL;
     int exit_code;
     problem_clear(&problem);
-    log_open((enum log_format)settings->log_format, (enum log_level)settings->log_level);
+    start_log(settings);
 
     struct node *node = calloc(1, sizeof *node);
     if (node == NULL) {

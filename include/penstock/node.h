@@ -9,6 +9,7 @@
 #include "penstock/base.h"
 #include "penstock/histogram.h"
 #include "penstock/publishers.h"
+#include "penstock/refusals.h"
 
 #define LANES_MAX           16
 #define EDGES_MAX           32
@@ -36,6 +37,7 @@ struct edge_state {
     _Atomic uint64_t connections, subscriptions, publishers_watched;
     _Atomic uint64_t subscriptions_behind; /* they read from the log */
     struct histogram commit_to_push;       /* microseconds, of each write to a subscriber */
+    struct refusals refusals;              /* there while edges are open */
 };
 
 struct history_state {

@@ -76,11 +76,14 @@ struct span stream_name(const struct stream *stream);
 /* The same for the same name, table, columns, types and format; never 0. Goes into records. */
 uint64_t stream_schema_key(const struct stream *stream);
 bool stream_is_pushed(const struct stream *stream); /* has channels */
+/* A column of its table has this name. */
+bool stream_has_field(const struct stream *stream, struct span name);
 /* False: the table has no key that events carry, and an event sent twice makes two rows. */
 bool stream_tells_duplicates(const struct stream *stream);
 
 /* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
- * "delivery":"exactly once" or "at least once" (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
+ * "delivery":"exactly once" or "at least once"
+ * (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
 void stream_describe(const struct stream *stream, struct writer *out);
 
 /* Per edge thread: the values of one event while it is read, and scratch; reserved once. */

@@ -340,8 +340,10 @@ const struct key keys[] = {
      .type = KEY_SWITCH,
      .unit = "BOOL",
      .value = "false",
-     .help = "Answers GET /v1/publishers: who publishes how much. Everybody who reaches the server "
-             "may read it. `penstock dev` answers it always.",
+     .help =
+         "Answers GET /v1/publishers (who publishes how much) and /v1/refusals (what was refused "
+         "last, without contents). Everybody who reaches the server "
+         "may read it. `penstock dev` answers it always.",
      AT(operator_pages)},
 
     {.group = "Log",
@@ -353,11 +355,15 @@ const struct key keys[] = {
      .help = "One line an event worth knowing, to standard error.",
      AT(log_format)},
     {.name = "log_level",
-     .type = KEY_CHOICE,
-     .unit = "LEVEL",
+     .type = KEY_TEXT,
+     .unit = "LEVELS",
      .value = "info",
-     .choices = {"debug", "info", "warn", "error"},
-     .help = "The least that is logged.",
+     .most = 400,
+     .help =
+         "The least that is logged: debug, info, warn or error; and behind it areas with a level "
+         "of "
+         "their own, as in \"info,session=debug\", which shows who connects and leaves. A line's "
+         "`area` is its name.",
      AT(log_level)},
 };
 const size_t key_count = sizeof keys / sizeof keys[0];

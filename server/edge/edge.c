@@ -71,7 +71,10 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return 0; /* answers are written at once */
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        session_shut(session);
+        return 0;
     case LWS_CALLBACK_CLOSED:
+        trace_closed(session);
         session_shut(session);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
@@ -330,6 +333,7 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
     }
     edge->options = *options;
     edge->state = &options->node->edges[options->index];
+    refusals_init(&edge->state->refusals);
     catch_ups_init(edge);
     enum status status = open_parts(edge, problem);
     if (status != STATUS_OK) {
@@ -367,6 +371,7 @@ void edge_close(struct edge *edge)
         lws_context_destroy(edge->context); /* destroys the sessions by LWS_CALLBACK_WSI_DESTROY */
     }
     sessions_fini(edge);
+    refusals_fini(&edge->state->refusals);
     catch_ups_fini(edge);
     window_reader_destroy(edge->reader);
     encode_context_destroy(edge->encode_context);

@@ -8,7 +8,8 @@
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
- *   pushed.c     counting what goes out           drain.c      saying goodbye
+ *   pushed.c     counting what goes out           trace.c      who came, was refused, left
+ *   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c, accounts.c
  *
  * Everything here is the edge thread's, but for edge_stop().
@@ -164,6 +165,7 @@ struct session {
     uint8_t trials;      /* messages on trial that nothing was said of */
     struct ev_timer conduct_timer;
     uint8_t id[SESSION_ID_BYTES];
+    char address[56]; /* "[…]:port", of the peer; "" before its upgrade */
     struct gathering gathering;
     struct hold hold;
     struct queue queue;
@@ -335,6 +337,18 @@ static inline enum frame_opcode session_opcode(const struct session *session)
 {
     return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
 }
+
+/* ---- trace.c --------------------------------------------------------------------------------- */
+
+void trace_address(struct session *session); /* finds it out */
+void trace_opened(const struct session *session);
+void trace_closed(const struct session *session);
+void trace_hang_up(const struct session *session, enum close_code code, const char *text);
+void trace_upgrade_refused(const struct session *session, int http_status,
+                           const struct problem *problem);
+/* `stream` as the peer named it, or none. */
+void trace_refused(struct session *session, struct span stream, const struct problem *problem);
+void refusals_write(const struct edge *edge, struct writer *out);
 
 /* ---- pushed.c -------------------------------------------------------------------------------- */
 

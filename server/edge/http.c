@@ -140,6 +140,9 @@ static bool serve_path(const struct request *request)
     if (span_is(request->path, "/v1/publishers") && shows_operator_pages(request)) {
         return reply_built(request, "application/json", publishers_write);
     }
+    if (span_is(request->path, "/v1/refusals") && shows_operator_pages(request)) {
+        return reply_built(request, "application/json", refusals_write);
+    }
     if (span_is(request->path, UPGRADE_PATH)) {
         return refuse(request, 426, STATUS_MALFORMED, "this is a WebSocket: ask for an upgrade");
     }

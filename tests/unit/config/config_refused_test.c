@@ -64,7 +64,9 @@ static const struct {
      "receive_bytes (1MB) must be at least message_bytes (1280KB)"},
     {"trusted_network = maybe\n", "trusted_network must be true or false, not \"maybe\""},
     {"loop = kqueue\n", ":1: loop must be one of auto, uring, epoll, not \"kqueue\""},
-    {"log_level = loud\n", "log_level must be one of debug, info, warn, error, not \"loud\""},
+    {"log_level = loud\n",
+     "log_level must be debug, info, warn or error, and may name areas behind it, as in "
+     "\"info,edge=debug\", not \"loud\""},
     {"log_format = xml\n", "log_format must be one of logfmt, json, not \"xml\""},
     {"data_dir = \"\"\n", "data_dir must not be empty"},
     {"data_dir = \"a\\nb\"\n", "data_dir contains a control character"},
