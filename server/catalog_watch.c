@@ -11,6 +11,8 @@
  *      thread looks whether they have;
  *   4. nobody uses the former set: it is freed.
  *
+ * Between two looks it drops old batches from the log (retention.c), a few at a time.
+ *
  * How it fails: PostgreSQL is away, or slow - every wait has a deadline, the look is done again a
  * second later, and the stages work on with the set they have. It has a thread of its own because
  * those waits would keep main from its signals.
@@ -18,6 +20,7 @@
 #include "catalog_watch.h"
 
 #include "penstock/ring.h"
+#include "retention.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -39,8 +42,9 @@ struct catalog_watch {
     bool has_bell, started;
     pthread_t thread;
     _Atomic bool asked, stopping;
-    int64_t looked_us; /* when the last look ended */
-    bool failed;       /* the last look did */
+    struct retention retention; /* the same connection, between two looks */
+    int64_t looked_us;          /* when the last look ended */
+    bool failed;                /* the last look did */
 };
 
 /* ---- a look ---------------------------------------------------------------------------------- */
@@ -96,6 +100,22 @@ static void look(struct catalog_watch *watch)
     watch->looked_us = clock_monotonic_us();
 }
 
+/* Old batches leave the log. */
+static void retain(struct catalog_watch *watch)
+{
+    struct problem problem;
+    problem_clear(&problem);
+    enum status status = watch->store == NULL ? connect_store(watch, &problem) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = retention_run(&watch->retention, watch->store, &problem);
+    }
+    if (status != STATUS_OK) {
+        store_close(watch->store);
+        watch->store = NULL;
+    }
+    retention_note(&watch->retention, &problem);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* From the last look to the next. */
@@ -128,11 +148,16 @@ static int64_t turn(struct catalog_watch *watch)
     if (watch->next != NULL && !hand_over(watch)) {
         return HANDOVER_US;
     }
-    int64_t due_us = watch->looked_us + pause_us(watch), now_us = clock_monotonic_us();
-    if (now_us < due_us) {
-        return due_us - now_us;
+    int64_t look_us = watch->looked_us + pause_us(watch), now_us = clock_monotonic_us();
+    int64_t retain_us = watch->retention.due_us;
+    if (now_us < look_us && now_us < retain_us) {
+        return (look_us < retain_us ? look_us : retain_us) - now_us;
     }
-    look(watch);
+    if (now_us >= look_us) {
+        look(watch);
+    } else {
+        retain(watch);
+    }
     return 0;
 }
 
@@ -191,9 +216,10 @@ const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch
 }
 
 enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
-                                struct problem *problem)
+                                struct node *node, struct problem *problem)
 {
     watch->pipeline = pipeline;
+    retention_init(&watch->retention, watch->settings, node);
     int error = pthread_create(&watch->thread, NULL, run, watch);
     if (error != 0) {
         return problem_set(problem, STATUS_NO_MEMORY, "cannot start a thread: %s", strerror(error));

@@ -17,9 +17,9 @@ enum status catalog_watch_open(const struct settings *settings, struct store *st
                                struct catalog_watch **out, struct problem *problem) must_use;
 /* The set that the pipeline begins with. Before catalog_watch_start(). */
 const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch);
-/* Borrows the pipeline until catalog_watch_stop(). */
+/* Borrows the pipeline and the node (whose `log` it keeps) until catalog_watch_stop(). */
 enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
-                                struct problem *problem) must_use;
+                                struct node *node, struct problem *problem) must_use;
 /* Look soon: somebody has a reason to believe that a table was altered. Costs a fence. */
 void catalog_watch_ask(struct catalog_watch *watch);
 /* Ends the thread; waits for a statement under way, which has a deadline. Harmless when it was not

@@ -87,6 +87,7 @@ static enum status make_link(struct pipeline *p, unsigned edge, unsigned lane,
     p->links_made++;
     p->records_by_edge[edge][lane] = p->records_by_lane[lane][edge] = &link->records;
     p->receipts_by_edge[edge][lane] = p->receipts_by_lane[lane][edge] = &link->receipts;
+    p->options.node->rings[edge][lane] = &link->records;
     return STATUS_OK;
 }
 

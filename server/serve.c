@@ -225,7 +225,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (catalog_watch_start(catalog, pipeline, &problem) == STATUS_OK) {
+    if (catalog_watch_start(catalog, pipeline, node, &problem) == STATUS_OK) {
         announce(node, settings, settings->stream_count);
         if (is_development) {
             greet(settings);
@@ -281,6 +281,15 @@ static enum status check_sets(const struct settings *settings, bool is_developme
     return STATUS_OK;
 }
 
+static void start_log(const struct settings *settings)
+{
+    struct log_levels levels;
+    log_open((enum log_format)settings->log_format, LOG_INFO);
+    if (log_levels_read(settings->log_level, &levels)) { /* the settings were checked */
+        log_set_levels(&levels);
+    }
+}
+
 int serve_run(const struct settings *settings, bool is_development,
               bool (*is_alive)(void *owner, struct problem *problem), void *owner)
 {
@@ -290,7 +299,7 @@ int serve_run(const struct settings *settings, bool is_development,
     struct verifier *verifier = NULL;
     int exit_code;
     problem_clear(&problem);
-    log_open((enum log_format)settings->log_format, (enum log_level)settings->log_level);
+    start_log(settings);
 
     if (check_sets(settings, is_development, &problem) != STATUS_OK ||
         open_verifier(settings, &verifier, &problem) != STATUS_OK) {

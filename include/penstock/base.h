@@ -20,17 +20,46 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 /* Call once, before other threads start; may be called again, at any time, to change both. */
 void log_open(enum log_format format, enum log_level least);
 
-/* The filter is inline, so that a level that is off costs one compare. */
+/* Areas may have a level of their own. */
+#define LOG_AREAS_MAX      16
+#define LOG_AREA_BYTES_MAX 16
+struct log_levels {
+    enum log_level least;
+    size_t area_count;
+    struct {
+        char name[LOG_AREA_BYTES_MAX + 1];
+        enum log_level least;
+    } areas[LOG_AREAS_MAX];
+};
+/* Reads "info" or "info,edge=debug,store=warn". False: it is no such list. */
+bool log_levels_read(const char *text, struct log_levels *out);
+/* From one thread at a time. */
+void log_set_levels(const struct log_levels *levels);
+
+/* The lowest level of any area. The filter is inline, so that a level that is off everywhere costs
+ * one compare. */
 extern _Atomic(enum log_level) log_least;
 
-/* Writes one line in one write(2): time, level, area, message. Never the contents of events, tokens
- * or DSN passwords. Lines longer than 2 KB are cut. */
+/* Writes one line in one write(2), if the area is not quieter: time, level, area, message. Never
+ * the contents of events, tokens or DSN passwords. Lines longer than 2 KB are cut. */
 void log_write(enum log_level level, const char *area, const char *format, ...) printf_like(3, 4);
+
+/* A line of the program. Each writes at most LOG_PLACE_MOST lines in LOG_PLACE_US; the next one
+ * behind them says how many were left out. Debugging is not limited: somebody asked for it. */
+#define LOG_PLACE_MOST 100
+#define LOG_PLACE_US   (10 * 1000 * 1000)
+struct log_place {
+    _Atomic int64_t since_us;
+    _Atomic uint32_t count;
+};
+void log_write_from(struct log_place *place, enum log_level level, const char *area,
+                    const char *format, ...) printf_like(4, 5);
 
 #define log_at(level, area, ...)                                                 \
     do {                                                                         \
         if ((level) >= atomic_load_explicit(&log_least, memory_order_relaxed)) { \
-            log_write((level), (area), __VA_ARGS__);                             \
+            static struct log_place log_place_here;                              \
+            log_write_from(&log_place_here, (level), (area), __VA_ARGS__);       \
         }                                                                        \
     } while (0)
 #define log_debug(area, ...) log_at(LOG_DEBUG, area, __VA_ARGS__)
@@ -96,10 +125,28 @@ static inline uint64_t counter_read(const counter *c)
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* Per stream: received = committed + duplicates + dead_lettered + pending (DESIGN section 4).
- * `received` is counted when the ring took the event; what was refused was never received. */
+/*
+ * Per stream: received + replayed = committed + duplicates + dead_lettered + pending (DESIGN
+ * section 4). `received` is counted when the ring takes the event; what was refused was never
+ * received. `replayed` is what a start found in the journal behind PostgreSQL's checkpoint: a
+ * process before this one received it. `pending` is what is left: in a ring or in the journal, and
+ * not settled.
+ */
 struct stream_account {
-    counter received, committed, duplicates, dead_lettered, refused;
+    counter received, replayed, committed, duplicates, dead_lettered, refused;
+    counter messages, messages_refused,
+        bytes;                    /* of `publish`: taken, refused; bytes of those taken */
+    counter pushed, pushed_bytes; /* events to subscribers, each time one is sent */
 };
+
+/* Outcomes first: an event whose outcome is seen was counted as received before. */
+static inline uint64_t stream_account_pending(const struct stream_account *account)
+{
+    uint64_t settled = counter_read(&account->committed) + counter_read(&account->duplicates) +
+                       counter_read(&account->dead_lettered);
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t taken = counter_read(&account->received) + counter_read(&account->replayed);
+    return taken > settled ? taken - settled : 0;
+}
 
 #endif

@@ -75,10 +75,14 @@ struct settings {
     bool salvage; /* start with what is whole of a damaged journal */
     uint64_t batch_rows, batch_bytes, prepared_rows;
     uint64_t window_bytes, history_bytes;
+    uint64_t accounts; /* publishers of whom each lane keeps an account of their own */
+    bool operator_pages;
     uint64_t connect_timeout_ms, statement_timeout_ms;
     uint64_t catalog_poll_ms; /* between two looks at the streams' tables */
     uint64_t table_grace_ms;  /* a table may be gone for so long before its events are refused */
-    int log_format, log_level;
+    uint64_t retention_s;     /* how old a batch of the log may become; 0: any age */
+    int log_format;
+    char *log_level; /* as log_levels_read() takes it */
     struct stream_settings streams[STREAMS_MAX];
     size_t stream_count;
 };

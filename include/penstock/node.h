@@ -7,6 +7,9 @@
 #define PENSTOCK_NODE_H
 
 #include "penstock/base.h"
+#include "penstock/histogram.h"
+#include "penstock/publishers.h"
+#include "penstock/refusals.h"
 
 #define LANES_MAX           16
 #define EDGES_MAX           32
@@ -16,8 +19,15 @@
 struct lane_state {
     _Atomic bool database_ready; /* the lane: connected, checkpoint read */
     counter batches, rows, frames, journal_bytes, reconnects, retries;
+    counter rollbacks, deadlocks; /* attempts to commit that PostgreSQL undid; of them, by 40P01 */
     _Atomic uint64_t durable_sequence, committed_sequence;
     _Atomic uint64_t journal_used, journal_quota;
+    _Atomic bool journal_full;
+    _Atomic int64_t oldest_us; /* when the oldest event arrived that is not settled; 0: all are */
+    struct publishers *publishers; /* the lane owns it; there while edges are open */
+    /* Microseconds: of each message, from its arrival to its frame being durable; of each frame,
+     * from there to the commit's answer. And the size of batches. */
+    struct histogram receive_to_journal, journal_to_commit, batch_rows, batch_bytes;
 };
 
 struct edge_state {
@@ -25,24 +35,42 @@ struct edge_state {
     counter errors_sent, gaps_sent, publisher_holds, events_skipped, writes;
     counter limits_hit[LIMITS_MAX]; /* by enum limit (server/edge/limits.h) */
     counter tokens_taken, tokens_refused, origins_refused;
+    counter http_requests, acks_durable, acks_committed;
+    counter errors[STATUS_KINDS]; /* `error` answers by their code */
     _Atomic uint64_t connections, subscriptions, publishers_watched;
+    _Atomic uint64_t subscriptions_behind; /* they read from the log */
+    struct histogram commit_to_push;       /* microseconds, of each write to a subscriber */
+    struct refusals refusals;              /* there while edges are open */
 };
 
 struct history_state {
     _Atomic uint64_t log_floor; /* the log has nothing up to here (as of a second ago) */
-    counter readings, blocks, gaps;
+    counter readings, blocks, gaps, losses;
     _Atomic uint64_t page_bytes, block_bytes;
+    _Atomic bool connected;
 };
+
+/* penstock.batch, as whoever drops old batches sees it. */
+struct log_state {
+    _Atomic int64_t oldest_us; /* of the oldest batch; 0: there is none, or not known */
+    counter dropped, failures;
+};
+
+struct ring; /* ring.h */
 
 struct node {
     char name[NODE_NAME_BYTES_MAX + 1];
     char epoch[UUID_TEXT_BYTES + 1]; /* read at start; a change is fatal (main) */
     unsigned edge_count, lane_count;
-    const char *loop_engine;      /* for /metrics */
-    _Atomic bool draining;        /* main */
-    _Atomic bool journal_failed;  /* a lane: nothing is acknowledged any more */
-    _Atomic bool listening;       /* the feed: LISTEN is up and the window is at the head */
-    struct history_state history; /* the history thread */
+    const char *loop_engine;     /* for /metrics */
+    _Atomic bool draining;       /* main */
+    _Atomic bool journal_failed; /* a lane: nothing is acknowledged any more */
+    _Atomic bool listening;      /* the feed: LISTEN is up and the window is at the head */
+    _Atomic uint64_t announced;  /* the feed: the highest offset known to be committed */
+    counter listen_losses;       /* the feed: connections lost, or not made */
+    const struct ring *rings[EDGES_MAX][LANES_MAX]; /* of records; NULL: there is none */
+    struct history_state history;                   /* the history thread */
+    struct log_state log;                           /* the catalog thread */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

@@ -64,6 +64,10 @@ enum status {
 #undef STATUS_ENUM
 };
 
+#define STATUS_ONE(name, class, word) +1
+enum { STATUS_KINDS = 0 STATUS_LIST(STATUS_ONE) };
+#undef STATUS_ONE
+
 enum status_class status_class(enum status status);
 const char *status_word(enum status status); /* static string, never NULL */
 

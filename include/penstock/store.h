@@ -53,6 +53,17 @@ enum status store_read_table(struct store *store, const char *table, struct tabl
  */
 enum status store_fingerprint_tables(struct store *store, const char *const *tables, size_t count,
                                      uint64_t *out, struct problem *problem) must_use;
+/* What one call of penstock.retain_some() did. */
+struct retained {
+    uint64_t dropped;  /* batches */
+    bool is_more;      /* there are more that are old enough */
+    bool is_elsewhere; /* another node does it at this moment */
+    int64_t oldest_us; /* of the oldest batch left, unix time; 0: there is none */
+};
+/* Drops batches of the log that are older than `keep_s`, the oldest first and at most `most` of
+ * each lane; commits never wait for it. */
+enum status store_retain(struct store *store, uint64_t keep_s, uint64_t most, struct retained *out,
+                         struct problem *problem) must_use;
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
 

@@ -79,6 +79,8 @@ struct span stream_name(const struct stream *stream);
 /* The same for the same name, table, columns, types and format; never 0. Goes into records. */
 uint64_t stream_schema_key(const struct stream *stream);
 bool stream_is_pushed(const struct stream *stream); /* has channels */
+/* A column of its table has this name. */
+bool stream_has_field(const struct stream *stream, struct span name);
 /* False: the table has no key that events carry, and an event sent twice makes two rows. */
 bool stream_tells_duplicates(const struct stream *stream);
 

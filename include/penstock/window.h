@@ -48,7 +48,7 @@ struct window_batch {
     uint64_t serial;                     /* counts the batches of a window, from 1 */
     bool is_reset;                       /* no batch: nothing up to `last` is in the window */
     uint64_t first, last;                /* offsets that the batch takes up, pushable or not */
-    int64_t committed_us;                /* unix time */
+    int64_t committed_us; /* unix time: by our clock, of our own; by PostgreSQL's, of others */
     uint32_t entry_count, mention_count;
     size_t size, room; /* bytes of entries; bytes of memory for entries and mentions */
     alignas(8) uint8_t entries[];
@@ -135,6 +135,8 @@ void window_reader_destroy(struct window_reader *reader); /* accepts NULL; close
  */
 void window_reader_advance(struct window_reader *reader);
 uint64_t window_reader_head(const struct window_reader *reader);
+/* When the newest batch was committed. */
+int64_t window_reader_committed_us(const struct window_reader *reader);
 /* All events after it can be read by this reader: a `since` below it means a gap. */
 uint64_t window_reader_floor(const struct window_reader *reader);
 

@@ -269,6 +269,14 @@ enum status settings_check(const struct settings *settings, struct problem *prob
                            settings->node);
     }
     enum status status = check_listen(settings, problem);
+    struct log_levels levels;
+    if (status == STATUS_OK && !log_levels_read(settings->log_level, &levels)) {
+        return problem_set(
+            problem, STATUS_BAD_CONFIG,
+            "log_level must be debug, info, warn or error, and may name areas behind "
+            "it, as in \"info,edge=debug\", not \"%.60s\"",
+            settings->log_level);
+    }
     if (status == STATUS_OK) {
         status = check_proxies(settings, problem);
     }

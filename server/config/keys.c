@@ -463,6 +463,16 @@ const struct key keys[] = {
              "long, as migrations rename and recreate; then its events are refused until the table "
              "is back.",
      AT(table_grace_ms)},
+    {.name = "retention_s",
+     .type = KEY_NUMBER,
+     .unit = "SECONDS",
+     .value = "86400",
+     .most = 3153600000,
+     .help =
+         "How long the log (penstock.batch and penstock.payload) keeps events for subscribers "
+         "that come back; the tables keep theirs. Older ones are dropped, a few at a time, by one "
+         "node of those on the database. 0: never; call penstock.retain() yourself.",
+     AT(retention_s)},
     {.name = "batch_rows",
      .type = KEY_NUMBER,
      .unit = "N",
@@ -585,6 +595,26 @@ const struct key keys[] = {
              "than window_bytes reach.",
      AT(history_bytes)},
 
+    {.group = "For operators",
+     .name = "accounts",
+     .type = KEY_NUMBER,
+     .unit = "N",
+     .value = "1000",
+     .least = 8,
+     .most = 5000,
+     .help = "Publishers of whom each lane keeps an account of their own: those heard of last. All "
+             "others are summed up.",
+     AT(accounts)},
+    {.name = "operator_pages",
+     .type = KEY_SWITCH,
+     .unit = "BOOL",
+     .value = "false",
+     .help =
+         "Answers GET /v1/publishers (who publishes how much) and /v1/refusals (what was refused "
+         "last, without contents). Everybody who reaches the server "
+         "may read it. `penstock dev` answers it always.",
+     AT(operator_pages)},
+
     {.group = "Log",
      .name = "log_format",
      .type = KEY_CHOICE,
@@ -594,11 +624,15 @@ const struct key keys[] = {
      .help = "One line an event worth knowing, to standard error.",
      AT(log_format)},
     {.name = "log_level",
-     .type = KEY_CHOICE,
-     .unit = "LEVEL",
+     .type = KEY_TEXT,
+     .unit = "LEVELS",
      .value = "info",
-     .choices = {"debug", "info", "warn", "error"},
-     .help = "The least that is logged.",
+     .most = 400,
+     .help =
+         "The least that is logged: debug, info, warn or error; and behind it areas with a level "
+         "of "
+         "their own, as in \"info,session=debug\", which shows who connects and leaves. A line's "
+         "`area` is its name.",
      AT(log_level)},
 };
 const size_t key_count = sizeof keys / sizeof keys[0];

@@ -75,11 +75,28 @@ void answer_pong(struct session *session, struct span id)
     end(session, &out);
 }
 
+static void count_error(struct edge *edge, enum status status)
+{
+    counter_add(&edge->state->errors_sent, 1);
+    counter_add(&edge->state->errors[status], 1);
+}
+
+static void count_receipt(struct edge *edge, const struct receipt *receipt)
+{
+    if (receipt->status != STATUS_OK) {
+        count_error(edge, (enum status)receipt->status);
+    } else if (receipt->level == ACK_COMMITTED) {
+        counter_add(&edge->state->acks_committed, 1);
+    } else {
+        counter_add(&edge->state->acks_durable, 1);
+    }
+}
+
 void answer_error(struct session *session, struct span id, const struct problem *problem)
 {
     struct writer out = begin(session);
     encode_error(&out, (enum encoding)session->encoding, id, problem);
-    counter_add(&session->edge->state->errors_sent, 1);
+    count_error(session->edge, problem->status);
     end(session, &out);
 }
 
@@ -101,9 +118,7 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
 {
     struct writer out = begin(session);
     encode_receipt(&out, (enum encoding)session->encoding, receipt, id, cut(text));
-    if (receipt->status != STATUS_OK) {
-        counter_add(&session->edge->state->errors_sent, 1);
-    }
+    count_receipt(session->edge, receipt);
     end(session, &out);
 }
 

@@ -97,6 +97,13 @@ static void leave(struct subscription *subscription)
 static void become(struct subscription *subscription, enum catch_up_state state)
 {
     leave(subscription);
+    _Atomic uint64_t *behind = &subscription->session->edge->state->subscriptions_behind;
+    bool was_behind = subscription->catch_up.state != CATCH_UP_OFF;
+    if (was_behind && state == CATCH_UP_OFF) {
+        atomic_fetch_sub_explicit(behind, 1, memory_order_relaxed);
+    } else if (!was_behind && state != CATCH_UP_OFF) {
+        atomic_fetch_add_explicit(behind, 1, memory_order_relaxed);
+    }
     subscription->catch_up.state = (uint8_t)state;
     if (state == CATCH_UP_WAITING) {
         list_append(&all_of(subscription)->waiting, subscription);

@@ -77,7 +77,10 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return 0; /* answers are written at once */
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        session_shut(session);
+        return 0;
     case LWS_CALLBACK_CLOSED:
+        trace_closed(session);
         session_shut(session);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
@@ -118,6 +121,7 @@ static void work(struct edge *edge)
     holds_advance(edge);
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
+    pushed_mark(edge);
     catch_ups_take(edge);
     turns_advance(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
@@ -363,6 +367,7 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
     edge->options = *options;
     edge->state = &options->node->edges[options->index];
     edge->now_us = clock_monotonic_us();
+    refusals_init(&edge->state->refusals);
     catch_ups_init(edge);
     enum status status = open_parts(edge, problem);
     if (status != STATUS_OK) {
@@ -400,6 +405,7 @@ void edge_close(struct edge *edge)
         lws_context_destroy(edge->context); /* destroys the sessions by LWS_CALLBACK_WSI_DESTROY */
     }
     sessions_fini(edge);
+    refusals_fini(&edge->state->refusals);
     catch_ups_fini(edge);
     window_reader_destroy(edge->reader);
     index_fini(&edge->index);

@@ -15,7 +15,8 @@
  *   access.c     what a session may do             authenticate.c  how it says who it is
  *   cors.c       requests of web pages              origin.c     whose pages (pure)
  *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
- *   http.c, http_reply.c, metrics.c
+ *   pushed.c     counting what goes out            trace.c      who came, was refused, left
+ *   http.c, http_reply.c, metrics.c, accounts.c
  *
  * Everything here is the edge thread's, but for edge_stop().
  */
@@ -123,6 +124,23 @@ struct subscription {
     bool is_latest_only; /* what its socket did not take in time is skipped … */
     uint64_t skipped;    /* … so many events, and that was not said yet */
     struct catch_up catch_up;
+    uint64_t subscribed_at; /* the head then: what has a greater offset is live */
+};
+
+#define PUSHED_MARKS 64
+
+struct commit_mark {
+    uint64_t head;        /* what was taken in went up to here */
+    int64_t committed_us; /* the newest of it */
+};
+
+/* See pushed.c. */
+struct pushed {
+    struct commit_mark marks[PUSHED_MARKS]; /* the newest at [mark_count % PUSHED_MARKS] */
+    uint64_t mark_count;
+    size_t stream;          /* whose events are summed up … */
+    uint64_t events, bytes; /* … here; 0: nobody's */
+    int64_t oldest_us;      /* commit of the oldest live event of the write; 0: there is none */
 };
 
 /* All subscriptions of an edge, by session and channel: index.c. */
@@ -252,6 +270,7 @@ struct edge {
     struct decoder *decoder;
     struct encode_context *encode_context;
     struct block_pool pool;
+    struct pushed pushed;
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
@@ -420,7 +439,27 @@ static inline enum frame_opcode session_opcode(const struct session *session)
     return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
 }
 
-/* ---- http.c, http_reply.c, metrics.c --------------------------------------------------------- */
+/* ---- trace.c --------------------------------------------------------------------------------- */
+
+void trace_opened(const struct session *session);
+void trace_closed(const struct session *session);
+void trace_hang_up(const struct session *session, enum close_code code, const char *text);
+void trace_upgrade_refused(const struct session *session, int http_status,
+                           const struct problem *problem);
+/* `stream` as the peer named it, or none. */
+void trace_refused(struct session *session, struct span stream, const struct problem *problem);
+void refusals_write(const struct edge *edge, struct writer *out);
+
+/* ---- pushed.c -------------------------------------------------------------------------------- */
+
+void pushed_mark(struct edge *edge); /* the window's reader has advanced */
+void pushed_count(struct edge *edge, const struct subscription *subscription,
+                  const struct window_entry *entry);
+void pushed_flush(struct edge *edge); /* behind the events of one frame */
+void pushed_time(struct edge *edge);  /* they were written */
+
+/* ---- http.c, http_reply.c, metrics.c, accounts.c
+ * --------------------------------------------------------- */
 
 struct http_reply {
     int status;
@@ -435,6 +474,7 @@ bool http_reply(struct lws *wsi, const struct http_reply *reply);
 bool http_reply_problem(struct lws *wsi, int status, const struct problem *problem, bool close);
 int http_serve(struct session *session, struct lws *wsi);
 void metrics_write(const struct edge *edge, struct writer *out);
+void publishers_write(const struct edge *edge, struct writer *out);
 /* Reads what is there of Content-Length and Transfer-Encoding. */
 enum http_body {
     HTTP_BODY_NONE,

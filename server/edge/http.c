@@ -134,6 +134,16 @@ static void build_metrics(const struct session *session, struct writer *out)
     metrics_write(session->edge, out);
 }
 
+static void build_publishers(const struct session *session, struct writer *out)
+{
+    publishers_write(session->edge, out);
+}
+
+static void build_refusals(const struct session *session, struct writer *out)
+{
+    refusals_write(session->edge, out);
+}
+
 /* Who may read what this server says of itself: with tokens asked for, an operator; the streams may
  * be read by everybody with a token. False: it is answered. `*out_alive` as reply() has it. */
 static bool may_read(const struct request *request, bool is_for_all, bool *out_alive)
@@ -157,6 +167,14 @@ static bool may_read(const struct request *request, bool is_for_all, bool *out_a
     return false;
 }
 
+/* Who is not to see them is not told that they are there. */
+static bool shows_operator_pages(const struct request *request)
+{
+    const struct edge *edge = request->session->edge;
+    return edge_settings(edge)->operator_pages || edge->options.is_development ||
+           edge->options.verifier != NULL;
+}
+
 static bool serve_path(const struct request *request)
 {
     if (span_is(request->path, "/healthz")) {
@@ -174,6 +192,16 @@ static bool serve_path(const struct request *request)
     if (span_is(request->path, "/v1/streams")) {
         return may_read(request, true, &is_alive)
                    ? reply_built(request, "application/json", build_streams)
+                   : is_alive;
+    }
+    if (span_is(request->path, "/v1/publishers") && shows_operator_pages(request)) {
+        return may_read(request, false, &is_alive)
+                   ? reply_built(request, "application/json", build_publishers)
+                   : is_alive;
+    }
+    if (span_is(request->path, "/v1/refusals") && shows_operator_pages(request)) {
+        return may_read(request, false, &is_alive)
+                   ? reply_built(request, "application/json", build_refusals)
                    : is_alive;
     }
     if (span_is(request->path, UPGRADE_PATH)) {
@@ -224,6 +252,7 @@ int http_serve(struct session *session, struct lws *wsi)
 {
     char path[PATH_BYTES_MAX];
     bool too_long = false;
+    counter_add(&session->edge->state->http_requests, 1);
     struct request request = {
         .session = session,
         .wsi = wsi,

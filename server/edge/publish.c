@@ -31,6 +31,7 @@ struct draft {
     struct stream_account *account;
     uint32_t events;
     int64_t arrival_us;
+    size_t message_bytes;
 };
 
 /* Lets go of room at the writer's end. */
@@ -157,12 +158,14 @@ static void commit(struct session *session, const struct message *message, struc
         .producer = session->producer,
     };
     memcpy(out->start, &header, sizeof header);
+    counter_add(&draft->account->received, draft->events); /* before anybody can settle them */
+    counter_add(&draft->account->messages, 1);
+    counter_add(&draft->account->bytes, draft->message_bytes);
     ring_commit(edge->options.to_lane[session->lane], header.bytes);
     edge->unrung_bytes[session->lane] += header.bytes;
     if (edge->unrung_bytes[session->lane] >= UNRUNG_BYTES_MAX) {
         ring_lane(edge, session->lane);
     }
-    counter_add(&draft->account->received, draft->events);
 }
 
 /* ---- the message ----------------------------------------------------------------------------- */
@@ -289,6 +292,7 @@ static void store_or_refuse(struct session *session, struct message *message, st
         .stream = streams->streams[index],
         .account = &streams->accounts[index],
         .arrival_us = clock_unix_us(),
+        .message_bytes = bytes.size,
     };
     if (takes_events(streams, (size_t)index, problem) &&
         pinned_apply(session, (size_t)index, draft.stream, problem)) {
@@ -296,6 +300,7 @@ static void store_or_refuse(struct session *session, struct message *message, st
     }
     if (problem->status != STATUS_OK) {
         counter_add(&draft.account->refused, draft.events == 0 ? 1 : draft.events);
+        counter_add(&draft.account->messages_refused, 1);
     }
 }
 

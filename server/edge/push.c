@@ -44,9 +44,11 @@ static uint32_t add_entries(struct events_encoder *events, struct subscription *
     while (subscription_peek(subscription, &entry, &from, &to) == CURSOR_ENTRY &&
            subscription->skipped == skipped &&
            events_add(events, entry.offset, entry.stream, entry.data)) {
+        pushed_count(subscription->session->edge, subscription, &entry);
         subscription_advance(subscription);
         count++;
     }
+    pushed_flush(subscription->session->edge);
     return count;
 }
 
@@ -129,7 +131,9 @@ static bool send_frames(struct session *session, uint8_t *data, size_t size)
 {
     counter_add(&session->edge->state->bytes_out, size);
     counter_add(&session->edge->state->writes, 1);
-    return lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
+    bool is_alive = lws_write(session->wsi, data, size, LWS_WRITE_RAW) >= 0;
+    pushed_time(session->edge);
+    return is_alive;
 }
 
 /* The event that the subscription shows does not fit in the write buffer. */

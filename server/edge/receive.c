@@ -83,6 +83,7 @@ void message_run(struct session *session, struct span bytes)
         session_hang_up(session, CLOSE_INVALID_UTF8, "the text is not UTF-8");
         return;
     }
+    trace_refused(session, message.stream, &problem);
     answer_error(session, message.id, &problem);
 }
 

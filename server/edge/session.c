@@ -146,6 +146,7 @@ void session_open(struct session *session)
     session->heard_us = session->alive_us = edge->now_us;
     session->opened_us = clock_monotonic_us();
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
+    trace_opened(session);
     answer_welcome(session);
     if (edge->draining) {
         session_hang_up(session, CLOSE_GOING_AWAY, "the server is shutting down");
@@ -247,6 +248,7 @@ void session_hang_up(struct session *session, enum close_code code, const char *
     }
     session->close_code = (uint16_t)code;
     session->close_text = text;
+    trace_hang_up(session, code, text);
     session->deadline_us = clock_monotonic_us() + CLOSE_PATIENCE_US;
     conduct_end(session); /* the client's own goodbye must be read */
     rate_end(session);
@@ -256,6 +258,9 @@ void session_hang_up(struct session *session, enum close_code code, const char *
 int session_refuse(struct session *session, enum close_code code, const char *text)
 {
     session->state = SESSION_CLOSING;
+    if (session->close_code == CLOSE_NONE) { /* else it was said when that was set */
+        trace_hang_up(session, code, text);
+    }
     char room[CLOSE_TEXT_BYTES];
     size_t size = strnlen(text, sizeof room);
     memcpy(room, text, size);

@@ -204,6 +204,7 @@ static enum status add(struct session *session, struct span channel, uint64_t si
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to subscribe");
     }
     subscription->session = session;
+    subscription->subscribed_at = window_reader_head(edge->reader);
     enum status status =
         cursor_open(edge->reader, channel, since, subscription, &subscription->cursor, problem);
     if (status != STATUS_OK) {

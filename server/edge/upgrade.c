@@ -103,6 +103,7 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
         (void)problem_set(&problem, STATUS_UNAVAILABLE, "no random bytes for a session id");
     }
     if (status != 0) {
+        trace_upgrade_refused(session, status, &problem);
         (void)http_reply_problem(wsi, status, &problem, true);
         return -1;
     }

@@ -197,6 +197,7 @@ static bool is_connected(const struct feed *feed)
 static void lose(struct feed *feed, const struct problem *problem)
 {
     atomic_store_explicit(&feed->options.node->listening, false, memory_order_relaxed);
+    counter_add(&feed->options.node->listen_losses, 1);
     source_lost(&feed->source, clock_monotonic_us(), problem);
 }
 
@@ -492,6 +493,8 @@ void feed_run(struct feed *feed)
         fill(feed);
         give_out(feed);
         probe(feed);
+        atomic_store_explicit(&feed->options.node->announced, feed->order.told,
+                              memory_order_relaxed);
         sleep_until_something(feed);
     }
     atomic_store_explicit(&feed->options.node->listening, false, memory_order_relaxed);

@@ -93,6 +93,8 @@ void history_lose(struct history *history, const struct problem *problem)
     log_reader_close(history->reader);
     history->reader = NULL;
     history->losses++;
+    counter_add(&history->options.node->history.losses, 1);
+    atomic_store_explicit(&history->options.node->history.connected, false, memory_order_relaxed);
     history->connect_due_us = now_us + pause_us(history->losses, now_us);
     pages_clear(&history->pages);
     log_warn("history", "%s; subscribers that are behind wait until the next attempt in %lld ms",
@@ -109,6 +111,7 @@ static void ask_floor(struct history *history)
         return;
     }
     history->losses = 0;
+    atomic_store_explicit(&node->history.connected, true, memory_order_relaxed);
     history->floor_due_us = clock_monotonic_us() + FLOOR_EVERY_US;
     atomic_store_explicit(&node->history.log_floor, floor, memory_order_relaxed);
 }

@@ -1,5 +1,5 @@
 /*
- * answer.c - what a lane tells others: receipts to the edges, pushable events to the feed, counts.
+ * answer.c - what a lane tells others: receipts to the edges, pushable events to the feed.
  *
  * A receipt must not be lost, so a full ring makes the lane wait. The wait is short: an edge takes
  * receipts whatever else it does, and never waits for a lane. An edge that has not moved for five
@@ -82,8 +82,13 @@ void lane_answer_durable(struct lane *lane, const struct frame *frame)
     struct span rest = frame->body;
     struct record_cursor cursor;
     bool answered = false;
+    int64_t now_us = clock_unix_us();
+    lane_note_durable(lane, frame->sequence, now_us);
     while (rest.size > 0 && record_open(rest, &cursor)) {
         const struct record_header *header = &cursor.header;
+        if (header->kind == RECORD_EVENTS) {
+            histogram_add_time(&lane->state->receive_to_journal, header->arrival_us, now_us);
+        }
         if (header->kind == RECORD_EVENTS && header->ack == ACK_DURABLE) {
             struct receipt receipt = {.level = ACK_DURABLE, .count = header->events, .index = -1};
             send_receipt(lane, header, cursor.id, receipt, span_of(NULL, 0));
@@ -192,7 +197,7 @@ void lane_push_batch(struct lane *lane, const struct batch *batch)
                  size);
         return;
     }
-    out->committed_us = batch->committed_us;
+    out->committed_us = lane->batch_done_us;
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
         if (is_pushed(event) && push_open(event->event.push, &push)) {
@@ -201,21 +206,4 @@ void lane_push_batch(struct lane *lane, const struct batch *batch)
         }
     }
     lane->options.on_committed(lane->options.owner, lane->options.index, out);
-}
-
-void lane_account_batch(struct lane *lane, const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->event_count;) {
-        const struct schema *schema = batch->events[i].schema;
-        uint64_t counts[3] = {0};
-        for (; i < batch->event_count && batch->events[i].schema == schema; i++) {
-            counts[batch->events[i].outcome]++;
-        }
-        struct stream_account *account = registry_find(&lane->registry, schema->key)->account;
-        if (account != NULL) {
-            counter_add(&account->committed, counts[EVENT_STORED]);
-            counter_add(&account->duplicates, counts[EVENT_DUPLICATE]);
-            counter_add(&account->dead_lettered, counts[EVENT_REJECTED]);
-        }
-    }
 }

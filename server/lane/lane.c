@@ -44,6 +44,9 @@ static bool take_from_edge(struct lane *lane, unsigned edge)
         if (journal_append(lane->journal, record) == JOURNAL_FULL) {
             break;
         }
+        publishers_receive(lane->state->publishers, header.producer, header.events,
+                           header.arrival_us);
+        lane->oldest_us = lane->oldest_us == 0 ? header.arrival_us : lane->oldest_us;
         taken += header.bytes;
     }
     if (taken > 0) {
@@ -110,20 +113,6 @@ static void learn_streams(struct lane *lane)
         registry_trim(&lane->registry, journal_needs, lane->journal);
     }
     handover_confirm(handover, offered);
-}
-
-static void publish_figures(struct lane *lane)
-{
-    struct journal_figures figures;
-    journal_figures(lane->journal, &figures);
-    struct lane_state *state = lane->state;
-    atomic_store_explicit(&state->durable_sequence, figures.durable_sequence, memory_order_relaxed);
-    uint64_t pending = lane->batch_under_way ? lane->batch.sequence_first : lane->sequence_next;
-    atomic_store_explicit(&state->committed_sequence, pending - 1, memory_order_relaxed);
-    atomic_store_explicit(&state->journal_used, figures.bytes_used, memory_order_relaxed);
-    atomic_store_explicit(&state->journal_quota, figures.bytes_max, memory_order_relaxed);
-    atomic_store_explicit(&state->frames, figures.frames, memory_order_relaxed);
-    atomic_store_explicit(&state->journal_bytes, figures.bytes, memory_order_relaxed);
 }
 
 /* ---- the journal's callbacks ----------------------------------------------------------------- */
@@ -197,6 +186,10 @@ static void on_ready(void *owner, uint64_t checkpoint)
         return;
     }
     uint64_t durable = figures.durable_sequence;
+    if (lane_count_replay(lane, checkpoint + 1, durable, &problem) != STATUS_OK) {
+        lane_fail(lane, &problem);
+        return;
+    }
     if (durable > checkpoint) {
         log_info("lane", "lane %u replays frames %" PRIu64 " to %" PRIu64 " of its journal",
                  lane->options.index, checkpoint + 1, durable);
@@ -209,9 +202,11 @@ static void on_ready(void *owner, uint64_t checkpoint)
 static void on_done(void *owner, struct batch *batch)
 {
     struct lane *lane = owner;
+    lane->batch_done_us = clock_unix_us();
     lane_push_batch(lane, batch);
     lane_answer_batch(lane, batch);
     lane_account_batch(lane, batch);
+    lane_measure_batch(lane, batch);
     journal_read_done(lane->journal);
     journal_release(lane->journal, batch->sequence_last);
     lane->batch_under_way = false;
@@ -277,7 +272,7 @@ static void turn(struct lane *lane)
         emptied = take_records(lane);
         submit_next(lane);
     }
-    publish_figures(lane);
+    lane_publish_figures(lane);
     doorbell_arm(lane->options.bell);
     learn_streams(lane);
     /* A record that came in before the bell was armed rang nobody. What did not fit the journal
@@ -308,7 +303,7 @@ void lane_run(struct lane *lane)
     while (!is_finished(lane)) {
         turn(lane);
     }
-    publish_figures(lane);
+    lane_publish_figures(lane);
     atomic_store(&lane->state->database_ready, false);
     shut(lane);
 }
@@ -395,6 +390,9 @@ enum status lane_open(const struct lane_options *options, struct lane **out,
         status = loop_watch_start(lane->loop, &lane->bell_watch, problem);
     }
     if (status == STATUS_OK) {
+        status = publishers_create(options->settings->accounts, &lane->state->publishers, problem);
+    }
+    if (status == STATUS_OK) {
         status = open_journal(lane, problem);
     }
     if (status == STATUS_OK) {
@@ -416,6 +414,8 @@ void lane_close(struct lane *lane)
     }
     shut(lane); /* nothing is left of it when lane_run() has been */
     lane_batch_fini(lane);
+    publishers_destroy(lane->state->publishers);
+    lane->state->publishers = NULL;
     registry_fini(&lane->registry);
     free(lane);
 }

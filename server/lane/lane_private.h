@@ -10,6 +10,14 @@
 #include "penstock/store.h"
 #include "registry.h"
 
+#define DURABLE_TIMES 4096
+
+/* When the last frames became durable, by their sequence numbers. */
+struct durable_times {
+    int64_t us[DURABLE_TIMES];
+    uint64_t first, last; /* all from first … last are noted; 0: none is */
+};
+
 struct lane {
     struct lane_options options;
     struct lane_state *state;
@@ -28,6 +36,10 @@ struct lane {
     bool edge_is_stuck[EDGES_MAX]; /* it takes no receipts: no room is waited for */
     bool learn_failure_said;
 
+    int64_t batch_done_us; /* when the commit of `batch` was answered; unix time */
+    int64_t oldest_us;     /* arrival of the oldest event that is not settled; 0: there is none */
+    struct durable_times durable;
+
     _Atomic bool stopping;
     int64_t stop_by_us; /* monotonic; 0: not stopping */
     bool failed;        /* durability is in doubt: nothing is acknowledged any more */
@@ -41,7 +53,18 @@ void lane_batch_fini(struct lane *lane);
 void lane_answer_durable(struct lane *lane, const struct frame *frame);
 void lane_answer_batch(struct lane *lane, const struct batch *batch);
 void lane_push_batch(struct lane *lane, const struct batch *batch);
+
+/* account.c */
 void lane_account_batch(struct lane *lane, const struct batch *batch);
+/* What these frames of the journal hold was received by a process before this one: it is counted as
+ * replayed. Reads them all, before any batch is made. */
+enum status lane_count_replay(struct lane *lane, uint64_t first, uint64_t last,
+                              struct problem *problem) must_use;
+
+/* measure.c: what /metrics shows. */
+void lane_publish_figures(struct lane *lane);
+void lane_note_durable(struct lane *lane, uint64_t sequence, int64_t now_us);
+void lane_measure_batch(struct lane *lane, const struct batch *batch);
 
 /* lane.c: stops acknowledging for good; main sees node->journal_failed and exits. */
 void lane_fail(struct lane *lane, const struct problem *problem);

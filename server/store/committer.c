@@ -423,6 +423,8 @@ static void pause_batch(struct committer *c)
 static void decide(struct committer *c)
 {
     bool is_ours = strcmp(c->failure.schema, "penstock") == 0;
+    counter_add(&c->options.state->rollbacks, 1);
+    counter_add(&c->options.state->deadlocks, strcmp(c->failure.sqlstate, "40P01") == 0);
     if (is_ours && strcmp(c->failure.sqlstate, "23505") == 0) {
         committer_lose(c, "this lane's checkpoint was moved by somebody else");
         return;

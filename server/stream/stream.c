@@ -68,6 +68,11 @@ int stream_find_column(const struct stream *stream, struct span name)
     return -1;
 }
 
+bool stream_has_field(const struct stream *stream, struct span name)
+{
+    return stream_find_column(stream, name) >= 0;
+}
+
 /* ---- columns --------------------------------------------------------------------------------- */
 
 static size_t count_keys(const struct table_description *table)

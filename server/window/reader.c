@@ -155,6 +155,11 @@ uint64_t window_reader_head(const struct window_reader *reader)
     return reader->head;
 }
 
+int64_t window_reader_committed_us(const struct window_reader *reader)
+{
+    return reader->newest->committed_us;
+}
+
 uint64_t window_reader_floor(const struct window_reader *reader)
 {
     return reader->floor;

@@ -9,7 +9,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev lib
     librhonabwy-dev libgnutls28-dev libcurl4-gnutls-dev|libcurl4-openssl-dev
     postgresql pgvector?"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-websockets python3-msgpack
-    python3-psycopg2 nodejs valgrind"
+    python3-psycopg2 nodejs valgrind prometheus"
 # The test in a browser. Ubuntu has no chromium package that runs without snap: it is skipped there.
 BROWSER_PACKAGES="python3-selenium chromium chromium-driver"
 
@@ -74,6 +74,16 @@ spare_main_cluster() {
     echo "create_main_cluster = false" | as_root tee "$folder/penstock.conf" >/dev/null
 }
 
+# Debian's package starts a Prometheus on port 9090. The tests need the programs only: where there is
+# none yet, its service is kept from starting.
+spare_prometheus() {
+    local unit=/etc/systemd/system/prometheus.service
+    { is_installed prometheus || [ -e "$unit" ]; } && return
+    say "Prometheus comes without a service that runs (systemctl unmask prometheus brings it back)"
+    as_root mkdir -p "$(dirname "$unit")"
+    as_root ln -s /dev/null "$unit"
+}
+
 # install_packages WORD…: what is missing. Needs neither network nor root when nothing is.
 install_packages() {
     local word missing=() names=()
@@ -89,6 +99,7 @@ install_packages() {
         say "the package lists could not be refreshed; trying with what is there"
     mapfile -t names < <(for word in "${missing[@]}"; do choose_word "$word"; done)
     case " ${names[*]} " in *" postgresql "*) spare_main_cluster ;; esac
+    case " ${names[*]} " in *" prometheus "*) spare_prometheus ;; esac
     say "installing ${names[*]}"
     local log
     log=$(mktemp)

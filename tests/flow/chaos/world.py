@@ -148,21 +148,21 @@ class World:
             figures[name] > figures[name.replace("durable", "committed")] for name in lanes)
 
     def check_metrics(self):
-        """received = committed + duplicates + dead-lettered, nothing being pending; and where no
-        process before this one has taken in or committed any, penstock.account says the same."""
+        """received + replayed = committed + duplicates + dead-lettered, nothing being pending; and
+        where no process before this one has taken in or committed any, penstock.account says the
+        same."""
         figures = collections.Counter()
         for server in self.servers:
             figures.update(server.metrics())
         account = {name: [int(n) for n in counts] for name, *counts in self.database.query(
             "SELECT stream, stored, duplicates, rejected FROM penstock.account")}
         for name in ("behavior", "social", KEYLESS):
-            received, *ends = (
+            received, replayed, *ends = (
                 int(figures[f'penstock_stream_{what}_total{{stream="{name}"}}'])
-                for what in ("received", "committed", "duplicates", "dead_lettered"))
-            # A replayed event was received by the process before, and meets its end in this one.
-            if received > sum(ends) or (not self.replays and received != sum(ends)):
-                raise Violation(f"{name}: {received} received, {ends} committed, duplicates and "
-                                f"dead-lettered{' (replayed some)' if self.replays else ''}")
+                for what in ("received", "replayed", "committed", "duplicates", "dead_lettered"))
+            if received + replayed != sum(ends):
+                raise Violation(f"{name}: {received} received, {replayed} replayed, {ends} "
+                                f"committed, duplicates and dead-lettered")
             if not self.replays and ends != account.get(name, [0, 0, 0]):
                 raise Violation(f"{name}: {ends} committed, duplicates and dead-lettered by "
                                 f"/metrics, {account.get(name)} by penstock.account")

@@ -190,11 +190,14 @@ class Server:
         self.kill() if with_kill else self.stop()
         return self.start(timeout)
 
-    def close(self, keep=False):
-        """The end of a test: clients closed, the process stopped cleanly, the folder removed."""
+    def close_clients(self):
         for client in self._clients:
             client.close()
         self._clients.clear()
+
+    def close(self, keep=False):
+        """The end of a test: clients closed, the process stopped cleanly, the folder removed."""
+        self.close_clients()
         try:
             if self.running:
                 self.stop()

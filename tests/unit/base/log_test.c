@@ -157,7 +157,7 @@ static void logging_disturbs_nobody(void **state)
     assert_int_equal(errno, ENOSPC);
     next_write();
     for (int i = 0; i < 5000; i++) { /* more than the pipe holds */
-        log_error("test", "line %d", i);
+        log_write(LOG_ERROR, "test", "line %d", i);
     }
     assert_int_equal(errno, ENOSPC);
     assert_string_equal(message_of(next_write()), "line 0");
@@ -165,14 +165,87 @@ static void logging_disturbs_nobody(void **state)
     }
 }
 
+/* An area may be louder, or quieter, than the rest. */
+static void areas_have_levels_of_their_own(void **state)
+{
+    (void)state;
+    struct log_levels levels;
+    assert_true(log_levels_read("warn,edge=debug,store=error", &levels));
+    log_set_levels(&levels);
+    log_info("main", "unheard");
+    log_warn("store", "unheard");
+    assert_string_equal(next_write(), "");
+    log_debug("edge", "a");
+    assert_string_equal(message_of(next_write()), "a");
+    log_warn("main", "b");
+    assert_string_equal(message_of(next_write()), "b");
+    log_error("store", "c");
+    assert_string_equal(message_of(next_write()), "c");
+}
+
+/* What is no level, or no list of them, is not taken for one. */
+static void levels_are_spelled_right(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",
+                                        "loud",
+                                        "info,",
+                                        "edge=debug",
+                                        "info,edge",
+                                        "info,=info",
+                                        "info,edge=",
+                                        "info,edge=loud",
+                                        "info, edge=info",
+                                        "info,Edge=info",
+                                        "info,abcdefghijklmnopq=info"};
+    struct log_levels levels;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(log_levels_read(wrong[i], &levels));
+    }
+    char many[600] = "info";
+    for (int i = 0; i <= LOG_AREAS_MAX; i++) {
+        assert_int_equal(log_levels_read(many, &levels), true);
+        strcat(many, ",a=warn");
+    }
+    assert_false(log_levels_read(many, &levels));
+}
+
+/* A place that says the same for ever is cut short; other places are heard, and so is debugging. */
+static void a_place_is_heard_only_so_often(void **state)
+{
+    (void)state;
+    log_open(LOG_FORMAT_LOGFMT, LOG_DEBUG);
+    struct log_place place = {0};
+    int lines = 0;
+    for (int i = 0; i < 1000; i++) {
+        log_write_from(&place, LOG_INFO, "test", "line %d", i);
+        lines += *next_write() != '\0';
+    }
+    assert_int_equal(lines, LOG_PLACE_MOST);
+    log_write_from(&place, LOG_DEBUG, "test", "asked for");
+    assert_string_equal(message_of(next_write()), "asked for");
+    log_info("test", "elsewhere");
+    assert_string_equal(message_of(next_write()), "elsewhere");
+    atomic_store(&place.since_us, clock_monotonic_us() - LOG_PLACE_US); /* time goes by */
+    log_write_from(&place, LOG_INFO, "test", "again");
+    assert_string_equal(message_of(next_write()), "900 lines like the next one were left out");
+    assert_string_equal(message_of(next_write()), "again");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, catch_start, catch_stop)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_line_is_one_write),    TEST(a_line_can_be_json),
-        TEST(quiet_levels_are_quiet), TEST(a_message_cannot_break_its_line),
-        TEST(a_long_message_is_cut),  TEST(logging_disturbs_nobody),
+        TEST(a_line_is_one_write),
+        TEST(a_line_can_be_json),
+        TEST(quiet_levels_are_quiet),
+        TEST(a_message_cannot_break_its_line),
+        TEST(a_long_message_is_cut),
+        TEST(logging_disturbs_nobody),
+        TEST(areas_have_levels_of_their_own),
+        TEST(levels_are_spelled_right),
+        TEST(a_place_is_heard_only_so_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,9 @@ static const struct {
     {"burst_s = 0\n", "burst_s must be 1 to 3600, not 0"},
     {"address_prefix = 129\n", "address_prefix must be 16 to 128, not 129"},
     {"loop = kqueue\n", ":1: loop must be one of auto, uring, epoll, not \"kqueue\""},
-    {"log_level = loud\n", "log_level must be one of debug, info, warn, error, not \"loud\""},
+    {"log_level = loud\n",
+     "log_level must be debug, info, warn or error, and may name areas behind it, as in "
+     "\"info,edge=debug\", not \"loud\""},
     {"log_format = xml\n", "log_format must be one of logfmt, json, not \"xml\""},
     {"data_dir = \"\"\n", "data_dir must not be empty"},
     {"data_dir = \"a\\nb\"\n", "data_dir contains a control character"},

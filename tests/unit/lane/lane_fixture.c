@@ -144,6 +144,7 @@ static void set_defaults(struct world *world)
         .journal_segment_bytes = 1u << 20,
         .journal_bytes = 16u << 20,
         .lane_memory_bytes = 8u << 20,
+        .accounts = 16,
         .batch_rows = 10000,
         .batch_bytes = 8u << 20,
         .prepared_rows = 8,
