@@ -31,6 +31,14 @@ struct history_state {
     _Atomic uint64_t page_bytes, block_bytes;
 };
 
+struct outbox_state {
+    _Atomic bool connected;    /* the outbox thread has its connection */
+    _Atomic bool is_publisher; /* of all nodes, this one takes events out of the outbox */
+    counter events, batches;
+    _Atomic uint64_t pending, oldest_ms; /* of what waits there, as the publisher saw it last */
+    _Atomic uint64_t notify_queue_ppm;   /* how full PostgreSQL's queue is, in millionths */
+};
+
 struct node {
     char name[NODE_NAME_BYTES_MAX + 1];
     char epoch[UUID_TEXT_BYTES + 1]; /* read at start; a change is fatal (main) */
@@ -40,6 +48,7 @@ struct node {
     _Atomic bool journal_failed;  /* a lane: nothing is acknowledged any more */
     _Atomic bool listening;       /* the feed: LISTEN is up and the window is at the head */
     struct history_state history; /* the history thread */
+    struct outbox_state outbox;   /* the outbox thread */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

@@ -178,6 +178,30 @@ static void write_history(const struct history_state *history, struct writer *ou
          (unsigned long long)counter_read(&history->gaps));
 }
 
+static void write_outbox(const struct outbox_state *outbox, struct writer *out)
+{
+    gauge(out, "outbox_connected", "1: the outbox thread has its connection.",
+          atomic_load(&outbox->connected));
+    gauge(out, "outbox_publisher", "1: of all nodes, this one publishes from penstock.outbox.",
+          atomic_load(&outbox->is_publisher));
+    gauge(out, "outbox_pending_events",
+          "Events that wait in penstock.outbox, counted to 100,000 by the node that publishes.",
+          atomic_load(&outbox->pending));
+    family(out, "outbox_oldest_seconds", "gauge", "How long the oldest of them has been there.");
+    line(out, "penstock_outbox_oldest_seconds %.3f\n",
+         (double)atomic_load(&outbox->oldest_ms) / 1e3);
+    family(out, "outbox_events_total", "counter", "Events published from penstock.outbox.");
+    line(out, "penstock_outbox_events_total %llu\n",
+         (unsigned long long)counter_read(&outbox->events));
+    family(out, "outbox_batches_total", "counter", "Transactions that published them.");
+    line(out, "penstock_outbox_batches_total %llu\n",
+         (unsigned long long)counter_read(&outbox->batches));
+    family(out, "notify_queue_ratio", "gauge",
+           "How full PostgreSQL's queue of notifications is; at 1 commits fail.");
+    line(out, "penstock_notify_queue_ratio %.6f\n",
+         (double)atomic_load(&outbox->notify_queue_ppm) / 1e6);
+}
+
 void metrics_write(const struct edge *edge, struct writer *out)
 {
     const struct node *node = edge->options.node;
@@ -194,6 +218,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
           window_floor(window));
     gauge(out, "window_bytes", "Memory of recent batches.", window_bytes(window));
     write_history(&node->history, out);
+    write_outbox(&node->outbox, out);
     write_edges(node, out);
     write_lanes(node, out);
     write_streams(edge->options.streams, out);
