@@ -13,7 +13,9 @@
 -- slower with each event. So the reader remembers the snapshot at which it had taken everything. What
 -- became visible since belongs to a transaction that was under way then (pg_snapshot_xip), or to a
 -- later one (from pg_snapshot_xmax on), and both are found by the primary key without passing the
--- others. A transaction's events stay together, in the order of its inserts.
+-- others. A transaction's events stay together, in the order of its inserts. Statistics know nothing
+-- of that: a queue is empty whenever they are made. So other plans than the key's are switched off, and
+-- with them JIT, which what is switched off would call for by its cost.
 --
 -- Who may publish. Nothing here runs with another role's rights: publish() and the trigger insert as
 -- whoever calls them, so it takes
@@ -286,7 +288,9 @@ ALTER FUNCTION penstock.insert_event(regclass, jsonb) SET penstock.own_rows = 'o
 -- further than `in_max`.
 CREATE FUNCTION penstock.outbox_pending(in_seen pg_snapshot DEFAULT NULL, in_max integer DEFAULT 100000,
     OUT out_count bigint, OUT out_oldest timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+    SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
     SELECT count(*), min(pending.at) FROM (
         SELECT late.at FROM pg_snapshot_xip(in_seen) AS x (transaction)
             JOIN penstock.outbox late ON late.transaction = x.transaction
@@ -305,7 +309,9 @@ CREATE FUNCTION penstock.publish_outbox(
     in_seen pg_snapshot, in_transaction xid8, in_id bigint, in_rows integer, in_bytes bigint,
     OUT out_rows integer, OUT out_bytes bigint, OUT out_transaction xid8, OUT out_id bigint,
     OUT out_done boolean, OUT out_snapshot pg_snapshot)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+    SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
 DECLARE
     notify_bytes_max CONSTANT integer := 8000; -- NOTIFY_BYTES_MAX in tail.h
     late xid8;
