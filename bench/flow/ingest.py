@@ -198,4 +198,5 @@ def main():
     print_table(results, source, rows, rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()
