@@ -270,6 +270,11 @@ enum status outbox_reader_publish(struct outbox_reader *reader, struct outbox_ba
 /* The next batches look through all of the outbox, and not only for what is new. */
 void outbox_reader_begin_anew(struct outbox_reader *reader);
 
+/* While it is watched, whoever writes to the outbox does not notify: so look often. False: somebody
+ * was just asking; try again. */
+enum status outbox_reader_watch(struct outbox_reader *reader, bool watch, bool *out_done,
+                                struct problem *problem) must_use;
+
 struct outbox_figures {
     uint64_t pending,
         oldest_us;       /* what waits, and since when: up to 100,000, with the claim only */

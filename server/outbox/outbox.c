@@ -7,7 +7,11 @@
  *
  * 1. A follower asks for the lock every LOOK_US, more or less.
  * 2. The publisher LISTENs. A hint begins a round: batch by batch, until nothing new is left.
- * 3. Now and then a round begins without a hint, in case one was lost, and more seldom one looks
+ * 3. When rounds come thick and fast it watches: it begins a round every POLL_US, and writers need
+ *    not notify, which would make their commits wait for each other (outbox.sql). After IDLE_US
+ *    without an event it lets them know that they must again, and looks as often for LINGER_US
+ * more: who wrote while it watched has committed by then, or waits for 4.
+ * 4. Now and then a round begins without a hint, in case one was lost, and more seldom one looks
  *    through the whole outbox: a row that somebody held locked was passed by.
  *
  * How it fails: the connection is lost, and with it the lock; another node becomes the publisher,
@@ -28,7 +32,11 @@
 #define LOOK_US        INT64_C(2000000)
 #define SWEEP_US       INT64_C(30000000) /* through the whole outbox */
 #define SILENCE_MS     10000             /* several times LOOK_US */
-#define QUEUE_WARN     0.5               /* of PostgreSQL's queue of notifications */
+#define BUSY_US        50000             /* rounds with events, one so soon after the other */
+#define POLL_US        10000
+#define IDLE_US        INT64_C(1000000)
+#define LINGER_US      INT64_C(1000000)
+#define QUEUE_WARN     0.5 /* of PostgreSQL's queue of notifications */
 #define QUEUE_TELL_US  INT64_C(60000000)
 
 struct outbox {
@@ -45,6 +53,11 @@ struct outbox {
     bool is_publisher;
     bool is_hinted;   /* a round is due */
     bool is_in_round; /* … has begun, and is not at its end */
+    uint64_t round_events;
+    bool is_watching;
+    int64_t busy_us;     /* when a round with events last ended */
+    int64_t poll_due_us; /* next round without a hint, while watching or lingering; 0: none */
+    int64_t linger_until_us;
     int64_t queue_said_us;
 };
 
@@ -122,7 +135,8 @@ static void become(struct outbox *outbox, bool is_publisher)
     }
     outbox->is_publisher = is_publisher;
     outbox->is_hinted = is_publisher; /* whatever came before */
-    outbox->is_in_round = false;
+    outbox->is_in_round = outbox->is_watching = false;
+    outbox->poll_due_us = outbox->linger_until_us = 0;
     atomic_store_explicit(&state->is_publisher, is_publisher, memory_order_relaxed);
     if (!is_publisher) {
         atomic_store_explicit(&state->pending, 0, memory_order_relaxed);
@@ -189,6 +203,36 @@ static void hear(struct outbox *outbox)
     outbox->is_hinted = outbox->is_hinted || is_hinted;
 }
 
+static void watch(struct outbox *outbox, bool wanted)
+{
+    bool is_done = false;
+    struct problem problem;
+    if (outbox_reader_watch(outbox->reader, wanted, &is_done, &problem) != STATUS_OK) {
+        lose(outbox, &problem);
+    } else if (is_done) {
+        outbox->is_watching = wanted;
+    }
+}
+
+/* At the end of a round: how will the next one begin? */
+static void adapt(struct outbox *outbox)
+{
+    int64_t now_us = clock_monotonic_us();
+    bool was_busy = now_us - outbox->busy_us < BUSY_US;
+    if (outbox->round_events > 0) {
+        outbox->busy_us = now_us;
+        if (was_busy && !outbox->is_watching) {
+            watch(outbox, true);
+        }
+    } else if (outbox->is_watching && now_us - outbox->busy_us > IDLE_US) {
+        watch(outbox, false);
+        outbox->linger_until_us = now_us + LINGER_US;
+    }
+    outbox->round_events = 0;
+    outbox->poll_due_us =
+        outbox->is_watching || now_us < outbox->linger_until_us ? now_us + POLL_US : 0;
+}
+
 /* One batch, so that hints, figures and the end of it all have their turn between two. A hint that
  * comes during a round may mean what that round has passed by: it makes for another one. */
 static void publish(struct outbox *outbox)
@@ -207,6 +251,10 @@ static void publish(struct outbox *outbox)
     outbox->is_in_round = !batch.is_done;
     counter_add(&state->events, batch.events);
     counter_add(&state->batches, batch.events > 0);
+    outbox->round_events += batch.events;
+    if (batch.is_done) {
+        adapt(outbox);
+    }
 }
 
 /* ---- what is asked now and then -------------------------------------------------------------- */
@@ -271,11 +319,19 @@ static bool has_work(const struct outbox *outbox)
     return outbox->is_hinted || outbox->is_in_round;
 }
 
+static int64_t next_due_us(const struct outbox *outbox)
+{
+    if (outbox->reader == NULL) {
+        return outbox->connect_due_us;
+    }
+    bool is_polling = outbox->poll_due_us != 0 && outbox->poll_due_us < outbox->look_due_us;
+    return is_polling ? outbox->poll_due_us : outbox->look_due_us;
+}
+
 static void sleep_until_something(struct outbox *outbox)
 {
     doorbell_arm(&outbox->bell);
-    int64_t due_us = outbox->reader != NULL ? outbox->look_due_us : outbox->connect_due_us;
-    int64_t wait_us = due_us - clock_monotonic_us();
+    int64_t wait_us = next_due_us(outbox) - clock_monotonic_us();
     if (wait_us > 0 && !has_work(outbox) && !is_stopping(outbox)) {
         struct pollfd fds[2] = {
             {.fd = outbox->bell.fd, .events = POLLIN},
@@ -292,6 +348,9 @@ void outbox_run(struct outbox *outbox)
     while (!is_stopping(outbox)) {
         connect_if_due(outbox);
         look_if_due(outbox);
+        if (outbox->poll_due_us != 0 && clock_monotonic_us() >= outbox->poll_due_us) {
+            outbox->is_hinted = true;
+        }
         if (has_work(outbox)) {
             publish(outbox);
         }

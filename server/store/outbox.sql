@@ -3,7 +3,8 @@
 -- 1. Whoever writes calls publish(), or his table has a trigger that does (publish_row). Both insert
 --    into penstock.outbox, in his own transaction: no commit, no event. Inserting takes no lock that
 --    others wait for, so it may be a minute until he commits.
--- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there.
+-- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there, unless
+--    there is so much that the server looks all the time.
 -- 3. One server, whoever has the advisory lock ('pens', 2), calls publish_outbox(): it takes what is
 --    visible out of the outbox and puts it into the log, in one short transaction. That gives the
 --    events their offsets, and everybody hears of them as of any other commit.
@@ -94,11 +95,17 @@ $$;
 ALTER TABLE penstock.outbox ADD CONSTRAINT can_be_pushed
     CHECK (penstock.check_publish(stream, channels, data));
 
--- In a transaction equal notifications are one (PostgreSQL manual, NOTIFY).
+-- A transaction that notifies holds a lock of the whole cluster from there to the end of its commit
+-- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a publisher
+-- that has much to do holds the advisory lock ('pens', 3) and looks by itself every few milliseconds:
+-- who finds it held need not say anything. (In a transaction equal notifications are one.)
 CREATE FUNCTION penstock.hint_outbox() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    NOTIFY penstock_outbox;
+    IF pg_try_advisory_lock_shared(x'70656e73'::integer, 3) THEN
+        PERFORM pg_advisory_unlock_shared(x'70656e73'::integer, 3);
+        NOTIFY penstock_outbox;
+    END IF;
     RETURN NULL;
 END
 $$;

@@ -111,6 +111,20 @@ enum status outbox_reader_claim(struct outbox_reader *reader, uint64_t silence_m
     return status;
 }
 
+enum status outbox_reader_watch(struct outbox_reader *reader, bool watch, bool *out_done,
+                                struct problem *problem)
+{
+    PGresult *result;
+    const char *sql = watch ? "SELECT pg_try_advisory_lock(x'70656e73'::integer, 3)"
+                            : "SELECT pg_advisory_unlock(x'70656e73'::integer, 3)";
+    enum status status = ask(reader, "watching the outbox", sql, 0, NULL, &result, problem);
+    if (status == STATUS_OK) {
+        *out_done = PQgetvalue(result, 0, 0)[0] == 't';
+        PQclear(result);
+    }
+    return status;
+}
+
 enum status outbox_reader_hear(struct outbox_reader *reader, bool *out_hinted,
                                struct problem *problem)
 {

@@ -195,6 +195,49 @@ def test_order_is_that_of_each_transaction(database, listen, session):
         assert mine == list(range(701 if who == 0 else 700))
 
 
+def test_busy_writers_need_not_notify(server, database, listen, session):
+    """A commit that notifies waits for all others that do. When there is much to publish, the server
+    looks by itself, and writers say nothing; when that is over, they say so again."""
+    client = listen("busy")
+    ear, hears = session(autocommit=True)
+    hears.execute("LISTEN penstock_outbox")
+    _, writes = session(autocommit=True)
+    slow, writes_slowly = session()
+
+    def publish(cursor, n):
+        cursor.execute("SELECT penstock.publish('busy', jsonb_build_object('n', %s))", (n,))
+
+    def hints():
+        hears.execute("SELECT 1")
+        count = len(ear.notifies)
+        ear.notifies.clear()
+        return count
+
+    def is_watched():
+        return not database.value("SELECT pg_try_advisory_lock_shared(x'70656e73'::integer, 3)")
+
+    n = 0
+    while not is_watched():
+        publish(writes, n)
+        assert client.events(1)[0]["data"]["n"] == n
+        n += 1
+        assert n < 1000
+    hints()
+    publish(writes_slowly, -1)
+    for _ in range(50):
+        publish(writes, n)
+        assert client.events(1)[0]["data"]["n"] == n
+        n += 1
+    assert hints() < 50
+    until("it is not watched any more", lambda: not is_watched(), every=0.1)
+    slow.commit()  # written while it was watched: nothing was said, and it comes all the same
+    assert client.events(1)[0]["data"]["n"] == -1
+    hints()
+    publish(writes, n)
+    assert client.events(1)[0]["data"]["n"] == n
+    assert hints() >= 1
+
+
 BAD_CALLS = {
     "no name": ("SELECT penstock.publish('', '{}')", "a channel's name is missing"),
     "NULL name": ("SELECT penstock.publish(NULL::text, '{}')", "a channel's name is missing"),
