@@ -4,6 +4,7 @@
 #include "penstock/feed.h"
 #include "penstock/history.h"
 #include "penstock/lane.h"
+#include "penstock/outbox.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -35,9 +36,10 @@ struct pipeline {
     struct limits *limits;
     struct feed *feed;
     struct history *history;
+    struct outbox *outbox;
     struct lane *lanes[LANES_MAX];
     struct edge *edges[EDGES_MAX];
-    struct stage_thread feed_thread, history_thread, lane_threads[LANES_MAX],
+    struct stage_thread feed_thread, history_thread, outbox_thread, lane_threads[LANES_MAX],
         edge_threads[EDGES_MAX];
 
     struct link *links; /* [edge * lane_count + lane] */
@@ -172,6 +174,12 @@ static enum status open_history(struct pipeline *p, struct problem *problem)
     return history_open(&options, &p->history, problem);
 }
 
+static enum status open_outbox(struct pipeline *p, struct problem *problem)
+{
+    struct outbox_options options = {.settings = p->options.settings, .node = p->options.node};
+    return outbox_open(&options, &p->outbox, problem);
+}
+
 static enum status open_lanes(struct pipeline *p, struct problem *problem)
 {
     enum status status = STATUS_OK;
@@ -236,6 +244,12 @@ static void *history_main(void *history)
     return NULL;
 }
 
+static void *outbox_main(void *outbox)
+{
+    outbox_run(outbox);
+    return NULL;
+}
+
 static void *lane_main(void *lane)
 {
     lane_run(lane);
@@ -268,6 +282,9 @@ static enum status start_threads(struct pipeline *p, struct problem *problem)
     enum status status = start_thread(&p->feed_thread, feed_main, p->feed, "feed", 0, problem);
     if (status == STATUS_OK) {
         status = start_thread(&p->history_thread, history_main, p->history, "history", 0, problem);
+    }
+    if (status == STATUS_OK) {
+        status = start_thread(&p->outbox_thread, outbox_main, p->outbox, "outbox", 0, problem);
     }
     for (unsigned i = 0; i < node->lane_count && status == STATUS_OK; i++) {
         status = start_thread(&p->lane_threads[i], lane_main, p->lanes[i], "lane", i, problem);
@@ -323,6 +340,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
     }
     if (status == STATUS_OK) {
         status = open_history(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_outbox(p, problem);
     }
     if (status == STATUS_OK) {
         status = open_lanes(p, problem);
@@ -381,6 +401,9 @@ bool pipeline_hand_over(struct pipeline *p, const struct stream_set *streams)
 void pipeline_stop(struct pipeline *p)
 {
     const struct node *node = p->options.node;
+    if (p->outbox_thread.started) {
+        outbox_stop(p->outbox); /* another node may be the publisher from now on */
+    }
     for (unsigned i = 0; i < node->edge_count; i++) {
         if (p->edge_threads[i].started) {
             edge_stop(p->edges[i]);
@@ -397,6 +420,7 @@ void pipeline_stop(struct pipeline *p)
     for (unsigned i = 0; i < node->lane_count; i++) {
         join(&p->lane_threads[i]);
     }
+    join(&p->outbox_thread);
     if (p->history_thread.started) {
         history_stop(p->history);
     }
@@ -419,6 +443,7 @@ void pipeline_destroy(struct pipeline *p)
     for (unsigned i = 0; i < p->options.node->lane_count; i++) {
         lane_close(p->lanes[i]);
     }
+    outbox_close(p->outbox);
     history_close(p->history);
     feed_close(p->feed);
     window_destroy(p->window);

@@ -60,4 +60,5 @@ def main():
     print_results(results, source, rows, rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -56,6 +56,14 @@ struct log_state {
     counter dropped, failures;
 };
 
+struct outbox_state {
+    _Atomic bool connected;    /* the outbox thread has its connection */
+    _Atomic bool is_publisher; /* of all nodes, this one takes events out of the outbox */
+    counter events, batches;
+    _Atomic uint64_t pending, oldest_ms; /* of what waits there, as the publisher saw it last */
+    _Atomic uint64_t notify_queue_ppm;   /* how full PostgreSQL's queue is, in millionths */
+};
+
 struct ring; /* ring.h */
 
 struct node {
@@ -71,6 +79,7 @@ struct node {
     const struct ring *rings[EDGES_MAX][LANES_MAX]; /* of records; NULL: there is none */
     struct history_state history;                   /* the history thread */
     struct log_state log;                           /* the catalog thread */
+    struct outbox_state outbox;                     /* the outbox thread */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

@@ -1,12 +1,13 @@
 /*
  * store.h - PostgreSQL: the catalog, the commit, the notifications. The only place with libpq.
  *
- * Five things, by who uses them:
+ * Six things, by who uses them:
  *   - struct store:     one blocking connection, for start-up and the command line (main): schema,
  *                       catalog, dead letters;
  *   - struct committer: one non-blocking connection on a lane's loop; the heart (DESIGN section 4);
  *   - struct listener:  the feed's connection: LISTEN, and reading the log;
  *   - struct log_reader: the history thread's connection: reading the log at any place;
+ *   - struct outbox_reader: the outbox thread's connection: what others wrote, into the log;
  *   - store_schema_sql(): the schema `penstock`, the only thing in the database that is ours.
  *
  * No call waits without a deadline: connect_timeout_ms, statement_timeout_ms and TCP user timeouts
@@ -246,5 +247,51 @@ enum status log_reader_read(struct log_reader *reader, uint64_t offset,
                             enum log_direction direction, size_t bytes_max,
                             void (*visit)(void *owner, struct window_batch *batch), void *owner,
                             struct problem *problem) must_use;
+
+/* ---- the outbox ------------------------------------------------------------------------------ */
+
+/* A connection that puts what others wrote (penstock.publish(), outbox.sql) into the log. Blocking,
+ * with deadlines. Only one of all nodes has the claim, and only that one LISTENs. */
+struct outbox_reader;
+enum status outbox_reader_open(const struct store_options *options, struct outbox_reader **out,
+                               struct problem *problem) must_use;
+void outbox_reader_close(struct outbox_reader *reader);   /* accepts NULL; gives the claim back */
+int outbox_reader_fd(const struct outbox_reader *reader); /* poll for readability */
+/*
+ * Asks for the claim, which stays until the connection ends. Who has it must ask PostgreSQL
+ * something at least every `silence_ms`: PostgreSQL (14 or later) ends the session otherwise, so
+ * that a process that is stopped does not keep the others from publishing.
+ */
+enum status outbox_reader_claim(struct outbox_reader *reader, uint64_t silence_ms, bool *out_ours,
+                                struct problem *problem) must_use;
+/* Takes what was notified without waiting. `*out_hinted`: there is something in the outbox. */
+enum status outbox_reader_hear(struct outbox_reader *reader, bool *out_hinted,
+                               struct problem *problem) must_use;
+
+/* One batch; `is_done`: the outbox had nothing more. */
+struct outbox_batch {
+    uint64_t events, bytes;
+    bool is_done;
+};
+#define OUTBOX_ROWS  1000              /* of one batch, at most */
+#define OUTBOX_BYTES ((size_t)1 << 20) /* about; one event may be as large */
+/* Only with the claim. Publishes one batch in a transaction of its own; again until it is done. */
+enum status outbox_reader_publish(struct outbox_reader *reader, struct outbox_batch *out,
+                                  struct problem *problem) must_use;
+/* The next batches look through all of the outbox, and not only for what is new. */
+void outbox_reader_begin_anew(struct outbox_reader *reader);
+
+/* While it is watched, whoever writes to the outbox does not notify: so look often. False: somebody
+ * was just asking; try again. */
+enum status outbox_reader_watch(struct outbox_reader *reader, bool watch, bool *out_done,
+                                struct problem *problem) must_use;
+
+struct outbox_figures {
+    uint64_t pending,
+        oldest_us;       /* what waits, and since when: up to 100,000, with the claim only */
+    double notify_queue; /* pg_notification_queue_usage(): 0 to 1 */
+};
+enum status outbox_reader_look(struct outbox_reader *reader, struct outbox_figures *out,
+                               struct problem *problem) must_use;
 
 #endif

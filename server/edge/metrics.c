@@ -447,6 +447,32 @@ static void write_log(const struct edge *edge, struct writer *out)
                    "Attempts to drop old batches that failed.", counter_read(&log->failures));
 }
 
+static void write_outbox(const struct outbox_state *outbox, struct writer *out)
+{
+    static const struct family oldest = {"outbox_oldest_seconds", "gauge",
+                                         "How long the oldest of them has been there."};
+    static const struct family queue = {
+        "notify_queue_ratio", "gauge",
+        "How full PostgreSQL's queue of notifications is; at 1 commits fail."};
+    metrics_single(out, "outbox_connected", "gauge", "1: the outbox thread has its connection.",
+                   atomic_load(&outbox->connected));
+    metrics_single(out, "outbox_publisher", "gauge",
+                   "1: of all nodes, this one publishes from penstock.outbox.",
+                   atomic_load(&outbox->is_publisher));
+    metrics_single(
+        out, "outbox_pending_events", "gauge",
+        "Events that wait in penstock.outbox, counted to 100,000 by the node that publishes.",
+        atomic_load(&outbox->pending));
+    metrics_head(out, &oldest);
+    metrics_line_scaled(out, oldest.name, "", atomic_load(&outbox->oldest_ms), 1000);
+    metrics_single(out, "outbox_events_total", "counter", "Events published from penstock.outbox.",
+                   counter_read(&outbox->events));
+    metrics_single(out, "outbox_batches_total", "counter", "Transactions that published them.",
+                   counter_read(&outbox->batches));
+    metrics_head(out, &queue);
+    metrics_line_scaled(out, queue.name, "", atomic_load(&outbox->notify_queue_ppm), 1000000);
+}
+
 void metrics_write(const struct edge *edge, struct writer *out)
 {
     const struct node *node = edge->options.node;
@@ -462,6 +488,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
     write_feed(edge, out);
     write_log(edge, out);
     write_history(&node->history, out);
+    write_outbox(&node->outbox, out);
     write_edges(edge, out);
     write_limits(node, out);
     write_lanes(node, out);
