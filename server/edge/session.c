@@ -140,9 +140,17 @@ struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generati
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void say_connected(const struct session *session)
+{
+    char address[ADDRESS_TEXT_BYTES];
+    address_format(&session->address, address);
+    log_debug("edge", "connected: address=%s", address);
+}
+
 void session_open(struct session *session)
 {
     struct edge *edge = session->edge;
+    say_connected(session);
     session->state = SESSION_OPEN;
     session->heard_us = edge->now_us;
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
