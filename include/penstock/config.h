@@ -36,9 +36,9 @@ struct settings {
     uint64_t lanes;
     int loop; /* enum loop_engine */
     uint64_t message_bytes, message_events, message_frames;
-    uint64_t channels;       /* per connection */
-    uint64_t connections;    /* per edge thread */
-    uint64_t inflight;       /* unanswered publishes per connection */
+    uint64_t channels;    /* per connection */
+    uint64_t connections; /* per edge thread */
+    uint64_t inflight;    /* unanswered publishes per connection */
     /* Rates; 0: any. Of each connection, each address, each user. */
     uint64_t messages_per_s, events_per_s, bytes_per_s;
     uint64_t address_connections, address_connects_per_s;

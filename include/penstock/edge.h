@@ -26,8 +26,8 @@ struct edge;
 
 /* What clients share across edges: the limits of each address and user. */
 struct limits;
-enum status limits_create(const struct settings *settings, unsigned edge_count,
-                          struct limits **out, struct problem *problem) must_use;
+enum status limits_create(const struct settings *settings, unsigned edge_count, struct limits **out,
+                          struct problem *problem) must_use;
 void limits_destroy(struct limits *limits); /* accepts NULL; after all edges */
 
 struct edge_options {

@@ -125,10 +125,11 @@ static void refused_connections_are_not_kept(void **state)
 static void connection_rates_are_429(void **state)
 {
     (void)state;
-    harness.settings.address_connects_per_s = 2;
+    harness.settings.address_connects_per_s = 1;
+    harness.settings.burst_s = 2;
     harness_start(&harness);
     int refused = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 10; i++) {
         upgrade(&client, "", "");
         refused += strstr(answer, "HTTP/1.1 429 ") != NULL;
         client_close(&client);
@@ -274,10 +275,11 @@ static void slow_proxy_headers_are_cut_off(void **state)
 static void http_requests_have_a_rate(void **state)
 {
     (void)state;
-    harness.settings.address_messages_per_s = 3;
+    harness.settings.address_messages_per_s = 1;
+    harness.settings.burst_s = 2;
     harness_start(&harness);
     int refused = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 10; i++) {
         client_connect(&client, harness.port);
         client_write_text(&client, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client_read_all(&client, answer, sizeof answer);
