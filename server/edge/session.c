@@ -312,10 +312,10 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     bool vouch = now_us - edge->validity_said_us > heartbeat_us / 2;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
-        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
         if (vouch && session->state == SESSION_OPEN && (session->paused & ~PAUSE_SEND) != 0) {
             lws_validity_confirmed(session->wsi);
         }
+        check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us); /* it may be gone then */
     }
     if (vouch) {
         edge->validity_said_us = now_us;
