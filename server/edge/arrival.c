@@ -269,8 +269,29 @@ static bool has_one_method(struct lws *wsi)
     return count <= 1;
 }
 
+/*
+ * A body behind pipelined requests must never be asked for: libwebsockets then takes the request's
+ * own head for its body, and goes round for ever in lws_http_action() (4.1.6 to 4.3.5,
+ * lib/roles/http/server/server.c), with all connections of this thread. A request is pipelined when
+ * the library holds bytes of it that it has read before; it does not say so of one connection, but
+ * of all together. So somebody else may, rarely, be sent away for nothing: hence 503, and again.
+ */
+static bool has_pipelined_body(const struct session *session, struct lws *wsi)
+{
+    return session->has_asked && http_body(wsi) != HTTP_BODY_NONE &&
+           lws_service_adjust_timeout(session->edge->context, 1, 0) == 0;
+}
+
 int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem)
 {
+    if (has_pipelined_body(session, wsi)) {
+        (void)problem_set(problem, STATUS_UNAVAILABLE,
+                          "a request with a body was sent before the answer to the one before it: "
+                          "send it again on a connection of its own");
+        problem->retry_after_ms = 1000;
+        return 503;
+    }
+    session->has_asked = true;
     if (!has_one_method(wsi)) {
         (void)problem_set(problem, STATUS_MALFORMED, "a request has one method and one path");
         return 400;

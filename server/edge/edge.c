@@ -65,14 +65,12 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         session->wsi = wsi;
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        session->has_asked = true;
         return upgrade_confirm(session, wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return session->upgrade_checked ? 0 : -1;
     case LWS_CALLBACK_ESTABLISHED:
         return on_upgraded(session, wsi);
     case LWS_CALLBACK_HTTP:
-        session->has_asked = true;
         return http_serve(session, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return 0; /* answers are written at once */

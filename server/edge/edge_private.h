@@ -340,7 +340,7 @@ void session_ask_write(struct session *session);
 void session_hang_up(struct session *session, enum close_code code, const char *text);
 /* Closes now: for `return session_refuse(…)` from a callback of libwebsockets. */
 int session_refuse(struct session *session, enum close_code code, const char *text);
-void session_cut(struct session *session);
+void session_cut(struct session *session); /* now or soon: it may be gone at once */
 /* Once a second: what has taken too long. */
 void sessions_tick(struct edge *edge, int64_t now_us);
 

@@ -5,7 +5,7 @@
  *      read from (TCP then holds its client back) and joins the line of its lane. While there is a
  *      line, everybody joins its end: small messages do not starve a large one;
  *   2. the lane has released half of the ring, and rings our bell: the line is tried in its order.
- *      Who gets in is read from again, so the order within a session stays;
+ *      Who gets in is read from again, in its turn (turns.c), so the order within a session stays;
  *   3. a message that has waited for HOLD_US in a line that does not move is refused with
  *      `overloaded`. Its session stays in the line, without a message, until there is room: nobody
  *      is refused more than one message for it.

@@ -1,0 +1,190 @@
+/*
+ * arrival_fuzz.c - any bytes as a PROXY header, as X-Forwarded-For, as a list of networks, as the
+ * headers of an upgrade. The first byte says as which:
+ *   - a PROXY header that is whole lies inside the bytes, is incomplete at every shorter prefix,
+ * and is the same whatever follows; what is malformed stays so;
+ *   - an address that is read is shown in a form that reads as the same address;
+ *   - the client behind proxies is the peer, or an address that stands in the header; behind a
+ *     stranger it is always the peer;
+ *   - a list of networks contains the bases of all its networks;
+ *   - an upgrade that is taken keeps the rules of RFC 6455 that can be seen in it, and one that is
+ *     not has a sentence.
+ */
+#include "fuzz.h"
+
+#include "forwarded.h"
+#include "proxy_header.h"
+#include "upgrade_check.h"
+
+#define SEED(text)                                \
+    {                                             \
+        (const uint8_t *)(text), sizeof(text) - 1 \
+    }
+#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+
+const struct span fuzz_seeds[] = {
+    SEED("0PROXY TCP4 198.51.100.7 192.0.2.1 56324 443\r\nGET / HTTP/1.1\r\n"),
+    SEED("0PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n"),
+    SEED("0PROXY UNKNOWN ffff::1 what ever\r\n"),
+    SEED("0" SIGNATURE "\x21\x11\0\x0c\xc6\x33\x64\x07\xc0\x00\x02\x01\xdc\x04\x01\xbb"),
+    SEED("0" SIGNATURE "\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07"
+         "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\xdc\x04\x01\xbb"),
+    SEED("0" SIGNATURE "\x20\0\0\x03\x04\0\0"),
+    SEED("1198.51.100.7, 10.0.0.3,[2001:db8::2]:443 , 10.0.0.2:80"),
+    SEED("1unknown, _hidden, 2001:db8::7, ::ffff:10.1.2.3"),
+    SEED("210.0.0.0/8, 2001:db8::/33 192.0.2.7,::1/128\t::ffff:192.0.2.0/120"),
+    SEED("3/v1/ws\nHTTP/1.1\nlocalhost:8080\nwebsocket\nkeep-alive, Upgrade\n"
+         "dGhlIHNhbXBsZSBub25jZQ==\n13\nmqtt, penstock.v1.json\np\xc3\xbc"),
+    SEED("3/v1/ws\nHTTP/1.1\n[::1]\nWebSocket\nupgrade\nAAAAAAAAAAAAAAAAAAAAAA==\n13\n"
+         "penstock.v1.msgpack\n"),
+};
+const size_t fuzz_seed_count = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
+
+void fuzz_begin(void) {}
+
+void fuzz_end(void) {}
+
+static void check_address(const struct address *address)
+{
+    char shown[ADDRESS_TEXT_BYTES];
+    struct address again;
+    address_format(address, shown);
+    check(address_parse(span_string(shown), &again) && address_equals(address, &again));
+    check(address_parse_host(span_string(shown), &again) && address_equals(address, &again));
+    struct address most = address_shorten(address, 128);
+    check(address_equals(&most, address));
+}
+
+/* ---- PROXY headers --------------------------------------------------------------------------- */
+
+static void fuzz_proxy_header(struct span bytes)
+{
+    struct proxy_header header, other;
+    bytes.size = bytes.size < PROXY_HEADER_BYTES_MAX ? bytes.size : PROXY_HEADER_BYTES_MAX;
+    enum proxy_verdict verdict = proxy_header_read(bytes, &header);
+    if (verdict == PROXY_WHOLE) {
+        check(header.size > 0 && header.size <= bytes.size);
+        check(proxy_header_read(span_of(bytes.data, header.size), &other) == PROXY_WHOLE);
+        check(other.size == header.size && other.has_address == header.has_address);
+        for (size_t size = 0; size < header.size; size++) {
+            check(proxy_header_read(span_of(bytes.data, size), &other) == PROXY_MORE);
+        }
+    }
+    if (verdict == PROXY_WHOLE && header.has_address) {
+        check_address(&header.address);
+    }
+    /* Until it is malformed for the first time it is incomplete, and afterwards it stays so. */
+    for (size_t size = bytes.size; verdict == PROXY_MALFORMED && size > 0; size--) {
+        enum proxy_verdict before = proxy_header_read(span_of(bytes.data, size - 1), &other);
+        check(before != PROXY_WHOLE);
+        verdict = before;
+    }
+}
+
+/* ---- X-Forwarded-For ------------------------------------------------------------------------- */
+
+static bool stands_in(const struct address *address, struct span list)
+{
+    for (size_t start = 0; start < list.size; start++) {
+        for (size_t end = start + 1; end <= list.size && end - start < ADDRESS_TEXT_BYTES; end++) {
+            struct address one;
+            if (address_parse(span_of(list.data + start, end - start), &one) &&
+                address_equals(&one, address)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void fuzz_forwarded(struct span header)
+{
+    struct network_list trusted = {.count = 0};
+    struct problem problem;
+    struct address peer, client;
+    check(address_parse(span_string("10.0.0.1"), &peer));
+    client = forwarded_client(&peer, header, &trusted);
+    check(address_equals(&client, &peer)); /* nobody is trusted */
+    check(network_list_parse(span_string("10.0.0.0/8 2001:db8::/32"), &trusted, &problem) ==
+          STATUS_OK);
+    client = forwarded_client(&peer, header, &trusted);
+    check(address_equals(&client, &peer) || header.size > 200 || stands_in(&client, header));
+    check_address(&client);
+}
+
+/* ---- networks -------------------------------------------------------------------------------- */
+
+static void fuzz_networks(struct span text)
+{
+    struct network_list list;
+    struct problem problem;
+    if (network_list_parse(text, &list, &problem) != STATUS_OK) {
+        check(problem.text[0] != '\0');
+        return;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        check(list.networks[i].prefix_bits <= 128);
+        check(network_list_contains(&list, &list.networks[i].base));
+        check_address(&list.networks[i].base);
+    }
+}
+
+/* ---- upgrades -------------------------------------------------------------------------------- */
+
+static struct span take_line(struct span *text)
+{
+    const uint8_t *end = text->size == 0 ? NULL : memchr(text->data, '\n', text->size);
+    size_t size = end == NULL ? text->size : (size_t)(end - text->data);
+    struct span line = span_of(text->data, size);
+    size_t taken = end == NULL ? size : size + 1;
+    *text = span_of(text->data + taken, text->size - taken);
+    return line;
+}
+
+static void fuzz_upgrade(struct span text)
+{
+    struct problem problem;
+    struct upgrade_request request = {.is_get = true};
+    struct span *const lines[] = {&request.path,        &request.version,    &request.host,
+                                  &request.upgrade,     &request.connection, &request.key,
+                                  &request.key_version, &request.protocols,  &request.producer};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        *lines[i] = take_line(&text);
+    }
+    request.has_producer = request.producer.size > 0;
+    int status = upgrade_check(&request, &problem);
+    if (status != 0) {
+        check(status >= 400 && status < 500 && problem.text[0] != '\0');
+        return;
+    }
+    check(span_is(request.path, UPGRADE_PATH) && span_is(request.version, "HTTP/1.1"));
+    check(span_is(request.key_version, "13") && request.key.size == 24);
+    check(request.upgrade.size == 9 && request.connection.size >= 7);
+    check(memchr(request.host.data, ',', request.host.size) == NULL);
+    check(request.producer.size <= PRODUCER_BYTES_MAX && utf8_valid(request.producer));
+    request.has_body = true;
+    check(upgrade_check(&request, &problem) == 400);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0 || size > FUZZ_BYTES_MAX) {
+        return 0;
+    }
+    struct span bytes = span_of(data + 1, size - 1);
+    switch (data[0] % 4) {
+    case 0:
+        fuzz_proxy_header(bytes);
+        break;
+    case 1:
+        fuzz_forwarded(bytes);
+        break;
+    case 2:
+        fuzz_networks(bytes);
+        break;
+    default:
+        fuzz_upgrade(bytes);
+        break;
+    }
+    return 0;
+}
