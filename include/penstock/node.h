@@ -22,6 +22,7 @@ struct lane_state {
 struct edge_state {
     counter connections_accepted, messages_in, bytes_in, bytes_out, frames_out, events_pushed;
     counter errors_sent, gaps_sent, publisher_holds;
+    counter broadcasts, shouts, shouts_dropped;
     _Atomic uint64_t connections, subscriptions, publishers_watched;
 };
 
@@ -29,6 +30,14 @@ struct history_state {
     _Atomic uint64_t log_floor; /* the log has nothing up to here (as of a second ago) */
     counter readings, blocks, gaps;
     _Atomic uint64_t page_bytes, block_bytes;
+};
+
+struct bus_state {
+    _Atomic bool connected;
+    counter broadcasts_in, broadcasts_out; /* from and to other nodes */
+    counter broadcasts_dropped;            /* some node or edge did not get it from us */
+    counter payloads_out, payloads_rejected;
+    _Atomic uint64_t nodes, members;
 };
 
 struct node {
@@ -40,6 +49,7 @@ struct node {
     _Atomic bool journal_failed;  /* a lane: nothing is acknowledged any more */
     _Atomic bool listening;       /* the feed: LISTEN is up and the window is at the head */
     struct history_state history; /* the history thread */
+    struct bus_state bus;         /* the bus's */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

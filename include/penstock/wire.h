@@ -204,6 +204,9 @@ void encode_receipt(struct writer *out, enum encoding encoding, const struct rec
                     struct span id, struct span text);
 void encode_error(struct writer *out, enum encoding encoding, struct span id,
                   const struct problem *problem);
+/* `session` said it; `data` is JSON. */
+void encode_broadcast(struct writer *out, enum encoding encoding, struct span channel,
+                      struct span session, struct span data);
 void encode_gap(struct writer *out, enum encoding encoding, struct span channel, uint64_t from,
                 uint64_t to);
 

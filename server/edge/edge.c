@@ -113,6 +113,8 @@ static void work(struct edge *edge)
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
     window_reader_advance(edge->reader);
     catch_ups_take(edge);
+    bus_take(edge);
+    bus_wake(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
@@ -286,8 +288,10 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     size_t message_bytes = edge_settings(edge)->message_bytes;
     edge->write_buffer = malloc(LWS_PRE + WRITE_BYTES);
     edge->answer_buffer = malloc(ANSWER_BYTES_MAX);
+    edge->shout_buffer = malloc((size_t)2 * SHOUT_BYTES_MAX);
     edge->event_headers = calloc(edge_settings(edge)->message_events, sizeof *edge->event_headers);
-    if (edge->write_buffer == NULL || edge->answer_buffer == NULL || edge->event_headers == NULL) {
+    if (edge->write_buffer == NULL || edge->answer_buffer == NULL || edge->shout_buffer == NULL ||
+        edge->event_headers == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge's buffers");
     }
     enum status status = decoder_create(message_bytes, &edge->decoder, problem);
@@ -345,6 +349,7 @@ void edge_run(struct edge *edge)
     listen_start(edge);
     ev_run(edge->loop, 0);
     lanes_ring(edge);
+    bus_wake(edge);
     unwatch(edge);
 }
 
@@ -373,6 +378,7 @@ void edge_close(struct edge *edge)
     block_pool_fini(&edge->pool);
     free(edge->write_buffer);
     free(edge->answer_buffer);
+    free(edge->shout_buffer);
     free(edge->event_headers);
     if (edge->loop != NULL) {
         unwatch(edge);

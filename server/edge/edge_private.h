@@ -8,6 +8,7 @@
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
+ *   bus.c        broadcasts in and out                 shout.c      what all of a channel hear
  *   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
  *
@@ -32,6 +33,7 @@
 #define SERVICE_BYTES      (64 << 10) /* libwebsockets reads up to this at once */
 #define WRITE_BYTES        (64 << 10) /* one write of ours, unless one event is larger */
 #define ANSWER_BYTES_MAX   (8 << 10)  /* any message but `events` */
+#define SHOUT_BYTES_MAX    (16 << 10) /* a broadcast: MessagePack may take 2.25 times its JSON */
 #define SESSION_ID_BYTES   16
 #define CLOSE_TEXT_BYTES   123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
 
@@ -149,7 +151,7 @@ struct session {
     uint8_t id[SESSION_ID_BYTES];
     struct gathering gathering;
     struct hold hold;
-    struct queue queue;
+    struct queue queue, shouts;
     struct subscription *subscriptions; /* owns */
     size_t subscription_count;
     struct subscription *ready, *ready_last; /* to read from, in turn */
@@ -200,6 +202,8 @@ struct edge {
     struct block_pool pool;
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
+    uint8_t *shout_buffer;              /* owns; SHOUT_BYTES_MAX for each encoding */
+    bool bus_unrung;                    /* there is something in its ring since it was rung */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
 
     _Atomic bool stop_asked; /* edge_stop() → the loop */
@@ -275,6 +279,8 @@ void holds_end(struct edge *edge);                  /* all are; draining says wh
 void conduct_take(struct session *session, uint32_t hold_ms);
 void conduct_stored(struct session *session); /* a message of its */
 void conduct_end(struct session *session);    /* it is trusted, or over */
+/* Is it a legal name? */
+enum status channel_check(struct span channel, struct problem *problem);
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);
@@ -302,8 +308,20 @@ enum cursor_answer subscription_peek(struct subscription *subscription, struct w
                                      uint64_t *gap_from, uint64_t *gap_to);
 void subscription_advance(struct subscription *subscription);
 
+/* ---- bus.c, shout.c -------------------------------------------------------------------------- */
+
+void broadcast(struct session *session, const struct message *message, struct problem *problem);
+/* Puts the record into the bus's ring; false: it is full, and `problem` says so. */
+bool bus_give(struct edge *edge, const struct bus_view *view, struct problem *problem);
+/* Rings the bus, if something was given to it since. */
+void bus_wake(struct edge *edge);
+void bus_take(struct edge *edge);
+/* To all subscribers of the channel on this edge. */
+void shout_broadcast(struct edge *edge, const struct bus_view *view);
+
 /* ---- answer.c, push.c ------------------------------------------------------------------------ */
 
+void session_id_text(const uint8_t id[SESSION_ID_BYTES], char out[2 * SESSION_ID_BYTES]);
 void answer_welcome(struct session *session);
 void answer_pong(struct session *session, struct span id);
 void answer_error(struct session *session, struct span id, const struct problem *problem);

@@ -64,6 +64,11 @@ static const struct column edge_columns[] = {
     {"edge_publishers_watched", "gauge", "Connections that wait for that, or are on trial.",
      EDGE(publishers_watched)},
     {"edge_gaps_sent_total", "counter", "Gaps told to subscribers.", EDGE(gaps_sent)},
+    {"edge_broadcasts_total", "counter", "Broadcasts taken from clients.", EDGE(broadcasts)},
+    {"edge_shouts_total", "counter", "Broadcasts, joins and leaves sent to subscribers.",
+     EDGE(shouts)},
+    {"edge_shouts_dropped_total", "counter",
+     "Those that a subscriber did not get, because it reads too slowly.", EDGE(shouts_dropped)},
 };
 
 #define LANE(field) offsetof(struct lane_state, field)
@@ -159,6 +164,35 @@ static void write_rings(const struct edge *edge, struct writer *out)
     }
 }
 
+static void counter_line(struct writer *out, const char *name, const char *help,
+                         const counter *value)
+{
+    family(out, name, "counter", help);
+    line(out, "penstock_%s %llu\n", name, (unsigned long long)counter_read(value));
+}
+
+static void write_bus(const struct bus_state *bus, struct writer *out)
+{
+    gauge(out, "bus_connected", "1: broadcasts and presence reach the other nodes.",
+          atomic_load(&bus->connected));
+    gauge(out, "bus_nodes", "Other nodes that were heard of in the last minutes.",
+          atomic_load(&bus->nodes));
+    gauge(out, "presence_members", "Sessions on presence channels, of all nodes.",
+          atomic_load(&bus->members));
+    counter_line(out, "bus_broadcasts_in_total", "Broadcasts from other nodes.",
+                 &bus->broadcasts_in);
+    counter_line(out, "bus_broadcasts_out_total", "Broadcasts taken up for other nodes.",
+                 &bus->broadcasts_out);
+    counter_line(out, "bus_broadcasts_dropped_total",
+                 "Broadcasts that did not reach the other nodes, or an edge of this one.",
+                 &bus->broadcasts_dropped);
+    counter_line(out, "bus_payloads_out_total", "Notifications sent to other nodes.",
+                 &bus->payloads_out);
+    counter_line(out, "bus_payloads_rejected_total",
+                 "Notifications that no node had sealed, or that came again.",
+                 &bus->payloads_rejected);
+}
+
 static void write_history(const struct history_state *history, struct writer *out)
 {
     gauge(out, "log_floor_offset", "Up to this offset the log has been dropped (retention).",
@@ -194,6 +228,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
           window_floor(window));
     gauge(out, "window_bytes", "Memory of recent batches.", window_bytes(window));
     write_history(&node->history, out);
+    write_bus(&node->bus, out);
     write_edges(node, out);
     write_lanes(node, out);
     write_streams(edge->options.streams, out);

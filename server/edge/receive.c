@@ -46,7 +46,7 @@ static void dispatch(struct session *session, struct message *message, struct sp
         unsupported(problem, "auth");
         return;
     case OP_BROADCAST:
-        unsupported(problem, "broadcast");
+        broadcast(session, message, problem);
         return;
     case OP_PRESENCE:
         unsupported(problem, "presence");

@@ -177,6 +177,7 @@ void session_shut(struct session *session)
     subscriptions_drop(session);
     gathering_drop(session);
     queue_clear(&session->queue, &session->edge->pool);
+    queue_clear(&session->shouts, &session->edge->pool);
 }
 
 void session_pause(struct session *session, enum pause reason)

@@ -125,7 +125,7 @@ void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner)
 
 /* ---- subscribe ------------------------------------------------------------------------------- */
 
-static enum status check_channel(struct span channel, struct problem *problem)
+enum status channel_check(struct span channel, struct problem *problem)
 {
     if (channel.size == 0 || channel.size > CHANNEL_BYTES_MAX) {
         return problem_set(problem, STATUS_INVALID_CHANNEL,
@@ -153,7 +153,7 @@ static enum status check_request(const struct message *message, struct problem *
         return problem_set(problem, STATUS_MALFORMED,
                            "`since` needs the `epoch` that the offset came with");
     }
-    return check_channel(message->channel, problem);
+    return channel_check(message->channel, problem);
 }
 
 static enum status add(struct session *session, struct span channel, uint64_t since,
@@ -247,7 +247,7 @@ void subscribe(struct session *session, const struct message *message, struct pr
 
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem)
 {
-    if (check_channel(message->channel, problem) != STATUS_OK) {
+    if (channel_check(message->channel, problem) != STATUS_OK) {
         return;
     }
     struct subscription **at = find(session, message->channel);
@@ -257,5 +257,6 @@ void unsubscribe(struct session *session, const struct message *message, struct 
         return;
     }
     drop(session, at);
+    queue_splice(&session->queue, &session->shouts); /* nothing of the channel follows the answer */
     answer_unsubscribed(session, message->id, message->channel);
 }

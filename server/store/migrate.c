@@ -9,13 +9,15 @@
 
 #include <stdlib.h>
 
-extern const unsigned char schema_sql[]; /* schema.sql, dead_letter.sql; see embed.cmake */
+/* See CMakeLists.txt for the files, and embed.cmake. */
+extern const unsigned char schema_1_sql[], schema_2_sql[];
+extern const unsigned char schema_sql[]; /* all steps */
 extern const size_t schema_sql_size;
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
-/* steps[n] takes version n to n + 1. */
-static const unsigned char *const steps[SCHEMA_VERSION] = {schema_sql};
+/* steps[n] takes version n to n + 1, and says so in penstock.meta. */
+static const unsigned char *const steps[SCHEMA_VERSION] = {schema_1_sql, schema_2_sql};
 
 struct span store_schema_sql(void)
 {

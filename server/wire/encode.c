@@ -136,6 +136,17 @@ void encode_gap(struct writer *out, enum encoding encoding, struct span channel,
     emit_end(&e);
 }
 
+void encode_broadcast(struct writer *out, enum encoding encoding, struct span channel,
+                      struct span session, struct span data)
+{
+    struct emitter e;
+    begin(&e, out, encoding, "broadcast");
+    emit_text(&e, "channel", channel);
+    emit_text(&e, "session", session);
+    emit_json(&e, "data", data);
+    emit_end(&e);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 #define JSON_END_BYTES \

@@ -1,0 +1,61 @@
+/*
+ * bus_private.h - what the files of the bus share.
+ *
+ *   bus.c       the thread: rings, notifications, sleeping
+ *   outbox.c    what waits to be said to other nodes, and how it is put into payloads
+ *   peers.c     who the other nodes are      seal.c    that nobody else is      items.c   what is
+ * said
+ */
+#ifndef PENSTOCK_BUS_PRIVATE_H
+#define PENSTOCK_BUS_PRIVATE_H
+
+#include "items.h"
+#include "peers.h"
+
+#include "penstock/store.h"
+
+/* Items that wait for the next transaction, in order. */
+struct outbox {
+    struct ring items;   /* both ends are ours: only for its room without a wrap */
+    bool is_open;        /* closed: what is put in is lost */
+    uint64_t broadcasts; /* of those that wait */
+    struct seal *seal;   /* owns; NULL: there is no key yet */
+    uint64_t counter;
+    uint8_t *text; /* owns: the payloads of one transaction */
+};
+
+struct bus {
+    struct bus_options options;
+    struct bus_state *state; /* in the node */
+    _Atomic bool stopping;
+    struct store_options link_options; /* borrows the settings' strings */
+    struct bus_link *link;             /* owns */
+    uint64_t session;                  /* of the link, that we have greeted */
+    bool has_told;                     /* edges have something in their rings: their bells */
+    int64_t said_us;                   /* when something was last sent */
+    int64_t rejection_said_us;
+    struct outbox outbox;
+    struct peers peers;
+};
+
+/* ---- outbox.c -------------------------------------------------------------------------------- */
+
+enum status outbox_init(struct outbox *outbox, struct problem *problem) must_use;
+void outbox_fini(struct outbox *outbox);
+/* Is there room for any item? A closed one has. */
+bool outbox_has_room(struct outbox *outbox);
+/* False: it is closed, or full. */
+bool outbox_put(struct outbox *outbox, const struct item *item);
+/* Loses what waits, and what comes from now on. Returns how many broadcasts that were. */
+uint64_t outbox_close(struct outbox *outbox);
+bool outbox_is_empty(struct outbox *outbox);
+/* Seals as much as one transaction takes; the payloads are lent until the next call. */
+size_t outbox_take(struct outbox *outbox, int64_t at_us, struct span out[BUS_PAYLOADS_MAX]);
+
+/* ---- bus.c ----------------------------------------------------------------------------------- */
+
+/* Gives the record to all edges but one, at most; false: one of them had no room for it. */
+#define EDGE_NONE EDGES_MAX
+bool bus_tell_edges(struct bus *bus, const struct bus_view *view, unsigned except);
+
+#endif
