@@ -20,6 +20,7 @@
 
 #define HEAR_MAX         1000 /* payloads in one turn */
 #define TICK_US          250000
+#define EDGE_WAIT_US     10000    /* an edge does not ring when it has made room */
 #define PROBE_US         10000000 /* a silent connection is asked for the clock */
 #define FAREWELL_US      1000000
 #define REJECTED_TELL_US INT64_C(30000000)
@@ -32,6 +33,9 @@ static enum status open_parts(struct bus *bus, struct problem *problem)
         return problem_set(problem, STATUS_INTERNAL, "the kernel gives no random bytes");
     }
     enum status status = outbox_init(&bus->outbox, problem);
+    if (status == STATUS_OK) {
+        status = presence_init(bus, problem);
+    }
     if (status == STATUS_OK) {
         status = bus_link_create(&bus->link_options, &bus->link, problem);
     }
@@ -69,6 +73,7 @@ void bus_close(struct bus *bus)
 {
     if (bus != NULL) {
         bus_link_destroy(bus->link);
+        presence_fini(bus);
         peers_clear(&bus->peers);
         outbox_fini(&bus->outbox);
         explicit_bzero(bus->peers.key, sizeof bus->peers.key);
@@ -97,6 +102,7 @@ static void take_key(struct bus *bus, const uint8_t *key)
     if (outbox->seal != NULL && memcmp(bus->peers.key, key, SEAL_KEY_BYTES) == 0) {
         return;
     }
+    presence_forget_peers(bus);
     peers_clear(&bus->peers);
     memcpy(bus->peers.key, key, SEAL_KEY_BYTES);
     seal_destroy(outbox->seal);
@@ -117,6 +123,7 @@ static void greet(struct bus *bus)
     }
     bus->outbox.is_open = bus->outbox.seal != NULL;
     bus->said_us = clock_monotonic_us();
+    presence_connected(bus);
     atomic_store_explicit(&bus->state->connected, bus->outbox.is_open, memory_order_relaxed);
 }
 
@@ -169,36 +176,49 @@ static void carry_broadcast(struct bus *bus, unsigned from, const struct bus_vie
     counter_add(&bus->state->broadcasts_dropped, is_whole ? 0 : 1);
 }
 
-static void take_record(struct bus *bus, unsigned edge, const struct bus_view *view)
+/* False: not now. */
+static bool take_record(struct bus *bus, unsigned edge, const struct bus_view *view)
 {
     switch ((enum bus_kind)view->record.kind) {
     case BUS_BROADCAST:
         carry_broadcast(bus, edge, view);
-        return;
+        return true;
     case BUS_JOIN:
+        presence_join(bus, view);
+        return true;
     case BUS_LEAVE:
+        presence_leave(bus, view);
+        return true;
     case BUS_ASK:
+        return presence_answer(bus, edge, view);
     case BUS_MEMBERS:
     case BUS_JOINED:
     case BUS_LEFT:
-        return;
+        break; /* an edge hears those */
     }
+    return true;
 }
 
-/* What waits behind a full outbox stays in its ring. */
-static void take_records(struct bus *bus)
+/* What waits behind a full outbox, or for an edge that does not take its answers, stays in its
+ * ring. False: an edge is waited for. */
+static bool take_records(struct bus *bus)
 {
     struct bus_view view;
+    bool goes_on = true;
     for (unsigned i = 0; i < bus->options.node->edge_count; i++) {
         struct ring *ring = bus->options.from_edge[i];
         struct span rest = ring_peek(ring);
-        while (rest.size > 0 && outbox_has_room(&bus->outbox)) {
+        bool is_taken = true;
+        while (rest.size > 0 && is_taken && outbox_has_room(&bus->outbox)) {
             bus_view_open(rest, &view);
-            take_record(bus, i, &view);
-            ring_release(ring, view.record.bytes);
-            rest = span_of(rest.data + view.record.bytes, rest.size - view.record.bytes);
+            is_taken = take_record(bus, i, &view);
+            size_t size = is_taken ? view.record.bytes : 0;
+            ring_release(ring, size);
+            rest = span_of(rest.data + size, rest.size - size);
         }
+        goes_on = goes_on && is_taken;
     }
+    return goes_on;
 }
 
 static bool has_records(struct bus *bus)
@@ -229,9 +249,10 @@ static void hear_broadcast(struct bus *bus, const struct item *item)
 
 static void hear_item(struct bus *bus, struct peer *peer, const struct item *item)
 {
-    (void)peer;
     if (item->kind == ITEM_BROADCAST) {
         hear_broadcast(bus, item);
+    } else {
+        presence_hear(bus, peer, item);
     }
 }
 
@@ -252,12 +273,16 @@ static void hear_payload(struct bus *bus, struct span text)
     uint8_t room[SEAL_PLAIN_BYTES_MAX];
     struct writer plain = writer_of(room, sizeof room);
     struct peers_now now = {clock_monotonic_us(), bus_link_clock_us(bus->link)};
+    unsigned known = bus->peers.count;
     struct peer *peer = peers_open(&bus->peers, text, now, &plain, &is_ours);
     if (peer == NULL) {
         if (!is_ours) {
             reject(bus);
         }
         return;
+    }
+    if (bus->peers.count > known) {
+        presence_meet(bus, peer);
     }
     struct item item;
     struct span rest = writer_span(&plain);
@@ -295,26 +320,32 @@ static void say(struct bus *bus)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* True: nothing is left to do before somebody says something. */
-static bool turn(struct bus *bus)
+/* Returns how long there is nothing to do, if nobody says anything. */
+static int64_t turn(struct bus *bus)
 {
     look_after_link(bus);
-    take_records(bus);
-    bool has_heard_all = hear(bus);
-    peers_tidy(&bus->peers, clock_monotonic_us());
+    bool goes_on = take_records(bus);
+    int64_t wait_us = hear(bus) ? TICK_US : 0;
+    int64_t now_us = clock_monotonic_us();
+    announce(bus, now_us);
+    /* What is still to be heard may be of a node that we would believe silent. */
+    if (wait_us > 0 && presence_tick(bus, now_us)) {
+        goes_on = false;
+    }
+    peers_tidy(&bus->peers, now_us);
     say(bus);
     ring_edges(bus);
     atomic_store_explicit(&bus->state->nodes, bus->peers.count, memory_order_relaxed);
-    return has_heard_all;
+    bus->is_held_up = !goes_on;
+    return wait_us > 0 && !goes_on ? EDGE_WAIT_US : wait_us;
 }
 
-static void sleep_until_something(struct bus *bus)
+static void sleep_until_something(struct bus *bus, int64_t wait_us)
 {
-    int64_t now_us = clock_monotonic_us();
-    int64_t due_us = bus_link_due_us(bus->link);
-    int64_t wait_us = due_us < now_us + TICK_US ? due_us - now_us : TICK_US;
+    int64_t until_due_us = bus_link_due_us(bus->link) - clock_monotonic_us();
+    wait_us = until_due_us < wait_us ? until_due_us : wait_us;
     doorbell_arm(bus->options.bell);
-    if (wait_us > 0 && !has_records(bus)) {
+    if (wait_us > 0 && (bus->is_held_up || !has_records(bus))) {
         struct pollfd fds[2] = {
             {.fd = bus->options.bell->fd, .events = POLLIN},
             {.fd = bus_link_fd(bus->link), .events = bus_link_events(bus->link)},
@@ -329,22 +360,19 @@ static void say_farewell(struct bus *bus)
 {
     struct item bye = {.kind = ITEM_BYE};
     int64_t until_us = clock_monotonic_us() + FAREWELL_US;
-    take_records(bus);
+    (void)take_records(bus);
+    bus->presence.is_on = false; /* who asks for our state must not get one behind the goodbye */
     (void)outbox_put(&bus->outbox, &bye); /* closed, or full: we are cleared for our silence */
     while (bus->outbox.is_open && clock_monotonic_us() < until_us &&
            !(outbox_is_empty(&bus->outbox) && bus_link_is_free(bus->link))) {
-        if (turn(bus)) {
-            sleep_until_something(bus);
-        }
+        sleep_until_something(bus, turn(bus));
     }
 }
 
 void bus_run(struct bus *bus)
 {
     while (!is_stopping(bus)) {
-        if (turn(bus)) {
-            sleep_until_something(bus);
-        }
+        sleep_until_something(bus, turn(bus));
     }
     say_farewell(bus);
     atomic_store_explicit(&bus->state->connected, false, memory_order_relaxed);

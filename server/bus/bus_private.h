@@ -3,6 +3,7 @@
  *
  *   bus.c       the thread: rings, notifications, sleeping
  *   outbox.c    what waits to be said to other nodes, and how it is put into payloads
+ *   presence.c  the members of all nodes      announce.c  what is said of ours    members.c  tables
  *   peers.c     who the other nodes are      seal.c    that nobody else is      items.c   what is
  * said
  */
@@ -11,6 +12,7 @@
 
 #include "items.h"
 #include "peers.h"
+#include "presence.h"
 
 #include "penstock/store.h"
 
@@ -32,10 +34,12 @@ struct bus {
     struct bus_link *link;             /* owns */
     uint64_t session;                  /* of the link, that we have greeted */
     bool has_told;                     /* edges have something in their rings: their bells */
+    bool is_held_up;                   /* an edge has no room for what it should hear */
     int64_t said_us;                   /* when something was last sent */
     int64_t rejection_said_us;
     struct outbox outbox;
     struct peers peers;
+    struct presence presence;
 };
 
 /* ---- outbox.c -------------------------------------------------------------------------------- */
@@ -51,6 +55,15 @@ uint64_t outbox_close(struct outbox *outbox);
 bool outbox_is_empty(struct outbox *outbox);
 /* Seals as much as one transaction takes; the payloads are lent until the next call. */
 size_t outbox_take(struct outbox *outbox, int64_t at_us, struct span out[BUS_PAYLOADS_MAX]);
+
+/* ---- announce.c ------------------------------------------------------------------------------ */
+
+/* Says what is due, as far as the outbox has room. */
+void announce(struct bus *bus, int64_t now_us);
+/* Whatever was said before may not have been heard. */
+void announce_anew(struct presence *presence);
+/* The member is about to be removed. */
+void announce_forget(struct presence *presence, const struct member *member);
 
 /* ---- bus.c ----------------------------------------------------------------------------------- */
 

@@ -22,9 +22,9 @@
 struct roster {
     struct member *first;
     uint64_t count, digest;
-    uint32_t round;       /* counts the states that were begun */
+    uint32_t round;       /* counts the states that were begun, and the ends */
     bool in_state;        /* one is under way */
-    bool is_over;         /* its node has gone: all of it is to be removed */
+    bool is_swept;        /* nobody of a former round is left, unless one is under way */
     int64_t asked_us;     /* when its node was last asked for its state … */
     int64_t ask_pause_us; /* … and how long not to ask again */
 };

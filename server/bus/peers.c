@@ -68,6 +68,7 @@ static struct peer *meet(struct peers *peers, const struct envelope *envelope, s
         destroy(peer);
         return NULL;
     }
+    peer->roster.is_swept = true;
     peers->list[peers->count++] = peer;
     return peer;
 }

@@ -120,6 +120,13 @@ void answer_unsubscribed(struct session *session, struct span id, struct span ch
     end(session, &out);
 }
 
+void answer_presence(struct session *session, const struct bus_view *view)
+{
+    struct writer out = begin(session);
+    answer_members(view, &out, (enum encoding)session->encoding);
+    end(session, &out);
+}
+
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to)
 {
     struct writer out = begin(session);

@@ -1,5 +1,6 @@
 /*
- * bus.c - an edge's side of the bus: `broadcast`, and what comes from other edges and nodes.
+ * bus.c - an edge's side of the bus: `broadcast`, and what comes from other edges and nodes. What
+ * has to do with presence is in attendance.c.
  *
  * A broadcast goes into the bus's ring, and at once to this edge's own subscribers; the bus does
  * not send it back. When the ring is full, nobody gets it, and the client is told. The bus is rung
@@ -74,17 +75,25 @@ void broadcast(struct session *session, const struct message *message, struct pr
 
 static void take_record(struct edge *edge, const struct bus_view *view)
 {
+    struct session *session;
     switch ((enum bus_kind)view->record.kind) {
     case BUS_BROADCAST:
         shout_broadcast(edge, view);
         return;
-    case BUS_MEMBERS:
     case BUS_JOINED:
     case BUS_LEFT:
+        shout_change(edge, view);
+        return;
+    case BUS_MEMBERS:
+        session = session_find(edge, view->record.slot, view->record.generation);
+        if (session != NULL) {
+            answer_presence(session, view);
+        }
+        return;
     case BUS_JOIN:
     case BUS_LEAVE:
     case BUS_ASK:
-        return;
+        return; /* the bus hears those */
     }
 }
 

@@ -114,6 +114,7 @@ static void work(struct edge *edge)
     window_reader_advance(edge->reader);
     catch_ups_take(edge);
     bus_take(edge);
+    attendances_advance(edge);
     bus_wake(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
@@ -372,6 +373,7 @@ void edge_close(struct edge *edge)
     }
     sessions_fini(edge);
     catch_ups_fini(edge);
+    attendances_fini(edge);
     window_reader_destroy(edge->reader);
     encode_context_destroy(edge->encode_context);
     decoder_destroy(edge->decoder);

@@ -9,6 +9,7 @@
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   bus.c        broadcasts in and out                 shout.c      what all of a channel hear
+ *   attendance.c who comes, goes and asks
  *   drain.c      saying goodbye
  *   http.c, http_reply.c, metrics.c
  *
@@ -32,10 +33,12 @@
 #define LISTEN_SOCKETS_MAX 4          /* addresses that one host name may stand for */
 #define SERVICE_BYTES      (64 << 10) /* libwebsockets reads up to this at once */
 #define WRITE_BYTES        (64 << 10) /* one write of ours, unless one event is larger */
-#define ANSWER_BYTES_MAX   (8 << 10)  /* any message but `events` */
-#define SHOUT_BYTES_MAX    (16 << 10) /* a broadcast: MessagePack may take 2.25 times its JSON */
-#define SESSION_ID_BYTES   16
-#define CLOSE_TEXT_BYTES   123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
+#define ANSWER_BYTES_MAX                                                                          \
+    (62 << 10)                      /* any message but `events`; with its frame below WRITE_BYTES \
+                                     */
+#define SHOUT_BYTES_MAX  (16 << 10) /* a broadcast: MessagePack may take 2.25 times its JSON */
+#define SESSION_ID_BYTES 16
+#define CLOSE_TEXT_BYTES 123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
 
 /* Close codes (RFC 6455 section 7.4.1, and IANA's registry for 1013). */
 enum close_code {
@@ -103,12 +106,21 @@ struct catch_ups {
     uint32_t free_count;
 };
 
+/* The bus was told that the session is on the channel: see attendance.c. */
+struct attendance {
+    struct attendance *next; /* in a list of farewells */
+    uint8_t session[SESSION_ID_BYTES];
+    uint8_t channel_bytes;
+    uint8_t channel[];
+};
+
 struct subscription {
     struct session *session;
     struct cursor *cursor;           /* owns */
     struct subscription *next;       /* in session->subscriptions */
     struct subscription *ready_next; /* in session->ready */
     bool is_ready;                   /* it is in that list */
+    struct attendance *attendance;   /* owns; NULL: presence is off for the channel */
     struct catch_up catch_up;
 };
 
@@ -154,6 +166,9 @@ struct session {
     struct queue queue, shouts;
     struct subscription *subscriptions; /* owns */
     size_t subscription_count;
+    struct attendance *farewells; /* owns; channels that it has left, to be told */
+    size_t farewell_count;
+    int64_t farewell_us;                     /* when the last ones were told */
     struct subscription *ready, *ready_last; /* to read from, in turn */
 };
 
@@ -204,6 +219,7 @@ struct edge {
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
     uint8_t *shout_buffer;              /* owns; SHOUT_BYTES_MAX for each encoding */
     bool bus_unrung;                    /* there is something in its ring since it was rung */
+    struct attendance *farewells;       /* owns; of sessions that have ended, to be told */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
 
     _Atomic bool stop_asked; /* edge_stop() → the loop */
@@ -318,6 +334,25 @@ void bus_wake(struct edge *edge);
 void bus_take(struct edge *edge);
 /* To all subscribers of the channel on this edge. */
 void shout_broadcast(struct edge *edge, const struct bus_view *view);
+/* To all but the session that it is about: BUS_JOINED, BUS_LEFT. */
+void shout_change(struct edge *edge, const struct bus_view *view);
+
+/* ---- attendance.c ---------------------------------------------------------------------------- */
+
+void presence(struct session *session, const struct message *message, struct problem *problem);
+/* The subscription is new, and not to a channel that it replaces; on failure nobody was told. */
+enum status attendance_begin(struct subscription *subscription, struct span channel,
+                             struct problem *problem) must_use;
+void attendance_end(struct subscription *subscription);
+/* The same, of a subscription that is gone. Takes the attendance; accepts NULL. */
+void attendance_drop(struct session *session, struct attendance *attendance);
+/* The session is over, its subscriptions are dropped. */
+void attendances_end(struct session *session);
+void attendances_advance(struct edge *edge);
+void attendances_tick(struct session *session, int64_t now_us);
+void attendances_fini(struct edge *edge);
+/* The message `presence` from the bus's answer. */
+void answer_members(const struct bus_view *view, struct writer *out, enum encoding encoding);
 
 /* ---- answer.c, push.c ------------------------------------------------------------------------ */
 
@@ -330,6 +365,7 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
 void answer_subscribed(struct session *session, const struct subscribed *subscribed);
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to);
 void answer_unsubscribed(struct session *session, struct span id, struct span channel);
+void answer_presence(struct session *session, const struct bus_view *view);
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {

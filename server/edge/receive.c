@@ -49,7 +49,7 @@ static void dispatch(struct session *session, struct message *message, struct sp
         broadcast(session, message, problem);
         return;
     case OP_PRESENCE:
-        unsupported(problem, "presence");
+        presence(session, message, problem);
         return;
     }
 }

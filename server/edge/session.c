@@ -175,6 +175,7 @@ void session_shut(struct session *session)
     conduct_end(session);
     session->hold = (struct hold){0};
     subscriptions_drop(session);
+    attendances_end(session);
     gathering_drop(session);
     queue_clear(&session->queue, &session->edge->pool);
     queue_clear(&session->shouts, &session->edge->pool);
@@ -267,6 +268,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
+        attendances_tick(session, now_us);
         if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)) != 0) {
             lws_validity_confirmed(session->wsi);
         }

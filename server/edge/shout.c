@@ -71,3 +71,21 @@ void shout_broadcast(struct edge *edge, const struct bus_view *view)
     struct shout one = {.edge = edge, .encode = encode_one_broadcast, .what = view};
     shout(&one, view->channel);
 }
+
+static void encode_one_change(struct writer *out, enum encoding encoding, const void *what)
+{
+    const struct bus_view *view = what;
+    char id[2 * SESSION_ID_BYTES];
+    session_id_text(view->record.session, id);
+    struct wire_member member = {span_of(id, sizeof id), view->user,
+                                 (uint64_t)view->record.joined_ms};
+    encode_change(out, encoding, view->record.kind == BUS_JOINED ? "joined" : "left", view->channel,
+                  &member);
+}
+
+void shout_change(struct edge *edge, const struct bus_view *view)
+{
+    struct shout one = {
+        .edge = edge, .encode = encode_one_change, .what = view, .except = view->record.session};
+    shout(&one, view->channel);
+}

@@ -95,6 +95,7 @@ static void drop(struct session *session, struct subscription **at)
     *at = subscription->next;
     ready_remove(subscription);
     catch_up_end(subscription);
+    attendance_end(subscription);
     cursor_close(subscription->cursor);
     free(subscription);
     session->subscription_count--;
@@ -186,6 +187,30 @@ static enum status add(struct session *session, struct span channel, uint64_t si
     return STATUS_OK;
 }
 
+/* Whoever was on the channel before stays there: nobody hears of it. */
+static enum status replace(struct session *session, struct span channel, uint64_t since,
+                           struct subscription **out, struct problem *problem)
+{
+    struct attendance *attendance = NULL;
+    struct subscription **former = find(session, channel);
+    if (*former != NULL) {
+        attendance = (*former)->attendance;
+        (*former)->attendance = NULL;
+        drop(session, former);
+    }
+    enum status status = add(session, channel, since, out, problem);
+    if (status != STATUS_OK) {
+        attendance_drop(session, attendance);
+        return status;
+    }
+    (*out)->attendance = attendance;
+    status = attendance != NULL ? STATUS_OK : attendance_begin(*out, channel, problem);
+    if (status != STATUS_OK) {
+        drop(session, find(session, channel));
+    }
+    return status;
+}
+
 /* Why what was asked for cannot be had; size 0: it can. */
 static struct span loss(const struct edge *edge, const struct message *message)
 {
@@ -219,14 +244,10 @@ void subscribe(struct session *session, const struct message *message, struct pr
     if (check_request(message, problem) != STATUS_OK) {
         return;
     }
-    struct subscription **former = find(session, message->channel);
-    if (*former != NULL) {
-        drop(session, former);
-    }
     struct subscription *subscription = NULL;
     bool is_ours = message->has_since && span_is(message->epoch, edge->options.node->epoch);
     uint64_t since = is_ours ? message->since : CURSOR_LIVE;
-    if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {
+    if (replace(session, message->channel, since, &subscription, problem) != STATUS_OK) {
         return;
     }
     uint64_t offset = cursor_offset(subscription->cursor);
