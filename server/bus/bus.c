@@ -123,7 +123,7 @@ static void greet(struct bus *bus)
     }
     bus->outbox.is_open = bus->outbox.seal != NULL;
     bus->said_us = clock_monotonic_us();
-    presence_connected(bus);
+    presence_connected(bus, bus->said_us);
     atomic_store_explicit(&bus->state->connected, bus->outbox.is_open, memory_order_relaxed);
 }
 

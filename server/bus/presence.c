@@ -186,7 +186,7 @@ static void ask(struct bus *bus, struct peer *peer)
 {
     struct roster *roster = &peer->roster;
     struct item item = {.kind = ITEM_ASK, .session = peer->incarnation};
-    int64_t now_us = clock_monotonic_us();
+    int64_t now_us = bus->presence.ticked_us;
     if (now_us < roster->asked_us + roster->ask_pause_us || !outbox_put(&bus->outbox, &item)) {
         return;
     }
@@ -302,9 +302,9 @@ static bool look_after(struct bus *bus, struct peer *peer, int64_t now_us)
 }
 
 /* A connection that was away for long must not make everybody silent. */
-void presence_connected(struct bus *bus)
+void presence_connected(struct bus *bus, int64_t now_us)
 {
-    int64_t since_us = clock_monotonic_us() + PRESENCE_GRACE_US - PRESENCE_SILENT_US;
+    int64_t since_us = now_us + PRESENCE_GRACE_US - PRESENCE_SILENT_US;
     for (unsigned i = 0; i < bus->peers.count; i++) {
         struct peer *peer = bus->peers.list[i];
         peer->heard_us = peer->heard_us > since_us ? peer->heard_us : since_us;

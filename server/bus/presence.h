@@ -67,7 +67,7 @@ void presence_meet(struct bus *bus, struct peer *peer); /* its first message */
 void presence_hear(struct bus *bus, struct peer *peer, const struct item *item);
 
 /* The connection is up, anew. */
-void presence_connected(struct bus *bus);
+void presence_connected(struct bus *bus, int64_t now_us);
 /* All members of other nodes go at once: their peers are about to be forgotten. */
 void presence_forget_peers(struct bus *bus);
 /* What time brings. True: there is more to do soon. Only when all that was said has been heard. */

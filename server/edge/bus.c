@@ -55,8 +55,10 @@ void broadcast(struct session *session, const struct message *message, struct pr
     struct writer data = writer_of(room, sizeof room);
     struct bus_view view = {.record.kind = BUS_BROADCAST, .channel = message->channel};
     memcpy(view.record.session, session->id, SESSION_ID_BYTES);
-    if (channel_check(message->channel, problem) != STATUS_OK ||
-        read_data(&message->data, &data, problem) != STATUS_OK) {
+    if (channel_check(message->channel, problem) != STATUS_OK) {
+        return;
+    }
+    if (read_data(&message->data, &data, problem) != STATUS_OK) {
         return;
     }
     view.data = writer_span(&data);

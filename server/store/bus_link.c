@@ -341,6 +341,7 @@ int bus_link_fd(const struct bus_link *link)
     return link->connection == NULL ? -1 : PQsocket(link->connection);
 }
 
+/* Sends what it can first: whether it must wait for room in the socket shows by that only. */
 short bus_link_events(const struct bus_link *link)
 {
     if (link->state == LINK_CONNECTING) {

@@ -38,7 +38,7 @@ def test_subscribers_on_all_nodes_hear_it(nodes, channel, encoding):
     sender = nodes[0].connect(encoding)
     hearers = [listen(node, channel, kind) for node in nodes for kind in ("json", "msgpack") * 4]
     stranger = listen(nodes[1], channel + "x")
-    data = {"typing": True, "at": [1, 2.5, None, "ä😀"], "big": 2**53 + 1}
+    data = {"typing": True, "at": [1, 2.5, None, "ä😀", "a\0b"], "big": 2**53 + 1}
     ack = sender.request("broadcast", channel=channel, data=data)
     assert ack == {"op": "ack", "id": ack["id"], "level": "none", "count": 1, "duplicates": 0}
     for hearer in hearers:
