@@ -67,9 +67,8 @@ struct bus_member {
     uint8_t user_bytes;
 };
 
-#define BUS_RECORD_BYTES_MAX (sizeof(struct bus_record) + 1024 + BUS_LIST_BYTES)
-#define BUS_FROM_EDGE_BYTES  (256u << 10) /* the sizes of the rings */
-#define BUS_TO_EDGE_BYTES    (1u << 20)
+#define BUS_FROM_EDGE_BYTES (256u << 10) /* the sizes of the rings */
+#define BUS_TO_EDGE_BYTES   (1u << 20)
 
 struct bus_view {
     struct bus_record record;

@@ -209,6 +209,26 @@ static char *printed(void (*print)(void *))
     return text;
 }
 
+/* Names, and beginnings of names: no others, and none unless somebody says so. */
+static void presence_is_on_where_it_is_named(void **state)
+{
+    (void)state;
+    load(NULL, 0, NULL);
+    assert_false(settings_have_presence(&settings));
+    assert_false(settings_presence_is_on(&settings, span_string("")));
+    settings_fini(&settings);
+    load(file_with("presence = \" lobby,room:* , a b\"\n"), 0, NULL);
+    static const char *const on[] = {"lobby", "room:", "room:1", "a b"};
+    static const char *const off[] = {"", "lobb", "lobby2", "room", "a", "*", " lobby"};
+    assert_true(settings_have_presence(&settings));
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++) {
+        assert_true(settings_presence_is_on(&settings, span_string(on[i])));
+    }
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        assert_false(settings_presence_is_on(&settings, span_string(off[i])));
+    }
+}
+
 /* --help has every key as a flag, with its default. */
 static void help_names_every_key(void **state)
 {
@@ -326,6 +346,7 @@ int main(int argc, char **argv)
         TEST(a_switch_may_stand_alone),
         TEST(a_quoted_value_may_name_a_variable),
         TEST(addresses_that_are_accepted),
+        TEST(presence_is_on_where_it_is_named),
         TEST(help_names_every_key),
         TEST(the_example_file_is_the_reference),
         TEST(the_reference_with_nothing_hidden_is_accepted),
