@@ -1,5 +1,6 @@
 #include "pipeline.h"
 
+#include "penstock/bus.h"
 #include "penstock/edge.h"
 #include "penstock/feed.h"
 #include "penstock/history.h"
@@ -30,6 +31,11 @@ struct history_link {
     struct ring answers;  /* history → edge */
 };
 
+/* What lies between one edge and the bus. */
+struct bus_rings {
+    struct ring from_edge, to_edge;
+};
+
 struct pipeline {
     struct pipeline_options options;
     struct window *window;
@@ -37,25 +43,30 @@ struct pipeline {
     struct feed *feed;
     struct history *history;
     struct outbox *outbox;
+    struct bus *bus;
     struct lane *lanes[LANES_MAX];
     struct edge *edges[EDGES_MAX];
-    struct stage_thread feed_thread, history_thread, outbox_thread, lane_threads[LANES_MAX],
-        edge_threads[EDGES_MAX];
+    struct stage_thread feed_thread, history_thread, outbox_thread, bus_thread,
+        lane_threads[LANES_MAX], edge_threads[EDGES_MAX];
 
     struct link *links; /* [edge * lane_count + lane] */
     size_t links_made;
     struct history_link *history_links; /* [edge] */
     size_t history_links_made;
-    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX], history_bell;
-    unsigned lane_bells_made, edge_bells_made, history_bells_made;
+    struct bus_rings *bus_rings; /* [edge] */
+    size_t bus_rings_made;
+    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX], history_bell, bus_bell;
+    unsigned lane_bells_made, edge_bells_made, history_bells_made, bus_bells_made;
 
     struct stream_handover lane_streams[LANES_MAX], edge_streams[EDGES_MAX];
 
     /* The same, as each stage wants to see it. */
-    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX], *history_bell_list[1];
+    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX], *history_bell_list[1],
+        *bus_bell_list[1];
     struct ring *records_by_edge[EDGES_MAX][LANES_MAX], *receipts_by_edge[EDGES_MAX][LANES_MAX];
     struct ring *records_by_lane[LANES_MAX][EDGES_MAX], *receipts_by_lane[LANES_MAX][EDGES_MAX];
     struct ring *history_requests[EDGES_MAX], *history_answers[EDGES_MAX];
+    struct ring *bus_from_edge[EDGES_MAX], *bus_to_edge[EDGES_MAX];
 };
 
 /* ---- links ----------------------------------------------------------------------------------- */
@@ -134,6 +145,30 @@ static enum status make_history_links(struct pipeline *p, struct problem *proble
     return STATUS_OK;
 }
 
+static enum status make_bus_rings(struct pipeline *p, struct problem *problem)
+{
+    unsigned count = p->options.node->edge_count;
+    p->bus_rings = aligned_alloc(CACHE_LINE_BYTES, sizeof *p->bus_rings * count);
+    if (p->bus_rings == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings of the bus");
+    }
+    for (; p->bus_rings_made < count; p->bus_rings_made++) {
+        struct bus_rings *rings = &p->bus_rings[p->bus_rings_made];
+        enum status status = ring_init(&rings->from_edge, BUS_FROM_EDGE_BYTES, problem);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        status = ring_init(&rings->to_edge, BUS_TO_EDGE_BYTES, problem);
+        if (status != STATUS_OK) {
+            ring_fini(&rings->from_edge);
+            return status;
+        }
+        p->bus_from_edge[p->bus_rings_made] = &rings->from_edge;
+        p->bus_to_edge[p->bus_rings_made] = &rings->to_edge;
+    }
+    return STATUS_OK;
+}
+
 /* ---- stages ---------------------------------------------------------------------------------- */
 
 static void on_committed(void *owner, unsigned lane, struct window_batch *batch)
@@ -180,6 +215,19 @@ static enum status open_outbox(struct pipeline *p, struct problem *problem)
     return outbox_open(&options, &p->outbox, problem);
 }
 
+static enum status open_bus(struct pipeline *p, struct problem *problem)
+{
+    struct bus_options options = {
+        .settings = p->options.settings,
+        .node = p->options.node,
+        .bell = &p->bus_bell,
+        .from_edge = p->bus_from_edge,
+        .to_edge = p->bus_to_edge,
+        .edge_bells = p->edge_bell_list,
+    };
+    return bus_open(&options, &p->bus, problem);
+}
+
 static enum status open_lanes(struct pipeline *p, struct problem *problem)
 {
     enum status status = STATUS_OK;
@@ -223,6 +271,9 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .from_history = p->history_answers[i],
             .history_bell = &p->history_bell,
             .verifier = p->options.verifier,
+            .to_bus = p->bus_from_edge[i],
+            .from_bus = p->bus_to_edge[i],
+            .bus_bell = &p->bus_bell,
             .is_development = p->options.is_development,
         };
         status = edge_open(&options, &p->edges[i], problem);
@@ -247,6 +298,12 @@ static void *history_main(void *history)
 static void *outbox_main(void *outbox)
 {
     outbox_run(outbox);
+    return NULL;
+}
+
+static void *bus_main(void *bus)
+{
+    bus_run(bus);
     return NULL;
 }
 
@@ -286,6 +343,9 @@ static enum status start_threads(struct pipeline *p, struct problem *problem)
     if (status == STATUS_OK) {
         status = start_thread(&p->outbox_thread, outbox_main, p->outbox, "outbox", 0, problem);
     }
+    if (status == STATUS_OK) {
+        status = start_thread(&p->bus_thread, bus_main, p->bus, "bus", 0, problem);
+    }
     for (unsigned i = 0; i < node->lane_count && status == STATUS_OK; i++) {
         status = start_thread(&p->lane_threads[i], lane_main, p->lanes[i], "lane", i, problem);
     }
@@ -318,6 +378,9 @@ static enum status make_all_bells(struct pipeline *p, struct problem *problem)
         status =
             make_bells(&p->history_bell, p->history_bell_list, 1, &p->history_bells_made, problem);
     }
+    if (status == STATUS_OK) {
+        status = make_bells(&p->bus_bell, p->bus_bell_list, 1, &p->bus_bells_made, problem);
+    }
     return status;
 }
 
@@ -332,6 +395,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
         status = make_history_links(p, problem);
     }
     if (status == STATUS_OK) {
+        status = make_bus_rings(p, problem);
+    }
+    if (status == STATUS_OK) {
         status =
             window_create(p->options.settings->window_bytes, node->edge_count, &p->window, problem);
     }
@@ -343,6 +409,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
     }
     if (status == STATUS_OK) {
         status = open_outbox(p, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_bus(p, problem);
     }
     if (status == STATUS_OK) {
         status = open_lanes(p, problem);
@@ -412,6 +481,10 @@ void pipeline_stop(struct pipeline *p)
     for (unsigned i = 0; i < node->edge_count; i++) {
         join(&p->edge_threads[i]);
     }
+    if (p->bus_thread.started) {
+        bus_stop(p->bus);
+    }
+    join(&p->bus_thread);
     for (unsigned i = 0; i < node->lane_count; i++) {
         if (p->lane_threads[i].started) {
             lane_stop(p->lanes[i]);
@@ -444,6 +517,7 @@ void pipeline_destroy(struct pipeline *p)
         lane_close(p->lanes[i]);
     }
     outbox_close(p->outbox);
+    bus_close(p->bus);
     history_close(p->history);
     feed_close(p->feed);
     window_destroy(p->window);
@@ -459,6 +533,15 @@ void pipeline_destroy(struct pipeline *p)
         ring_fini(&p->history_links[p->history_links_made].answers);
     }
     free(p->history_links);
+    while (p->bus_rings_made > 0) {
+        p->bus_rings_made--;
+        ring_fini(&p->bus_rings[p->bus_rings_made].from_edge);
+        ring_fini(&p->bus_rings[p->bus_rings_made].to_edge);
+    }
+    free(p->bus_rings);
+    if (p->bus_bells_made > 0) {
+        doorbell_fini(&p->bus_bell);
+    }
     while (p->history_bells_made > 0) {
         p->history_bells_made--;
         doorbell_fini(&p->history_bell);

@@ -70,6 +70,7 @@ struct settings {
     uint64_t send_bytes;     /* per connection: answers waiting for a slow client */
     uint64_t poison_hold_ms; /* 0: who sends what the database refuses is not slowed down */
     uint64_t heartbeat_s, handshake_s, idle_s, drain_ms; /* idle_s 0: no limit */
+    char *presence; /* names and patterns of channels; see below */
     uint64_t ring_bytes;
     uint64_t journal_segment_bytes, journal_bytes, lane_memory_bytes;
     bool salvage; /* start with what is whole of a damaged journal */
@@ -108,6 +109,9 @@ bool settings_list_next(const char **list, struct span *out);
 enum status settings_load(struct settings *out, const char *file, int argc, char **argv, int first,
                           struct problem *problem) must_use;
 void settings_fini(struct settings *settings);
+/* Is presence on anywhere; is it on for this channel? */
+bool settings_have_presence(const struct settings *settings);
+bool settings_presence_is_on(const struct settings *settings, struct span channel);
 /* For --help and the reference page: one block a key. */
 void settings_print_help(void *stdio_file);
 void settings_print_reference(void *stdio_file); /* a commented configuration file */

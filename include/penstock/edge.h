@@ -4,7 +4,8 @@
  *
  * An edge is one thread with its own listening socket (SO_REUSEPORT), its own libwebsockets context
  * on its own libev loop, and its own sessions. It meets the lanes on rings (records out, receipts
- * in), the feed on the window, and the history thread on rings (requests out, answers in).
+ * in), the feed on the window, the history thread on rings (requests out, answers in), and so the
+ * bus (broadcasts and presence, both ways).
  *
  * Life of a publish: bytes arrive → one whole message (wire.h) → each event is encoded into the
  * lane's ring (stream.h) → receipt → `ack`. Life of a push: the feed rings the bell → the reader
@@ -16,6 +17,7 @@
 #define PENSTOCK_EDGE_H
 
 #include "penstock/auth.h"
+#include "penstock/bus.h"
 #include "penstock/config.h"
 #include "penstock/history.h"
 #include "penstock/node.h"
@@ -45,6 +47,8 @@ struct edge_options {
     struct doorbell **lane_bells;
     struct ring *to_history, *from_history; /* this edge produces the first, consumes the second */
     struct doorbell *history_bell;
+    struct ring *to_bus, *from_bus; /* likewise */
+    struct doorbell *bus_bell;
     struct verifier *verifier; /* of tokens, for all edges; NULL: nobody is asked for one */
     bool is_development;       /* `penstock dev`: shows the try-it page */
 };

@@ -37,6 +37,7 @@ struct edge_state {
     counter tokens_taken, tokens_refused, origins_refused;
     counter http_requests, acks_durable, acks_committed;
     counter errors[STATUS_KINDS]; /* `error` answers by their code */
+    counter broadcasts, shouts, shouts_dropped;
     _Atomic uint64_t connections, subscriptions, publishers_watched;
     _Atomic uint64_t subscriptions_behind; /* they read from the log */
     struct histogram commit_to_push;       /* microseconds, of each write to a subscriber */
@@ -64,6 +65,14 @@ struct outbox_state {
     _Atomic uint64_t notify_queue_ppm;   /* how full PostgreSQL's queue is, in millionths */
 };
 
+struct bus_state {
+    _Atomic bool connected;
+    counter broadcasts_in, broadcasts_out; /* from and to other nodes */
+    counter broadcasts_dropped;            /* some node or edge did not get it from us */
+    counter payloads_out, payloads_rejected;
+    _Atomic uint64_t nodes, members;
+};
+
 struct ring; /* ring.h */
 
 struct node {
@@ -80,6 +89,7 @@ struct node {
     struct history_state history;                   /* the history thread */
     struct log_state log;                           /* the catalog thread */
     struct outbox_state outbox;                     /* the outbox thread */
+    struct bus_state bus;                           /* the bus */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

@@ -8,6 +8,7 @@
  *   - struct listener:  the feed's connection: LISTEN, and reading the log;
  *   - struct log_reader: the history thread's connection: reading the log at any place;
  *   - struct outbox_reader: the outbox thread's connection: what others wrote, into the log;
+ *   - struct bus_link:  the bus's connection: what nodes say to each other, as notifications;
  *   - store_schema_sql(): the schema `penstock`, the only thing in the database that is ours.
  *
  * No call waits without a deadline: connect_timeout_ms, statement_timeout_ms and TCP user timeouts
@@ -293,5 +294,41 @@ struct outbox_figures {
 };
 enum status outbox_reader_look(struct outbox_reader *reader, struct outbox_figures *out,
                                struct problem *problem) must_use;
+
+/* ---- the bus --------------------------------------------------------------------------------- */
+
+/*
+ * A connection that LISTENs to one channel and NOTIFYs on it, and never waits: the bus's thread
+ * calls bus_link_advance() whenever bus_link_fd() has what bus_link_events() names, or
+ * bus_link_due_us() has come. It connects by itself, again after every loss, with growing, jittered
+ * pauses.
+ */
+struct bus_link;
+#define BUS_KEY_BYTES     32
+#define BUS_PAYLOAD_BYTES 7999 /* PostgreSQL takes less than 8000 (NOTIFY_PAYLOAD_MAX_LENGTH) */
+#define BUS_PAYLOADS_MAX  16   /* of one transaction */
+
+/* The strings that `options` names are borrowed until bus_link_destroy(). */
+enum status bus_link_create(const struct store_options *options, struct bus_link **out,
+                            struct problem *problem) must_use;
+void bus_link_destroy(struct bus_link *link); /* accepts NULL */
+/* Takes the steps that can be taken now. */
+void bus_link_advance(struct bus_link *link);
+int bus_link_fd(const struct bus_link *link);       /* -1: nothing to wait for but the time */
+short bus_link_events(const struct bus_link *link); /* of poll(2) */
+int64_t bus_link_due_us(const struct bus_link *link);
+/* How often it was connected; another number means that notifications may have been missed. */
+uint64_t bus_link_session(const struct bus_link *link);
+bool bus_link_is_up(const struct bus_link *link);   /* hears what is said */
+bool bus_link_is_free(const struct bus_link *link); /* up, and no transaction is under way */
+/* Of the session: penstock.bus_key. */
+const uint8_t *bus_link_key(const struct bus_link *link);
+/* The database's clock, in unix time, as far as it is known: the same for all nodes. */
+int64_t bus_link_clock_us(const struct bus_link *link);
+/* One transaction with these payloads, which must be base64; none: it only asks for the clock. Only
+ * when the link is free. What becomes of it nobody says: a lost connection takes it along. */
+void bus_link_send(struct bus_link *link, const struct span *payloads, size_t count);
+/* The next payload of another session, lent until the next call; false: there is none. */
+bool bus_link_next(struct bus_link *link, struct span *out);
 
 #endif

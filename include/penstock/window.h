@@ -159,6 +159,10 @@ uint64_t cursor_history(struct cursor *cursor, uint64_t count);
 /* All of the channel's events behind this offset can be read from the window as it is now. */
 uint64_t cursor_floor(const struct cursor *cursor);
 void cursor_close(struct cursor *cursor); /* accepts NULL */
+/* Visits all cursors of this channel on this edge, in no order. `visit` must not open or close any.
+ */
+void window_reader_visit(struct window_reader *reader, struct span channel,
+                         void (*visit)(void *owner, void *cursor_owner), void *owner);
 struct span cursor_channel(const struct cursor *cursor);
 /* The cursor has passed all of its channel's events up to this offset: where to resume. */
 uint64_t cursor_offset(const struct cursor *cursor);

@@ -211,8 +211,30 @@ void encode_receipt(struct writer *out, enum encoding encoding, const struct rec
                     struct span id, struct span text);
 void encode_error(struct writer *out, enum encoding encoding, struct span id,
                   const struct problem *problem);
+/* `session` said it; `data` is JSON. */
+void encode_broadcast(struct writer *out, enum encoding encoding, struct span channel,
+                      struct span session, struct span data);
+/* Who is on a channel. */
+struct wire_member {
+    struct span session, user; /* user: size 0 when it is not known */
+    uint64_t joined_ms;
+};
+/* `op` is "joined" or "left". */
+void encode_change(struct writer *out, enum encoding encoding, const char *op, struct span channel,
+                   const struct wire_member *member);
 void encode_gap(struct writer *out, enum encoding encoding, struct span channel, uint64_t from,
                 uint64_t to);
+
+/* A `presence` message: `count` are there, and `listed` of them are added. */
+struct presence_encoder {
+    struct writer *out;
+    enum encoding encoding;
+    uint32_t added;
+};
+void presence_begin(struct presence_encoder *encoder, struct writer *out, enum encoding encoding,
+                    struct span id, struct span channel, uint64_t count, uint32_t listed);
+void presence_add(struct presence_encoder *encoder, const struct wire_member *member);
+void presence_close(struct presence_encoder *encoder);
 
 /* An `events` message grows entry by entry, as many as fit. `begin` and each `add` leave room for
  * `end`. `add` returns false, and changes nothing, when the entry does not fit. `skipped`: how many

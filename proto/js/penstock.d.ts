@@ -32,6 +32,22 @@ export interface Welcome {
     offset: number;
 }
 
+/** One session on a channel. */
+export interface Member {
+    session: string;
+    /** Empty where sessions have no tokens. */
+    user: string;
+    /** Milliseconds since 1970. */
+    joined: number;
+}
+
+export interface Presence {
+    /** All who are there. */
+    count: number;
+    /** As many of them as one message has room for, in no order. */
+    members: Member[];
+}
+
 export interface Ack {
     id: number;
     level: "durable" | "committed";
@@ -78,6 +94,11 @@ export interface SubscribeOptions<Row = Record<string, unknown>> {
     onSkip?: (count: number) => void;
     onEvent?: (event: StreamEvent<Row>) => void;
     onGap?: (gap: Gap) => void;
+    /** What somebody broadcasts on the channel; `session` is the sender's, as in its `welcome`. */
+    onBroadcast?: (data: unknown, session: string) => void;
+    /** Where presence is on for the channel: others that come and go. After a lost connection, ask for presence() anew. */
+    onJoined?: (member: Member) => void;
+    onLeft?: (member: Member) => void;
     /** Events that may wait for an iterator's reader before the server is asked to pause; default 1000. */
     buffer?: number;
 }
@@ -94,7 +115,7 @@ export interface Subscription<Row = Record<string, unknown>> extends AsyncIterab
 }
 
 export class PenstockError extends Error {
-    /** A word of the protocol, or "closed". */
+    /** A word of the protocol, or "closed", or "not_connected". */
     code: string;
     id?: number;
     index?: number;
@@ -116,6 +137,10 @@ export interface Penstock {
         options?: { ack?: AckLevel; idField?: string | null }): Promise<Ack | null>;
     subscribe<Row = Record<string, unknown>>(channel: string, options?: SubscribeOptions<Row>,
         onEvent?: (event: StreamEvent<Row>) => void): Subscription<Row>;
+    /** To all subscribers of the channel, stored nowhere. Rejects with code "not_connected" while there is no session. */
+    broadcast(channel: string, data: unknown): Promise<void>;
+    /** Rejects with code "unsupported" where presence is not on for the channel. */
+    presence(channel: string): Promise<Presence>;
     on(event: "state", listener: (change: StateChange) => void): () => void;
     on(event: "error", listener: (error: PenstockError) => void): () => void;
     on(event: "gap", listener: (gap: Gap) => void): () => void;

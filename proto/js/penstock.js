@@ -65,6 +65,7 @@ class Penstock {
     #pendingBytes = 0;
     #channels = new Map(); // channel -> Subscription
     #requests = new Map(); // id of a subscribe -> Subscription
+    #questions = new Map(); // id of a broadcast or presence -> {resolve, reject}
     #openedPromise;
     #resolveOpened;
     #onOnline = () => this.#state === "waiting" && this.#dial();
@@ -139,6 +140,7 @@ class Penstock {
      * Listens to a channel. With `onEvent`, events go there; without, the subscription is an async
      * iterator. `since` (with `epoch`) resumes behind an offset, `last` begins with recent events.
      * With `latestOnly`, events that did not come through in time are skipped, and counted.
+     * What is not stored goes to `onBroadcast`, `onJoined` and `onLeft`.
      */
     subscribe(channel, options = {}, onEvent = options.onEvent) {
         if (this.#state === "closed") {
@@ -155,6 +157,19 @@ class Penstock {
         this.#channels.set(channel, subscription);
         this.#sendSubscribe(subscription);
         return subscription;
+    }
+
+    /**
+     * Says something to all subscribers of a channel, without storing it; resolves when the server has it. Only
+     * while the session is open: what matters only now is not kept for later.
+     */
+    broadcast(channel, data) {
+        return this.#ask({ op: "broadcast", channel, data }).then(() => undefined);
+    }
+
+    /** Who is subscribed to a channel now, on all servers: {count, members: [{session, user, joined}]}. */
+    presence(channel) {
+        return this.#ask({ op: "presence", channel }).then(({ count, members }) => ({ count, members }));
     }
 
     /** Ends everything. What was not answered is rejected with code "closed". */
@@ -241,6 +256,10 @@ class Penstock {
         this.welcome = null;
         this.#openedAt = 0;
         this.#requests.clear();
+        for (const question of this.#questions.values()) {
+            question.reject(notConnectedError());
+        }
+        this.#questions.clear();
     }
 
     #setState(state, details = {}) {
@@ -337,6 +356,32 @@ class Penstock {
         }, delay);
     }
 
+    /** Sends a message that is not repeated; resolves with its answer. */
+    #ask(message) {
+        if (this.#state !== "open") {
+            return Promise.reject(this.#state === "closed" ? closedError() : notConnectedError());
+        }
+        const id = this.#nextId++;
+        let frame;
+        try {
+            frame = this.#encode({ op: message.op, id, ...message });
+        } catch (error) {
+            return Promise.reject(new PenstockError({ code: "malformed", message: error.message }));
+        }
+        return new Promise((resolve, reject) => {
+            this.#questions.set(id, { resolve, reject });
+            this.#socket.send(frame);
+        });
+    }
+
+    /** Settles the question that this message answers; undefined: it answers none. */
+    #answer(message, how) {
+        const question = this.#questions.get(message.id);
+        this.#questions.delete(message.id);
+        question?.[how](how === "reject" ? new PenstockError(message) : message);
+        return question;
+    }
+
     #sendSubscribe(subscription) {
         if (this.#state !== "open") {
             return;
@@ -378,6 +423,9 @@ class Penstock {
             this.#flush();
         },
         ack: (message) => {
+            if (this.#answer(message, "resolve")) {
+                return;
+            }
             const entry = this.#inFlight.get(message.id);
             if (!entry) {
                 return;
@@ -392,6 +440,9 @@ class Penstock {
             this.#flush();
         },
         error: (message) => {
+            if (this.#answer(message, "reject")) {
+                return;
+            }
             const entry = this.#inFlight.get(message.id);
             if (entry && RETRYABLE.has(message.code)) {
                 this.#holdBack(entry, message);
@@ -423,6 +474,10 @@ class Penstock {
                 this.#gap(subscription, { channel: message.channel, reason: message.reason });
             }
         },
+        presence: (message) => this.#answer(message, "resolve"),
+        broadcast: ({ channel, session, data }) => this.#tell(channel, "onBroadcast", data, session),
+        joined: ({ channel, member }) => this.#tell(channel, "onJoined", member),
+        left: ({ channel, member }) => this.#tell(channel, "onLeft", member),
         events: (message) => this.#channels.get(message.channel)?._events(message.events, message.skipped),
         gap: (message) => {
             const subscription = this.#channels.get(message.channel);
@@ -432,6 +487,14 @@ class Penstock {
             }
         },
     };
+
+    #tell(channel, callback, ...values) {
+        try {
+            this.#channels.get(channel)?._options[callback]?.(...values);
+        } catch (error) {
+            setTimeout(() => { throw error; });
+        }
+    }
 
     #gap(subscription, gap) {
         this.#emit("gap", gap);
@@ -560,6 +623,10 @@ class Subscription {
 
 function closedError() {
     return new PenstockError({ code: "closed", message: "the client is closed" });
+}
+
+function notConnectedError() {
+    return new PenstockError({ code: "not_connected", message: "there is no session, or it was lost" });
 }
 
 /** http(s) becomes ws(s), a bare host gets the usual path, and in a page the page's host is meant. */

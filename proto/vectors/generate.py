@@ -246,6 +246,16 @@ def server_cases():
     yield "unsubscribed", {"op": "unsubscribed", "id": 6, "channel": "user:1"}
     yield "pong", {"op": "pong", "id": "p"}
     yield "pong without id", {"op": "pong"}
+    yield "ack of a broadcast", {"op": "ack", "id": 7, "level": "none", "count": 1, "duplicates": 0}
+    member = {"session": "5f0c" * 8, "user": "", "joined": 1763715637123}
+    yield "broadcast", {"op": "broadcast", "channel": "room:1", "session": "5f0c" * 8,
+                        "data": {"typing": True, "at": [1, -2.5, None, "😀"]}}
+    yield "broadcast of a word", {"op": "broadcast", "channel": "c", "session": "5f0c" * 8, "data": "x"}
+    yield "presence", {"op": "presence", "id": 9, "channel": "room:1", "count": 20, "members": [
+        {**member, "user": f"user-{n}"} for n in range(17)]}
+    yield "presence, nobody", {"op": "presence", "channel": "c", "count": 0, "members": []}
+    yield "joined", {"op": "joined", "channel": "room:1", "member": {**member, "user": "\"ann\""}}
+    yield "left", {"op": "left", "channel": "room:1", "member": member}
     yield "gap", {"op": "gap", "channel": "user:1", "from": 10, "to": 300}
     data = {"id": U, "n": -40000, "f": 2.5, "big": 2**53 + 1, "text": "line\nline\t\u0001😀", "list": list(range(20)), "none": None}
     yield "events, some skipped", {"op": "events", "channel": "c", "skipped": 70000, "events": [

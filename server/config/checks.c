@@ -284,6 +284,9 @@ enum status settings_check(const struct settings *settings, struct problem *prob
         status = check_auth(settings, problem);
     }
     if (status == STATUS_OK) {
+        status = presence_check(settings, problem);
+    }
+    if (status == STATUS_OK) {
         status = check_ratio("journal_bytes", settings->journal_bytes, 2, "journal_segment_bytes",
                              settings->journal_segment_bytes, problem);
     }

@@ -302,6 +302,15 @@ const struct key keys[] = {
      .help = "A publisher whose events the database mostly refuses is not read from for a moment, "
              "twice as long after each such batch, up to this. 0: never.",
      AT(poison_hold_ms)},
+    {.name = "presence",
+     .type = KEY_TEXT,
+     .unit = "CHANNELS",
+     .value = "",
+     .most = 4000,
+     .help = "Channels whose subscribers may know of each other: names, or beginnings of names with "
+             "a '*' behind, separated by commas, as in \"lobby, room:*\". Empty: none. Give all "
+             "servers of a database the same.",
+     AT(presence)},
 
     {.group = "Rates",
      .name = "messages_per_s",

@@ -59,6 +59,8 @@ enum status file_load(struct settings *settings, const char *file,
 
 /* What one row cannot say: rules between keys, the shape of an address. */
 enum status settings_check(const struct settings *settings, struct problem *problem) must_use;
+/* The names in `presence`. */
+enum status presence_check(const struct settings *settings, struct problem *problem) must_use;
 /* One stream of the file, by itself and among those before it. */
 enum status stream_check(const struct stream_settings *stream, struct problem *problem) must_use;
 

@@ -101,7 +101,7 @@ bool access_may_subscribe(const struct session *session, struct span channel,
         claim_allows(span_string(settings->auth_subscribe_claim), claims, channel)) {
         return true;
     }
-    (void)problem_set(problem, STATUS_FORBIDDEN,
-                      "the token does not allow to subscribe to \"%.*s\"", SPAN_PRINT(channel));
+    (void)problem_set(problem, STATUS_FORBIDDEN, "the token does not allow the channel \"%.*s\"",
+                      SPAN_PRINT(channel));
     return false;
 }

@@ -37,7 +37,7 @@ static void end(struct session *session, const struct writer *out)
     session_ask_write(session);
 }
 
-static void id_text(const uint8_t id[SESSION_ID_BYTES], char out[2 * SESSION_ID_BYTES])
+void session_id_text(const uint8_t id[SESSION_ID_BYTES], char out[2 * SESSION_ID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     for (int i = 0; i < SESSION_ID_BYTES; i++) {
@@ -51,7 +51,7 @@ void answer_welcome(struct session *session)
     const struct edge *edge = session->edge;
     const struct settings *settings = edge_settings(edge);
     char id[2 * SESSION_ID_BYTES];
-    id_text(session->id, id);
+    session_id_text(session->id, id);
     struct welcome welcome = {
         .session = span_of(id, sizeof id),
         .node = span_string(edge->options.node->name),
@@ -148,6 +148,13 @@ void answer_authenticated(struct session *session, struct span id, struct span u
 {
     struct writer out = begin(session);
     encode_authenticated(&out, (enum encoding)session->encoding, id, user, expires_s);
+    end(session, &out);
+}
+
+void answer_presence(struct session *session, const struct bus_view *view)
+{
+    struct writer out = begin(session);
+    answer_members(view, &out, (enum encoding)session->encoding);
     end(session, &out);
 }
 

@@ -122,6 +122,9 @@ static void work(struct edge *edge)
     pushed_mark(edge);
     catch_ups_take(edge);
     turns_advance(edge);
+    bus_take(edge);
+    attendances_advance(edge);
+    bus_wake(edge);
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
@@ -292,9 +295,10 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     size_t message_bytes = edge_settings(edge)->message_bytes;
     edge->write_buffer = malloc(LWS_PRE + WRITE_BYTES);
     edge->answer_buffer = malloc(ANSWER_BYTES_MAX);
+    edge->shout_buffer = malloc((size_t)2 * SHOUT_BYTES_MAX);
     edge->event_headers = calloc(edge_settings(edge)->message_events, sizeof *edge->event_headers);
     if (!index_init(&edge->index) || edge->write_buffer == NULL || edge->answer_buffer == NULL ||
-        edge->event_headers == NULL) {
+        edge->shout_buffer == NULL || edge->event_headers == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for an edge's buffers");
     }
     enum status status = decoder_create(message_bytes, &edge->decoder, problem);
@@ -382,6 +386,7 @@ void edge_run(struct edge *edge)
     listen_start(edge);
     ev_run(edge->loop, 0);
     lanes_ring(edge);
+    bus_wake(edge);
     unwatch(edge);
 }
 
@@ -405,6 +410,7 @@ void edge_close(struct edge *edge)
     sessions_fini(edge);
     refusals_fini(&edge->state->refusals);
     catch_ups_fini(edge);
+    attendances_fini(edge);
     window_reader_destroy(edge->reader);
     index_fini(&edge->index);
     encode_context_destroy(edge->encode_context);
@@ -412,6 +418,7 @@ void edge_close(struct edge *edge)
     block_pool_fini(&edge->pool);
     free(edge->write_buffer);
     free(edge->answer_buffer);
+    free(edge->shout_buffer);
     free(edge->event_headers);
     key_text_free(edge->metrics_token);
     if (edge->loop != NULL) {

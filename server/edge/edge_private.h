@@ -11,6 +11,8 @@
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   index.c      who listens to what                   heartbeat.c  who is silent, and who has gone
+ *   bus.c        broadcasts in and out                 shout.c      what all of a channel hear
+ *   attendance.c who comes, goes and asks
  *   drain.c      saying goodbye
  *   access.c     what a session may do             authenticate.c  how it says who it is
  *   cors.c       requests of web pages              origin.c     whose pages (pure)
@@ -41,9 +43,12 @@
 #define LISTEN_SOCKETS_MAX 4          /* addresses that one host name may stand for */
 #define SERVICE_BYTES      (64 << 10) /* libwebsockets reads up to this at once */
 #define WRITE_BYTES        (64 << 10) /* one write of ours, unless one event is larger */
-#define ANSWER_BYTES_MAX   (8 << 10)  /* any message but `events` */
-#define SESSION_ID_BYTES   16
-#define CLOSE_TEXT_BYTES   123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
+#define ANSWER_BYTES_MAX                                                                          \
+    (62 << 10)                      /* any message but `events`; with its frame below WRITE_BYTES \
+                                     */
+#define SHOUT_BYTES_MAX  (16 << 10) /* a broadcast: MessagePack may take 2.25 times its JSON */
+#define SESSION_ID_BYTES 16
+#define CLOSE_TEXT_BYTES 123 /* RFC 6455 section 5.5: control frames carry 125 bytes */
 
 /* Close codes (RFC 6455 section 7.4.1, and IANA's registry for 1013). */
 enum close_code {
@@ -113,6 +118,14 @@ struct catch_ups {
     uint32_t free_count;
 };
 
+/* The bus was told that the session is on the channel: see attendance.c. */
+struct attendance {
+    struct attendance *next; /* in a list of farewells */
+    uint8_t session[SESSION_ID_BYTES];
+    uint8_t channel_bytes;
+    uint8_t channel[];
+};
+
 struct subscription {
     struct session *session;
     struct cursor *cursor;                            /* owns */
@@ -120,9 +133,10 @@ struct subscription {
     struct subscription *ready_previous, *ready_next; /* in session->ready */
     struct subscription *index_next;                  /* in the edge's index */
     uint32_t index_hash;
-    bool is_ready;       /* it is in that list */
-    bool is_latest_only; /* what its socket did not take in time is skipped … */
-    uint64_t skipped;    /* … so many events, and that was not said yet */
+    bool is_ready;                 /* it is in that list */
+    bool is_latest_only;           /* what its socket did not take in time is skipped … */
+    uint64_t skipped;              /* … so many events, and that was not said yet */
+    struct attendance *attendance; /* owns; NULL: presence is off for the channel */
     struct catch_up catch_up;
     uint64_t subscribed_at; /* the head then: what has a greater offset is live */
 };
@@ -212,9 +226,12 @@ struct session {
     int64_t opened_us;     /* monotonic: since when it is a WebSocket */
     struct gathering gathering;
     struct hold hold;
-    struct queue queue;
+    struct queue queue, shouts;
     struct subscription *subscriptions; /* owns */
     size_t subscription_count;
+    struct attendance *farewells; /* owns; channels that it has left, to be told */
+    size_t farewell_count;
+    int64_t farewell_us;                     /* when the last ones were told */
     struct subscription *ready, *ready_last; /* to read from, in turn */
 };
 
@@ -273,6 +290,9 @@ struct edge {
     struct pushed pushed;
     uint8_t *write_buffer;              /* owns; LWS_PRE + WRITE_BYTES */
     uint8_t *answer_buffer;             /* owns; ANSWER_BYTES_MAX */
+    uint8_t *shout_buffer;              /* owns; SHOUT_BYTES_MAX for each encoding */
+    bool bus_unrung;                    /* there is something in its ring since it was rung */
+    struct attendance *farewells;       /* owns; of sessions that have ended, to be told */
     struct event_header *event_headers; /* owns; message_events: of the message being read */
 
     char *metrics_token; /* owns; NULL: none */
@@ -382,6 +402,8 @@ void holds_end(struct edge *edge);                  /* all are; draining says wh
 void conduct_take(struct session *session, uint32_t hold_ms);
 void conduct_stored(struct session *session); /* a message of its */
 void conduct_end(struct session *session);    /* it is trusted, or over */
+/* Is it a legal name? */
+enum status channel_check(struct span channel, struct problem *problem);
 void subscribe(struct session *session, const struct message *message, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);
@@ -420,8 +442,39 @@ enum cursor_answer subscription_peek(struct subscription *subscription, struct w
                                      uint64_t *gap_from, uint64_t *gap_to);
 void subscription_advance(struct subscription *subscription);
 
+/* ---- bus.c, shout.c -------------------------------------------------------------------------- */
+
+void broadcast(struct session *session, const struct message *message, struct problem *problem);
+/* Puts the record into the bus's ring; false: it is full, and `problem` says so. */
+bool bus_give(struct edge *edge, const struct bus_view *view, struct problem *problem);
+/* Rings the bus, if something was given to it since. */
+void bus_wake(struct edge *edge);
+void bus_take(struct edge *edge);
+/* To all subscribers of the channel on this edge. */
+void shout_broadcast(struct edge *edge, const struct bus_view *view);
+/* To all but the session that it is about: BUS_JOINED, BUS_LEFT. */
+void shout_change(struct edge *edge, const struct bus_view *view);
+
+/* ---- attendance.c ---------------------------------------------------------------------------- */
+
+void presence(struct session *session, const struct message *message, struct problem *problem);
+/* The subscription is new, and not to a channel that it replaces; on failure nobody was told. */
+enum status attendance_begin(struct subscription *subscription, struct span channel,
+                             struct problem *problem) must_use;
+void attendance_end(struct subscription *subscription);
+/* The same, of a subscription that is gone. Takes the attendance; accepts NULL. */
+void attendance_drop(struct session *session, struct attendance *attendance);
+/* The session is over, its subscriptions are dropped. */
+void attendances_end(struct session *session);
+void attendances_advance(struct edge *edge);
+void attendances_tick(struct session *session, int64_t now_us);
+void attendances_fini(struct edge *edge);
+/* The message `presence` from the bus's answer. */
+void answer_members(const struct bus_view *view, struct writer *out, enum encoding encoding);
+
 /* ---- answer.c, push.c ------------------------------------------------------------------------ */
 
+void session_id_text(const uint8_t id[SESSION_ID_BYTES], char out[2 * SESSION_ID_BYTES]);
 void answer_welcome(struct session *session);
 void answer_pong(struct session *session, struct span id);
 void answer_error(struct session *session, struct span id, const struct problem *problem);
@@ -433,6 +486,7 @@ void answer_unsubscribed(struct session *session, struct span id, struct span ch
 void answer_unsubscribed_because(struct session *session, struct span channel, struct span reason);
 void answer_authenticated(struct session *session, struct span id, struct span user,
                           uint64_t expires_s);
+void answer_presence(struct session *session, const struct bus_view *view);
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {

@@ -56,6 +56,12 @@ static const struct column edge_columns[] = {
      EDGE(publisher_holds)},
     {{"edge_publishers_watched", "gauge", "Connections that wait for that, or are on trial."},
      EDGE(publishers_watched)},
+    {{"edge_broadcasts_total", "counter", "Broadcasts taken from clients."}, EDGE(broadcasts)},
+    {{"edge_shouts_total", "counter", "Broadcasts, joins and leaves sent to subscribers."},
+     EDGE(shouts)},
+    {{"edge_shouts_dropped_total", "counter",
+      "Those that a subscriber did not get, because it reads too slowly."},
+     EDGE(shouts_dropped)},
     {{"edge_tokens_taken_total", "counter", "Valid tokens."}, EDGE(tokens_taken)},
     {{"edge_tokens_refused_total", "counter", "Tokens that were refused."}, EDGE(tokens_refused)},
     {{"edge_origins_refused_total", "counter", "Requests of pages that may not connect."},
@@ -383,6 +389,29 @@ static void write_rings(const struct node *node, struct writer *out)
     }
 }
 
+static void write_bus(const struct bus_state *bus, struct writer *out)
+{
+    metrics_single(out, "bus_connected", "gauge",
+                   "1: broadcasts and presence reach the other nodes.",
+                   atomic_load(&bus->connected));
+    metrics_single(out, "bus_nodes", "gauge", "Other nodes that were heard of in the last minutes.",
+                   atomic_load(&bus->nodes));
+    metrics_single(out, "presence_members", "gauge", "Sessions on presence channels, of all nodes.",
+                   atomic_load(&bus->members));
+    metrics_single(out, "bus_broadcasts_in_total", "counter", "Broadcasts from other nodes.",
+                   counter_read(&bus->broadcasts_in));
+    metrics_single(out, "bus_broadcasts_out_total", "counter",
+                   "Broadcasts taken up for other nodes.", counter_read(&bus->broadcasts_out));
+    metrics_single(out, "bus_broadcasts_dropped_total", "counter",
+                   "Broadcasts that did not reach the other nodes, or an edge of this one.",
+                   counter_read(&bus->broadcasts_dropped));
+    metrics_single(out, "bus_payloads_out_total", "counter", "Notifications sent to other nodes.",
+                   counter_read(&bus->payloads_out));
+    metrics_single(out, "bus_payloads_rejected_total", "counter",
+                   "Notifications that no node had sealed, or that came again.",
+                   counter_read(&bus->payloads_rejected));
+}
+
 static void write_history(const struct history_state *history, struct writer *out)
 {
     metrics_single(out, "history_connected", "gauge", "1: the log can be read for subscribers.",
@@ -488,6 +517,7 @@ void metrics_write(const struct edge *edge, struct writer *out)
     write_feed(edge, out);
     write_log(edge, out);
     write_history(&node->history, out);
+    write_bus(&node->bus, out);
     write_outbox(&node->outbox, out);
     write_edges(edge, out);
     write_limits(node, out);

@@ -2,9 +2,10 @@
  * push.c - what happens when a session's socket can take more.
  *
  *   1. the answers that are queued, as many as fit;
- *   2. behind them, for each channel that has something to read, in turn, one `events` message with
+ *   2. what was shouted (shout.c), in at most half of what is then left, when there are events;
+ *   3. behind them, for each channel that has something to read, in turn, one `events` message with
  *      as many events as fit, or a `gap`;
- *   3. all of it in one write.
+ *   4. all of it in one write.
  *
  * A subscriber that is slow is asked less often, so it gets more events a write, and nobody else
  * notices. Nothing is buffered per subscriber: what the socket did not take of one write is kept by
@@ -223,6 +224,17 @@ static int say_goodbye(struct session *session)
     return session_refuse(session, (enum close_code)session->close_code, session->close_text);
 }
 
+/* A flood of shouts must hold up no events. */
+static void take_shouts(struct session *session, struct writer *out)
+{
+    struct writer part = *out;
+    if (session->ready != NULL) {
+        part.end -= writer_room(out) / 2;
+    }
+    queue_take(&session->shouts, &session->edge->pool, &part);
+    out->next = part.next;
+}
+
 int push(struct session *session)
 {
     struct edge *edge = session->edge;
@@ -233,9 +245,11 @@ int push(struct session *session)
     struct writer out = writer_of(edge->write_buffer + LWS_PRE, WRITE_BYTES);
     heartbeat_write(session, &out);
     queue_take(&session->queue, &edge->pool, &out);
-    if (session->close_code == CLOSE_NONE && session->queue.first == NULL &&
-        !take_turns(session, &out)) {
-        return -1;
+    if (session->close_code == CLOSE_NONE && session->queue.first == NULL) {
+        take_shouts(session, &out);
+        if (!take_turns(session, &out)) {
+            return -1;
+        }
     }
     if (writer_size(&out) > 0 && !send_frames(session, out.start, writer_size(&out))) {
         return -1;
@@ -247,7 +261,7 @@ int push(struct session *session)
             return say_goodbye(session);
         }
     }
-    if (session->queue.first != NULL || session->ready != NULL) {
+    if (session->queue.first != NULL || session->shouts.first != NULL || session->ready != NULL) {
         session_ask_write(session);
     }
     return 0;

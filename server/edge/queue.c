@@ -101,6 +101,21 @@ void queue_take(struct queue *queue, struct block_pool *pool, struct writer *out
     }
 }
 
+void queue_splice(struct queue *queue, struct queue *from)
+{
+    if (from->first == NULL) {
+        return;
+    }
+    if (queue->last != NULL) {
+        queue->last->next = from->first;
+    } else {
+        queue->first = from->first;
+    }
+    queue->last = from->last;
+    queue->bytes += from->bytes;
+    *from = (struct queue){0};
+}
+
 void queue_clear(struct queue *queue, struct block_pool *pool)
 {
     while (queue->first != NULL) {

@@ -40,6 +40,8 @@ bool queue_append(struct queue *queue, struct block_pool *pool, enum frame_opcod
                   struct span payload);
 /* Moves blocks into `out` as long as whole blocks fit. */
 void queue_take(struct queue *queue, struct block_pool *pool, struct writer *out);
+/* Moves all of `from` behind what is in `queue`. */
+void queue_splice(struct queue *queue, struct queue *from);
 void queue_clear(struct queue *queue, struct block_pool *pool);
 
 #endif

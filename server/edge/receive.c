@@ -22,11 +22,6 @@
 
 /* ---- a message as a whole -------------------------------------------------------------------- */
 
-static void unsupported(struct problem *problem, const char *op)
-{
-    (void)problem_set(problem, STATUS_UNSUPPORTED, "this server does not offer `%s` yet", op);
-}
-
 static void dispatch(struct session *session, struct message *message, struct span bytes,
                      struct problem *problem)
 {
@@ -47,10 +42,10 @@ static void dispatch(struct session *session, struct message *message, struct sp
         authenticate(session, message, problem);
         return;
     case OP_BROADCAST:
-        unsupported(problem, "broadcast");
+        broadcast(session, message, problem);
         return;
     case OP_PRESENCE:
-        unsupported(problem, "presence");
+        presence(session, message, problem);
         return;
     }
 }

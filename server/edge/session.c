@@ -197,8 +197,10 @@ void session_shut(struct session *session)
     ev_timer_stop(session->edge->loop, &session->rate_timer); /* harmless on one that is not on */
     session->hold = (struct hold){0};
     subscriptions_drop(session);
+    attendances_end(session);
     gathering_drop(session);
     queue_clear(&session->queue, &session->edge->pool);
+    queue_clear(&session->shouts, &session->edge->pool);
 }
 
 void session_pause(struct session *session, enum pause reason)
@@ -310,6 +312,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
+        attendances_tick(session, now_us);
         heartbeat_tick(session, now_us, heartbeat_us);
         if (asks_tokens) {
             access_tick(session, now_us, now_unix_s);

@@ -118,6 +118,7 @@ static void drop(struct session *session, struct subscription *subscription)
     index_remove(&session->edge->index, subscription);
     ready_remove(subscription);
     catch_up_end(subscription);
+    attendance_end(subscription);
     cursor_close(subscription->cursor);
     free(subscription);
     atomic_fetch_sub_explicit(&session->edge->state->subscriptions, 1, memory_order_relaxed);
@@ -157,7 +158,7 @@ void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner)
 
 /* ---- subscribe ------------------------------------------------------------------------------- */
 
-static enum status check_channel(struct span channel, struct problem *problem)
+enum status channel_check(struct span channel, struct problem *problem)
 {
     if (channel.size == 0 || channel.size > CHANNEL_BYTES_MAX) {
         return problem_set(problem, STATUS_INVALID_CHANNEL,
@@ -185,7 +186,7 @@ static enum status check_request(const struct message *message, struct problem *
         return problem_set(problem, STATUS_MALFORMED,
                            "`since` needs the `epoch` that the offset came with");
     }
-    return check_channel(message->channel, problem);
+    return channel_check(message->channel, problem);
 }
 
 static enum status add(struct session *session, struct span channel, uint64_t since,
@@ -223,6 +224,30 @@ static enum status add(struct session *session, struct span channel, uint64_t si
 static bool is_of_no_log(const struct edge *edge, uint64_t since)
 {
     return since > window_reader_head(edge->reader) + AHEAD_MAX;
+}
+
+/* Whoever was on the channel before stays there: nobody hears of it. */
+static enum status replace(struct session *session, struct span channel, uint64_t since,
+                           struct subscription **out, struct problem *problem)
+{
+    struct attendance *attendance = NULL;
+    struct subscription *former = index_find(&session->edge->index, session, channel);
+    if (former != NULL) {
+        attendance = former->attendance;
+        former->attendance = NULL;
+        drop(session, former);
+    }
+    enum status status = add(session, channel, since, out, problem);
+    if (status != STATUS_OK) {
+        attendance_drop(session, attendance);
+        return status;
+    }
+    (*out)->attendance = attendance;
+    status = attendance != NULL ? STATUS_OK : attendance_begin(*out, channel, problem);
+    if (status != STATUS_OK) {
+        drop(session, *out);
+    }
+    return status;
 }
 
 /* Why what was asked for cannot be had; size 0: it can. */
@@ -297,12 +322,9 @@ void subscribe(struct session *session, const struct message *message, struct pr
         !access_may_subscribe(session, message->channel, problem)) {
         return;
     }
-    struct subscription *subscription = index_find(&edge->index, session, message->channel);
-    if (subscription != NULL) {
-        drop(session, subscription);
-    }
+    struct subscription *subscription = NULL;
     uint64_t since = start_of(edge, message);
-    if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {
+    if (replace(session, message->channel, since, &subscription, problem) != STATUS_OK) {
         return;
     }
     uint64_t offset = cursor_offset(subscription->cursor);
@@ -326,7 +348,7 @@ void subscribe(struct session *session, const struct message *message, struct pr
 
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem)
 {
-    if (check_channel(message->channel, problem) != STATUS_OK) {
+    if (channel_check(message->channel, problem) != STATUS_OK) {
         return;
     }
     struct subscription *subscription =
@@ -337,5 +359,6 @@ void unsubscribe(struct session *session, const struct message *message, struct 
         return;
     }
     drop(session, subscription);
+    queue_splice(&session->queue, &session->shouts); /* nothing of the channel follows the answer */
     answer_unsubscribed(session, message->id, message->channel);
 }

@@ -73,6 +73,11 @@ static struct channel *find(const struct channel_table *table, uint32_t hash, st
     return channel;
 }
 
+struct channel *channel_find(const struct channel_table *table, struct span name)
+{
+    return find(table, channel_hash(name), name);
+}
+
 static void put(struct slot *slots, uint32_t room, struct channel *channel)
 {
     uint32_t mask = room - 1, i = channel->hash & mask;

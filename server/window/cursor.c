@@ -190,6 +190,18 @@ void cursor_close(struct cursor *cursor)
     }
 }
 
+void window_reader_visit(struct window_reader *reader, struct span name,
+                         void (*visit)(void *owner, void *cursor_owner), void *owner)
+{
+    const struct channel *channel = channel_find(&reader->table, name);
+    for (int state = CURSOR_IDLE; channel != NULL && state <= CURSOR_READY; state++) {
+        for (struct cursor *cursor = channel->cursors[state]; cursor != NULL;
+             cursor = cursor->behind) {
+            visit(owner, cursor->owner);
+        }
+    }
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 struct span cursor_channel(const struct cursor *cursor)

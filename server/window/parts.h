@@ -123,6 +123,8 @@ void channel_table_fini(struct channel_table *table);
  * entry only where the hash is found. */
 struct channel *channel_mentioned(const struct channel_table *table,
                                   const struct window_batch *batch, const struct mention *mention);
+/* By name; NULL when this edge does not follow it. */
+struct channel *channel_find(const struct channel_table *table, struct span name);
 /* The channel, made when it was not followed; NULL: no memory. */
 struct channel *channel_follow(struct window_reader *reader, struct span name);
 void channel_unfollow(struct channel *channel);

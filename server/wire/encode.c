@@ -159,6 +159,75 @@ void encode_gap(struct writer *out, enum encoding encoding, struct span channel,
     emit_end(&e);
 }
 
+void encode_broadcast(struct writer *out, enum encoding encoding, struct span channel,
+                      struct span session, struct span data)
+{
+    struct emitter e;
+    begin(&e, out, encoding, "broadcast");
+    emit_text(&e, "channel", channel);
+    emit_text(&e, "session", session);
+    emit_json(&e, "data", data);
+    emit_end(&e);
+}
+
+static void emit_member(struct writer *out, enum encoding encoding,
+                        const struct wire_member *member)
+{
+    struct emitter e;
+    emit_begin(&e, out, encoding);
+    emit_text(&e, "session", member->session);
+    emit_text(&e, "user", member->user);
+    emit_uint(&e, "joined", member->joined_ms);
+    emit_end(&e);
+}
+
+void encode_change(struct writer *out, enum encoding encoding, const char *op, struct span channel,
+                   const struct wire_member *member)
+{
+    struct emitter e;
+    begin(&e, out, encoding, op);
+    emit_text(&e, "channel", channel);
+    emit_name(&e, "member");
+    emit_member(out, encoding, member);
+    emit_end(&e);
+}
+
+/* ---- presence -------------------------------------------------------------------------------- */
+
+void presence_begin(struct presence_encoder *encoder, struct writer *out, enum encoding encoding,
+                    struct span id, struct span channel, uint64_t count, uint32_t listed)
+{
+    struct emitter e;
+    *encoder = (struct presence_encoder){.out = out, .encoding = encoding};
+    begin(&e, out, encoding, "presence");
+    emit_json(&e, "id", id);
+    emit_text(&e, "channel", channel);
+    emit_uint(&e, "count", count);
+    emit_name(&e, "members");
+    if (encoding == ENCODING_JSON) {
+        writer_u8(out, '[');
+        return;
+    }
+    emit_end(&e); /* the map is complete but for its last value */
+    pack_container_header(out, PACK_ARRAY, listed);
+}
+
+void presence_add(struct presence_encoder *encoder, const struct wire_member *member)
+{
+    if (encoder->encoding == ENCODING_JSON && encoder->added > 0) {
+        writer_u8(encoder->out, ',');
+    }
+    emit_member(encoder->out, encoder->encoding, member);
+    encoder->added++;
+}
+
+void presence_close(struct presence_encoder *encoder)
+{
+    if (encoder->encoding == ENCODING_JSON) {
+        writer_string(encoder->out, "]}");
+    }
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 #define JSON_END_BYTES \

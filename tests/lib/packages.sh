@@ -5,7 +5,7 @@
 # welcome and not needed: it is installed where there is one, when something is installed anyway.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev libwebsockets-evlib-ev
-    libev-dev libpq-dev liburing-dev libconfuse-dev libmsgpack-c-dev|libmsgpack-dev
+    libev-dev libssl-dev libpq-dev liburing-dev libconfuse-dev libmsgpack-c-dev|libmsgpack-dev
     librhonabwy-dev libgnutls28-dev libcurl4-gnutls-dev|libcurl4-openssl-dev
     postgresql pgvector?"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-websockets python3-msgpack

@@ -376,3 +376,55 @@ test("ids ascend", () => {
     const ms = parseInt(ids[0].replace("-", "").slice(0, 12), 16);
     assert.ok(Math.abs(ms - start) < 2000);
 });
+
+for (const encoding of ["json", "msgpack"]) {
+    /** broadcast() resolves when the server has it, and what others say goes to its channel's callback. */
+    test(`broadcasts go out and come in (${encoding})`, async () => {
+        const { client, socket } = await open({ encoding });
+        const heard = [];
+        client.subscribe("room:1", { onBroadcast: (data, session) => heard.push([data, session]) }, () => {});
+        const sent = client.broadcast("room:1", { typing: true });
+        const [message] = socket.of("broadcast");
+        assert.deepEqual(Object.keys(message), ["op", "id", "channel", "data"]);
+        assert.deepEqual(message.data, { typing: true });
+        socket.say({ op: "ack", id: message.id, level: "none", count: 1, duplicates: 0 });
+        assert.equal(await sent, undefined);
+        socket.say({ op: "broadcast", channel: "room:1", session: "other", data: [1, "x"] });
+        socket.say({ op: "broadcast", channel: "room:2", session: "other", data: "not subscribed" });
+        assert.deepEqual(heard, [[[1, "x"], "other"]]);
+    });
+}
+
+/** presence() resolves with who is there; joins and leaves go to the callbacks of the subscription. */
+test("presence is asked for and told", async () => {
+    const { client, socket } = await open();
+    const member = { session: "s2", user: "ann", joined: 1763715637123 };
+    const changes = [];
+    client.subscribe("room:1", {
+        onJoined: (who) => changes.push(["joined", who]),
+        onLeft: (who) => changes.push(["left", who]),
+    }, () => {});
+    const asked = client.presence("room:1");
+    const [message] = socket.of("presence");
+    socket.say({ op: "presence", id: message.id, channel: "room:1", count: 900, members: [member] });
+    assert.deepEqual(await asked, { count: 900, members: [member] });
+    socket.say({ op: "joined", channel: "room:1", member });
+    socket.say({ op: "left", channel: "room:1", member });
+    assert.deepEqual(changes, [["joined", member], ["left", member]]);
+});
+
+/** What matters only now is not kept: without a session, and when it is lost, the promise is rejected. */
+test("broadcasts and presence are not repeated", async () => {
+    const { client, sockets, socket } = await open();
+    const refused = client.presence("c");
+    socket.say({ op: "error", id: socket.of("presence")[0].id, code: "unsupported", message: "off" });
+    await assert.rejects(refused, { name: "PenstockError", code: "unsupported" });
+    const lost = client.broadcast("c", 1);
+    socket.drop();
+    await assert.rejects(lost, { code: "not_connected" });
+    await assert.rejects(client.broadcast("c", 2), { code: "not_connected" });
+    const next = await nextSocket(sockets);
+    assert.deepEqual(next.of("broadcast"), []);
+    client.close();
+    await assert.rejects(client.presence("c"), { code: "closed" });
+});

@@ -42,7 +42,7 @@ def start(make_server, database, postgres):
 
     def start(**settings):
         server = make_server(settings=settings, env=ENVIRONMENT).start()
-        threads = {"penstock catalog", "penstock feed", "penstock history"}
+        threads = {"penstock catalog", "penstock feed", "penstock history", "penstock bus"}
         until("its threads are connected",
               lambda: threads <= {name for _, name, _, _ in postgres.backends(database)})
         return server

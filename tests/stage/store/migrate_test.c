@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+extern const unsigned char schema_1_sql[]; /* server/store/CMakeLists.txt */
+
 static struct problem problem;
 
 static struct store *open_store(void)
@@ -70,6 +72,37 @@ static void test_from_several_processes_at_once(void **state)
         assert_int_equal(status, 0);
     }
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.meta"), 1);
+}
+
+/* A schema of version 1 is told to be old, and gets what the later versions have beyond it. */
+static void test_older_schema_is_brought_up(void **state)
+{
+    (void)state;
+    drop_schema();
+    sql((const char *)schema_1_sql);
+    struct store *store = open_store();
+    assert_int_equal(store_check_schema(store, &problem), STATUS_BAD_DATABASE);
+    assert_non_null(strstr(problem.text, "penstock migrate"));
+    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
+    assert_int_equal(store_check_schema(store, &problem), STATUS_OK);
+    assert_int_equal(sql_number("SELECT octet_length(key) FROM penstock.bus_key"), 32);
+    assert_int_equal(sql_number("SELECT count(*) FROM penstock.outbox"), 0);
+    store_close(store);
+}
+
+/* The nodes' key differs from database to database. */
+static void test_each_schema_has_a_key_of_its_own(void **state)
+{
+    (void)state;
+    drop_schema();
+    struct store *store = open_store();
+    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
+    sql("CREATE TEMP TABLE former AS SELECT key FROM penstock.bus_key");
+    drop_schema();
+    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
+    assert_int_equal(sql_number("SELECT count(*) FROM penstock.bus_key JOIN former USING (key)"),
+                     0);
+    store_close(store);
 }
 
 /* A schema of a newer binary is left alone. */
@@ -170,6 +203,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_twice_is_once),
         cmocka_unit_test(test_from_several_processes_at_once),
+        cmocka_unit_test(test_older_schema_is_brought_up),
+        cmocka_unit_test(test_each_schema_has_a_key_of_its_own),
         cmocka_unit_test(test_newer_schema_is_left_alone),
         cmocka_unit_test(test_failure_leaves_nothing_behind),
         cmocka_unit_test(test_bad_sql_is_told),

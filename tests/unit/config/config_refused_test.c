@@ -51,6 +51,8 @@ static const struct {
     {"lanes = 0x2\n", "lanes must be a whole number"},
     {"lanes = \"\"\n", "lanes must be a whole number, not \"\""},
     {"lanes = 2\nlanes = 3\n", ":2: lanes was already set on line 1"},
+    {"presence = \"a,,b\"\n", "presence: the name of a channel has 1 to 200 bytes"},
+    {"presence = \"room:*, ro*m\"\n", "presence: a '*' stands at the end of a name only"},
     {"batch_bytes = 8XB\n", "batch_bytes must be a size such as 512KB, 64MB or 1GB, not \"8XB\""},
     {"batch_bytes = 1KB\n", "batch_bytes must be 64KB to 1GB, not 1KB"},
     {"batch_bytes = 99999999999999999GB\n", "batch_bytes must be a size"},

@@ -246,6 +246,26 @@ static void authentication_is_read(void **state)
     assert_string_equal(settings.streams[0].sets[1].claim, "https://x.example/org");
 }
 
+/* Names, and beginnings of names: no others, and none unless somebody says so. */
+static void presence_is_on_where_it_is_named(void **state)
+{
+    (void)state;
+    load(NULL, 0, NULL);
+    assert_false(settings_have_presence(&settings));
+    assert_false(settings_presence_is_on(&settings, span_string("")));
+    settings_fini(&settings);
+    load(file_with("presence = \" lobby,room:* , a b\"\n"), 0, NULL);
+    static const char *const on[] = {"lobby", "room:", "room:1", "a b"};
+    static const char *const off[] = {"", "lobb", "lobby2", "room", "a", "*", " lobby"};
+    assert_true(settings_have_presence(&settings));
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++) {
+        assert_true(settings_presence_is_on(&settings, span_string(on[i])));
+    }
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        assert_false(settings_presence_is_on(&settings, span_string(off[i])));
+    }
+}
+
 /* --help has every key as a flag, with its default; a secret is no flag. */
 static void help_names_every_key(void **state)
 {
@@ -363,6 +383,7 @@ int main(int argc, char **argv)
         TEST(addresses_that_are_accepted),
         TEST(lists_are_cut_at_commas),
         TEST(authentication_is_read),
+        TEST(presence_is_on_where_it_is_named),
         TEST(help_names_every_key),
         TEST(the_example_file_is_the_reference),
         TEST(the_reference_with_nothing_hidden_is_accepted),

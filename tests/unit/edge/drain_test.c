@@ -133,7 +133,7 @@ static void edges_share_a_port(void **state)
     node->lane_count = 1;
     struct window *window;
     struct doorbell bell, *lane_bells[] = {&harness.lane_bell};
-    struct ring to_history, from_history;
+    struct ring to_history, from_history, to_bus, from_bus;
     struct ring to_lane, from_lane, *to_lanes[] = {&to_lane}, *from_lanes[] = {&from_lane};
     struct problem problem;
     assert_int_equal(window_create(1 << 20, 2, &window, &problem), STATUS_OK);
@@ -142,6 +142,8 @@ static void edges_share_a_port(void **state)
     assert_int_equal(ring_init(&from_lane, 4096, &problem), STATUS_OK);
     assert_int_equal(ring_init(&to_history, HISTORY_REQUEST_RING_BYTES, &problem), STATUS_OK);
     assert_int_equal(ring_init(&from_history, HISTORY_ANSWER_RING_BYTES, &problem), STATUS_OK);
+    assert_int_equal(ring_init(&to_bus, 4096, &problem), STATUS_OK);
+    assert_int_equal(ring_init(&from_bus, 4096, &problem), STATUS_OK);
     struct edge_options options = {.index = 1,
                                    .settings = &settings,
                                    .streams = &harness.streams,
@@ -154,7 +156,10 @@ static void edges_share_a_port(void **state)
                                    .lane_bells = lane_bells,
                                    .to_history = &to_history,
                                    .from_history = &from_history,
-                                   .history_bell = &harness.lane_bell};
+                                   .history_bell = &harness.lane_bell,
+                                   .to_bus = &to_bus,
+                                   .from_bus = &from_bus,
+                                   .bus_bell = &harness.lane_bell};
     struct edge *edge = NULL;
     assert_int_equal(edge_open(&options, &edge, &problem), STATUS_OK);
     assert_int_equal(edge_port(edge), harness.port);
@@ -177,6 +182,8 @@ static void edges_share_a_port(void **state)
     ring_fini(&from_lane);
     ring_fini(&to_history);
     ring_fini(&from_history);
+    ring_fini(&to_bus);
+    ring_fini(&from_bus);
     free(node);
     harness_stop(&harness);
 }

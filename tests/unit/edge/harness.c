@@ -264,6 +264,8 @@ void harness_start(struct harness *harness)
     must(ring_init(&harness->from_lane, 64 << 10, &problem), &problem);
     must(ring_init(&harness->to_history, HISTORY_REQUEST_RING_BYTES, &problem), &problem);
     must(ring_init(&harness->from_history, HISTORY_ANSWER_RING_BYTES, &problem), &problem);
+    must(ring_init(&harness->to_bus, 64 << 10, &problem), &problem);
+    must(ring_init(&harness->from_bus, 64 << 10, &problem), &problem);
     must(doorbell_init(&harness->edge_bell, &problem), &problem);
     must(doorbell_init(&harness->lane_bell, &problem), &problem);
     must(window_create(harness->settings.window_bytes, 1, &harness->window, &problem), &problem);
@@ -287,6 +289,9 @@ void harness_start(struct harness *harness)
         .to_history = &harness->to_history,
         .from_history = &harness->from_history,
         .history_bell = &harness->lane_bell,
+        .to_bus = &harness->to_bus,
+        .from_bus = &harness->from_bus,
+        .bus_bell = &harness->lane_bell,
     };
     must(edge_open(&options, &harness->edge, &problem), &problem);
     harness->port = edge_port(harness->edge);
@@ -310,6 +315,8 @@ void harness_stop(struct harness *harness)
     ring_fini(&harness->from_lane);
     ring_fini(&harness->to_history);
     ring_fini(&harness->from_history);
+    ring_fini(&harness->to_bus);
+    ring_fini(&harness->from_bus);
     stream_destroy(harness->stream);
 }
 

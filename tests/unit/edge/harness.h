@@ -28,6 +28,7 @@ struct harness {
     struct limits *limits;
     struct ring to_lane, from_lane;
     struct ring to_history, from_history;
+    struct ring to_bus, from_bus; /* the test's own: nobody plays the bus */
     struct doorbell edge_bell, lane_bell;
     struct edge *edge;
     pthread_t edge_thread, lane_thread;

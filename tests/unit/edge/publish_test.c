@@ -151,7 +151,6 @@ static void wrong_messages_are_answered(void **state)
         {"{\"op\":\"publish\",\"id\":1,\"stream\":\"notes\",\"events\":[{\"name\":\"x\"}]",
          "malformed"},
         {"{\"op\":\"auth\",\"id\":1,\"token\":\"t\"}", "unsupported"},
-        {"{\"op\":\"broadcast\",\"id\":1,\"channel\":\"c\",\"data\":1}", "unsupported"},
         {"{\"op\":\"presence\",\"id\":1,\"channel\":\"c\"}", "unsupported"},
     };
     client_upgrade(&client, harness.port, CLIENT_JSON, NULL);

@@ -44,6 +44,34 @@ static void frames_come_out_whole_and_in_order(void **state)
     block_pool_fini(&pool);
 }
 
+/* What was in one line comes behind what was in the other, and nothing is left of it there. */
+static void lines_are_spliced(void **state)
+{
+    (void)state;
+    struct block_pool pool = {0};
+    struct queue queue = {0}, from = {0};
+    queue_splice(&queue, &from);
+    assert_null(queue.first);
+    append(&from, &pool, 90, 1);
+    queue_splice(&queue, &from); /* into an empty one */
+    append(&from, &pool, 90, 2);
+    append(&from, &pool, 3000, 3);
+    queue_splice(&queue, &from);
+    append(&queue, &pool, 90, 4);
+    assert_null(from.first);
+    assert_int_equal(from.bytes, 0);
+    assert_int_equal(queue.bytes, 3 * 92 + 3004);
+    uint8_t buffer[8192];
+    struct writer out = writer_of(buffer, sizeof buffer);
+    queue_take(&queue, &pool, &out);
+    assert_int_equal(writer_size(&out), 3 * 92 + 3004);
+    assert_int_equal(buffer[2], 1);
+    assert_int_equal(buffer[92 + 2], 2);
+    assert_int_equal(buffer[184 + 4], 3);
+    assert_int_equal(buffer[184 + 3004 + 2], 4);
+    block_pool_fini(&pool);
+}
+
 /* An answer larger than a block gets one of its own, which does not stay in the pool. */
 static void large_answer_gets_its_own_block(void **state)
 {
@@ -86,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_come_out_whole_and_in_order),
+        cmocka_unit_test(lines_are_spliced),
         cmocka_unit_test(large_answer_gets_its_own_block),
         cmocka_unit_test(pool_is_bounded_and_recycles),
     };

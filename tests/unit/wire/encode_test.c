@@ -14,6 +14,8 @@ static bool write_one(struct writer *out, enum encoding encoding, int which)
     struct subscribed subscribed = {id, text, text, text, UINT32_MAX, true};
     struct receipt ack = {.level = ACK_COMMITTED, .count = 200, .offset = 1u << 20, .index = -1};
     struct receipt rejection = {.status = STATUS_REJECTED_BY_DATABASE, .index = 3};
+    struct wire_member member = {text, text, UINT32_MAX};
+    struct presence_encoder presence;
     switch (which) {
     case 0:
         encode_welcome(out, encoding, &welcome);
@@ -40,6 +42,18 @@ static bool write_one(struct writer *out, enum encoding encoding, int which)
         return true;
     case 7:
         encode_gap(out, encoding, text, 1, UINT32_MAX);
+        return true;
+    case 8:
+        encode_broadcast(out, encoding, text, text, span_string("{\"a\":[1,2.5,null]}"));
+        return true;
+    case 9:
+        encode_change(out, encoding, "joined", text, &member);
+        return true;
+    case 10:
+        presence_begin(&presence, out, encoding, id, text, 3, 2);
+        presence_add(&presence, &member);
+        presence_add(&presence, &member);
+        presence_close(&presence);
         return true;
     default:
         return false;

@@ -396,8 +396,11 @@ static void write_subscribed(struct wanted *wanted, enum encoding encoding, stru
 
 static void write_ack(struct wanted *wanted, enum encoding encoding, struct writer *out)
 {
+    struct span level = text_field(wanted, "level");
     struct receipt receipt = {
-        .level = span_is(text_field(wanted, "level"), "durable") ? ACK_DURABLE : ACK_COMMITTED,
+        .level = span_is(level, "durable")     ? ACK_DURABLE
+                 : span_is(level, "committed") ? ACK_COMMITTED
+                                               : ACK_NONE,
         .status = STATUS_OK,
         .count = (uint32_t)number_of(&wanted->message, "count"),
         .duplicates = (uint32_t)number_of(&wanted->message, "duplicates"),
@@ -455,6 +458,48 @@ static void write_events(struct wanted *wanted, enum encoding encoding, struct w
     events_end(&encoder);
 }
 
+static struct wire_member member_of(struct wanted *wanted, const struct value *value)
+{
+    struct value session, user;
+    assert_true(member(value, "session", &session));
+    assert_true(member(value, "user", &user));
+    uint8_t *at = wanted->memory.next;
+    value_text(&user, &wanted->memory);
+    return (struct wire_member){.session = session.raw,
+                                .user = span_of(at, (size_t)(wanted->memory.next - at)),
+                                .joined_ms = number_of(value, "joined")};
+}
+
+static void write_presence(struct wanted *wanted, enum encoding encoding, struct writer *out)
+{
+    struct presence_encoder encoder;
+    struct array_cursor cursor;
+    struct value members, one;
+    uint32_t listed = 0;
+    assert_true(member(&wanted->message, "members", &members));
+    array_begin(&members, &cursor);
+    while (array_next(&cursor, &one)) {
+        listed++;
+    }
+    presence_begin(&encoder, out, encoding, json_field(wanted, "id"), text_field(wanted, "channel"),
+                   number_of(&wanted->message, "count"), listed);
+    array_begin(&members, &cursor);
+    while (array_next(&cursor, &one)) {
+        struct wire_member who = member_of(wanted, &one);
+        presence_add(&encoder, &who);
+    }
+    presence_close(&encoder);
+}
+
+static void write_change(struct wanted *wanted, enum encoding encoding, const char *op,
+                         struct writer *out)
+{
+    struct value one;
+    assert_true(member(&wanted->message, "member", &one));
+    struct wire_member who = member_of(wanted, &one);
+    encode_change(out, encoding, op, text_field(wanted, "channel"), &who);
+}
+
 static void write_wanted(struct wanted *wanted, enum encoding encoding, struct writer *out)
 {
     struct span op = text_field(wanted, "op");
@@ -470,6 +515,13 @@ static void write_wanted(struct wanted *wanted, enum encoding encoding, struct w
         encode_unsubscribed(out, encoding, json_field(wanted, "id"), text_field(wanted, "channel"));
     } else if (span_is(op, "pong")) {
         encode_pong(out, encoding, json_field(wanted, "id"));
+    } else if (span_is(op, "broadcast")) {
+        encode_broadcast(out, encoding, text_field(wanted, "channel"),
+                         text_field(wanted, "session"), json_field(wanted, "data"));
+    } else if (span_is(op, "presence")) {
+        write_presence(wanted, encoding, out);
+    } else if (span_is(op, "joined") || span_is(op, "left")) {
+        write_change(wanted, encoding, span_is(op, "joined") ? "joined" : "left", out);
     } else if (span_is(op, "gap")) {
         encode_gap(out, encoding, text_field(wanted, "channel"),
                    number_of(&wanted->message, "from"), number_of(&wanted->message, "to"));
