@@ -11,6 +11,7 @@
  *   drain.c      saying goodbye
  *   access.c     what a session may do             authenticate.c  how it says who it is
  *   cors.c       requests of web pages              origin.c     whose pages (pure)
+ *   tls.c        certificate and key
  *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   http.c, http_reply.c, metrics.c
  *
@@ -185,6 +186,7 @@ struct edge {
     struct ev_timer tick;
     struct lws_context *context;
     struct lws_vhost *vhost;
+    void *tls; /* SSL_CTX of the vhost, borrowed; NULL: without TLS */
     lws_retry_bo_t heartbeat;
 
     struct listener listeners[LISTEN_SOCKETS_MAX];
@@ -212,7 +214,8 @@ struct edge {
 
     char *metrics_token; /* owns; NULL: none */
 
-    _Atomic bool stop_asked; /* edge_stop() → the loop */
+    _Atomic bool stop_asked;   /* edge_stop() → the loop */
+    _Atomic bool reload_asked; /* edge_reload() → the loop */
     bool draining;
     int64_t drain_began_us;
     int64_t validity_said_us;

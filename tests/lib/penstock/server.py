@@ -114,6 +114,7 @@ class Server:
         self.process = None
         self.log_path = os.path.join(self.folder, "log")
         self.config_path = os.path.join(self.folder, "penstock.conf")
+        self.tls = None  # the ssl.SSLContext of clients, where the server has a certificate
         self._clients = []
 
     # ---- life --------------------------------------------------------------------------------
@@ -232,16 +233,20 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
 
     @property
     def ws_url(self):
-        return f"ws://127.0.0.1:{self.port}/v1/ws"
+        return "ws" + self.url.removeprefix("http") + "/v1/ws"
+
+    def http_connection(self, timeout=10):
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=self.tls)
 
     def http(self, method, path, body=None, headers=None, timeout=10):
         """One request on a connection of its own: (status, headers as a dict, body as bytes)."""
-        with contextlib.closing(
-                http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as connection:
+        with contextlib.closing(self.http_connection(timeout)) as connection:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             lower = {name.lower(): value for name, value in response.getheaders()}
@@ -256,7 +261,7 @@ class Server:
 
     def connect(self, encoding="json", path="", **options):
         """A Client that has read its `welcome`; it is closed with the server."""
-        client = Client(self.ws_url + path, encoding, **options)
+        client = Client(self.ws_url + path, encoding, tls=self.tls, **options)
         self._clients.append(client)
         return client
 
