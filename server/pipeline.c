@@ -467,6 +467,13 @@ bool pipeline_hand_over(struct pipeline *p, const struct stream_set *streams)
            offer(p->edge_streams, p->edge_bells, node->edge_count, streams);
 }
 
+void pipeline_reload(struct pipeline *p)
+{
+    for (unsigned i = 0; i < p->options.node->edge_count; i++) {
+        edge_reload(p->edges[i]);
+    }
+}
+
 void pipeline_stop(struct pipeline *p)
 {
     const struct node *node = p->options.node;

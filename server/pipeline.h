@@ -25,7 +25,7 @@ struct pipeline;
 struct pipeline_options {
     const struct settings *settings;
     const struct stream_set *streams;
-    struct node *node; /* name, epoch, edge_count, lane_count are set */
+    struct node *node;         /* name, epoch, edge_count, lane_count are set */
     struct verifier *verifier; /* of tokens; NULL: nobody is asked for one */
     bool is_development;
     /* A lane saw rows refused as if their table had been altered. On its thread; may be NULL. */
@@ -43,6 +43,8 @@ enum status pipeline_start(const struct pipeline_options *options, struct pipeli
  * may stay false for ever while the pipeline stops. From pipeline_start() to pipeline_destroy().
  */
 bool pipeline_hand_over(struct pipeline *pipeline, const struct stream_set *streams);
+/* The edges read certificate and key again. */
+void pipeline_reload(struct pipeline *pipeline);
 /* Drains and joins; returns when all threads have ended. */
 void pipeline_stop(struct pipeline *pipeline);
 void pipeline_destroy(struct pipeline *pipeline); /* accepts NULL and the half-built */

@@ -14,6 +14,7 @@
 #include "pipeline.h"
 
 #include "penstock/auth.h"
+#include "penstock/edge.h"
 #include "penstock/store.h"
 
 #include <errno.h>
@@ -131,9 +132,9 @@ static void count_stages(struct node *node, const struct settings *settings)
 
 static void announce(const struct node *node, const struct settings *settings, size_t streams)
 {
-    log_info("main", "ready on http://%s/ node=%s version=%s lanes=%u edges=%u loop=%s streams=%zu",
-             settings->listen, node->name, PENSTOCK_VERSION, node->lane_count, node->edge_count,
-             node->loop_engine, streams);
+    log_info("main", "ready on %s://%s/ node=%s version=%s lanes=%u edges=%u loop=%s streams=%zu",
+             settings_have_tls(settings) ? "https" : "http", settings->listen, node->name,
+             PENSTOCK_VERSION, node->lane_count, node->edge_count, node->loop_engine, streams);
 }
 
 /* For the person in front of `penstock dev`; logs go to standard error. */
@@ -164,24 +165,52 @@ static void unblock_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void on_hangup(struct catalog_watch *catalog, struct verifier *verifier)
+/* What a SIGHUP reads again. */
+struct reloaded {
+    const struct settings *settings;
+    struct catalog_watch *catalog;
+    struct verifier *verifier; /* NULL: no tokens */
+    struct pipeline *pipeline;
+};
+
+static void reload_keys(const struct reloaded *what)
 {
     struct problem problem;
-    log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
-                     "restart the server");
-    catalog_watch_ask(catalog);
-    if (verifier == NULL) {
+    if (what->verifier == NULL) {
         return;
     }
-    if (verifier_reload(verifier, &problem) == STATUS_OK) {
+    if (verifier_reload(what->verifier, &problem) == STATUS_OK) {
         log_info("main", "SIGHUP: the keys for tokens were read again");
     } else {
         log_error("main", "SIGHUP: the keys for tokens stay as they were: %s", problem.text);
     }
 }
 
+static void reload_certificate(const struct reloaded *what)
+{
+    struct problem problem;
+    if (!settings_have_tls(what->settings)) {
+        return;
+    }
+    if (edge_check_reload(what->settings, &problem) == STATUS_OK) {
+        pipeline_reload(what->pipeline);
+        log_info("main", "SIGHUP: new connections get the certificate that is there now");
+    } else {
+        log_error("main", "SIGHUP: the certificate stays as it was: %s", problem.text);
+    }
+}
+
+static void on_hangup(const struct reloaded *what)
+{
+    log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
+                     "restart the server");
+    catalog_watch_ask(what->catalog);
+    reload_keys(what);
+    reload_certificate(what);
+}
+
 /* Returns the exit code: 0 after a signal. */
-static int watch(struct node *node, struct catalog_watch *catalog, struct verifier *verifier,
+static int watch(struct node *node, const struct reloaded *reloaded,
                  bool (*is_alive)(void *, struct problem *), void *owner)
 {
     struct problem problem;
@@ -191,7 +220,7 @@ static int watch(struct node *node, struct catalog_watch *catalog, struct verifi
             return 0;
         }
         if (number == SIGHUP) {
-            on_hangup(catalog, verifier);
+            on_hangup(reloaded);
         }
         if (atomic_load(&node->journal_failed)) {
             return EXIT_FAILED; /* the lane has said why */
@@ -230,7 +259,8 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
         if (is_development) {
             greet(settings);
         }
-        exit_code = watch(node, catalog, verifier, is_alive, owner);
+        struct reloaded reloaded = {settings, catalog, verifier, pipeline};
+        exit_code = watch(node, &reloaded, is_alive, owner);
     } else {
         exit_code = command_fail(&problem);
     }

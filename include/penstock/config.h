@@ -95,10 +95,15 @@ static inline bool settings_ask_tokens(const struct settings *settings)
            *settings->auth_jwks_url != '\0';
 }
 
+static inline bool settings_have_tls(const struct settings *settings)
+{
+    return *settings->tls_certificate != '\0';
+}
+
 /* Is what clients say protected on its way to us? By our TLS, or by a proxy's in front of us. */
 static inline bool settings_protect_transport(const struct settings *settings)
 {
-    return *settings->tls_certificate != '\0' || *settings->trusted_proxy != '\0';
+    return settings_have_tls(settings) || *settings->trusted_proxy != '\0';
 }
 
 /* Takes the first element off a list between commas, blanks around it cut. False: none is left. */

@@ -11,7 +11,8 @@
  * lane's ring (stream.h) → receipt → `ack`. Life of a push: the feed rings the bell → the reader
  * advances → cursors become ready → sockets become writable → `events`.
  *
- * Threads: edge_open/close are main's; edge_run is the edge's own; edge_stop may be called by any.
+ * Threads: edge_open/close are main's; edge_run is the edge's own; edge_stop and
+ * edge_reload may be called by any.
  */
 #ifndef PENSTOCK_EDGE_H
 #define PENSTOCK_EDGE_H
@@ -60,6 +61,10 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
 uint16_t edge_port(const struct edge *edge);
 /* Serves until edge_stop(). */
 void edge_run(struct edge *edge);
+/* Are the files that edge_reload() reads in order? BAD_CONFIG: which one is not. */
+enum status edge_check_reload(const struct settings *settings, struct problem *problem) must_use;
+/* Reads certificate and key again, for new connections. */
+void edge_reload(struct edge *edge);
 /* Stops accepting, closes sessions with 1001 spread over drain_ms, then edge_run() returns. */
 void edge_stop(struct edge *edge);
 void edge_close(struct edge *edge); /* accepts NULL */

@@ -6,6 +6,7 @@ export interface Options {
     encoding?: "json" | "msgpack";
     /** Keeps publish order across connections; drawn per client when it is not given. */
     producer?: string;
+    /** Shown with `auth` on every connection. A function is asked again per connection, and before a token expires. */
     token?: string | (() => string | Promise<string>);
     /** The streams' uuid primary key, filled by the client so that a resend stores once; null: not filled. */
     idField?: string | null;

@@ -21,11 +21,15 @@ import { decodeMsgpack, encodeMsgpack } from "./msgpack.js";
 const SUBPROTOCOLS = { json: "penstock.v1.json", msgpack: "penstock.v1.msgpack" };
 const RETRYABLE = new Set(["overloaded", "rate_limited", "unavailable"]);
 const STEADY_MS = 5000; // a session that lasted so long resets the back-off
+const REFRESH_MS = 60000; // a token is refreshed so long before it expires, or when a fifth of its time is left
+const REFRESH_AGAIN_MS = 5000; // when the function that gives tokens has failed
+const REFRESH_MS_LEAST = 1000;
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const DEFAULTS = {
     encoding: "json",
     producer: undefined, // drawn per client; name one to keep publish order across page loads
-    token: undefined, // a string, or a function that returns one (or a promise of one) per connection
+    token: undefined, // a string, or a function that returns one (or a promise of one): per connection, and to refresh
     idField: "id", // the stream's uuid primary key; null: events get no id
     maxPending: 10000, // messages waiting for their answer
     maxInFlight: 128, // of these, sent
@@ -58,7 +62,9 @@ class Penstock {
     #attempt = 0;
     #openedAt = 0;
     #heardAt = 0;
-    #timers = { retry: null, heartbeat: null, hold: null };
+    #token = undefined; // of this connection; sent when the server has said `welcome`
+    #authId = null; // of the `auth` that waits for its answer
+    #timers = { retry: null, heartbeat: null, hold: null, refresh: null };
     #nextId = 1;
     #waiting = new Map(); // id -> entry, in the order of publish()
     #inFlight = new Map();
@@ -202,27 +208,29 @@ class Penstock {
         this.#setState("connecting", { attempt: this.#attempt });
         const attempt = this.#attempt;
         try {
-            const { token } = this.#options;
-            const value = typeof token === "function" ? await token() : token;
+            const token = await this.#askToken();
             if (this.#state !== "connecting" || attempt !== this.#attempt) {
                 return;
             }
-            this.#listen(this.#open(value));
+            this.#token = token;
+            this.#listen(this.#open());
         } catch (error) {
             this.#lost({ reason: error.message });
         }
     }
 
-    #open(token) {
+    #askToken() {
+        const { token } = this.#options;
+        return typeof token === "function" ? token() : token;
+    }
+
+    #open() {
         const Constructor = this.#options.WebSocket ?? globalThis.WebSocket;
         if (!Constructor) {
             throw new TypeError("there is no WebSocket here: pass one in options.WebSocket");
         }
         const url = new URL(this.#url);
         url.searchParams.set("producer", this.#options.producer);
-        if (token) {
-            url.searchParams.set("token", token);
-        }
         return new Constructor(url.href, [SUBPROTOCOLS[this.#options.encoding]]);
     }
 
@@ -255,11 +263,78 @@ class Penstock {
         this.#socket = null;
         this.welcome = null;
         this.#openedAt = 0;
+        this.#authId = null;
         this.#requests.clear();
         for (const question of this.#questions.values()) {
             question.reject(notConnectedError());
         }
         this.#questions.clear();
+    }
+
+    // ---- who we are -------------------------------------------------------------------------
+
+    /** The token goes in a message: addresses end up in logs. Nothing else is said before the answer. */
+    #authenticate(token) {
+        this.#authId = this.#nextId++;
+        this.#socket.send(this.#encode({ op: "auth", id: this.#authId, token }));
+    }
+
+    #begin() {
+        this.#setState("open", { session: this.welcome.session });
+        this.#resolveOpened(this.welcome);
+        for (const subscription of this.#channels.values()) {
+            subscription._isPaused || this.#sendSubscribe(subscription);
+        }
+        this.#flush();
+    }
+
+    #authenticated({ id, expires }) {
+        if (id !== this.#authId) {
+            return;
+        }
+        this.#authId = null;
+        if (this.#state !== "open") {
+            this.#begin();
+        }
+        const left = expires * 1000 - Date.now();
+        this.#refreshIn(Math.max(left - REFRESH_MS, left * 0.8));
+    }
+
+    #refreshIn(delay) {
+        if (typeof this.#options.token === "function" && this.#socket) {
+            clearTimeout(this.#timers.refresh);
+            this.#timers.refresh = setTimeout(() => this.#refresh(), Math.min(Math.max(delay, REFRESH_MS_LEAST), TIMER_MS_MAX));
+        }
+    }
+
+    async #refresh() {
+        const socket = this.#socket;
+        try {
+            const token = await this.#askToken();
+            if (socket === this.#socket && this.#state === "open") {
+                this.#authenticate(token);
+            }
+        } catch (error) {
+            if (socket === this.#socket) {
+                this.#emit("error", new PenstockError({ code: "unauthorized", message: error.message }));
+                this.#refreshIn(REFRESH_AGAIN_MS);
+            }
+        }
+    }
+
+    /** A server that asks for no tokens says `unsupported`. A refused refresh leaves the session as it was. */
+    #authRefused(message) {
+        this.#authId = null;
+        if (message.code === "unsupported") {
+            this.#state === "open" || this.#begin();
+            return;
+        }
+        this.#emit("error", new PenstockError(message));
+        if (this.#state !== "open") {
+            const socket = this.#socket;
+            this.#lost({ reason: message.message });
+            socket.close(4001, "the token was refused");
+        }
     }
 
     #setState(state, details = {}) {
@@ -306,7 +381,7 @@ class Penstock {
     }
 
     #sendOp(message) {
-        if (this.#state === "open") {
+        if (this.#state === "open" || message.op === "ping") {
             this.#socket.send(this.#encode(message));
         }
     }
@@ -414,14 +489,10 @@ class Penstock {
         welcome: (message) => {
             this.welcome = message;
             this.#openedAt = Date.now();
-            this.#setState("open", { session: message.session });
-            this.#resolveOpened(message);
             this.#watch();
-            for (const subscription of this.#channels.values()) {
-                subscription._isPaused || this.#sendSubscribe(subscription);
-            }
-            this.#flush();
+            this.#token ? this.#authenticate(this.#token) : this.#begin();
         },
+        authenticated: (message) => this.#authenticated(message),
         ack: (message) => {
             if (this.#answer(message, "resolve")) {
                 return;
@@ -440,6 +511,10 @@ class Penstock {
             this.#flush();
         },
         error: (message) => {
+            if (this.#authId !== null && message.id === this.#authId) {
+                this.#authRefused(message);
+                return;
+            }
             if (this.#answer(message, "reject")) {
                 return;
             }
@@ -478,6 +553,13 @@ class Penstock {
         broadcast: ({ channel, session, data }) => this.#tell(channel, "onBroadcast", data, session),
         joined: ({ channel, member }) => this.#tell(channel, "onJoined", member),
         left: ({ channel, member }) => this.#tell(channel, "onLeft", member),
+        unsubscribed: ({ channel, reason }) => {
+            const subscription = this.#channels.get(channel);
+            if (subscription && reason !== undefined) { // not ours: a refreshed token does not allow it any more
+                this.#channels.delete(channel);
+                subscription._end(new PenstockError({ code: "forbidden", message: reason }));
+            }
+        },
         events: (message) => this.#channels.get(message.channel)?._events(message.events, message.skipped),
         gap: (message) => {
             const subscription = this.#channels.get(message.channel);

@@ -244,6 +244,9 @@ def server_cases():
     yield "subscribed, not recovered", {"op": "subscribed", "channel": "c", "epoch": U, "offset": 0, "recovered": False,
                                         "reason": "the epoch is another one"}
     yield "unsubscribed", {"op": "unsubscribed", "id": 6, "channel": "user:1"}
+    yield "unsubscribed by the server", {"op": "unsubscribed", "channel": "user:1", "reason": "the new token does not allow it"}
+    yield "authenticated", {"op": "authenticated", "id": 7, "user": "auth0|ü", "expires": 1700000000}
+    yield "authenticated, nobody by name", {"op": "authenticated", "expires": 2**32}
     yield "pong", {"op": "pong", "id": "p"}
     yield "pong without id", {"op": "pong"}
     yield "ack of a broadcast", {"op": "ack", "id": 7, "level": "none", "count": 1, "duplicates": 0}

@@ -20,7 +20,7 @@
 
 #define JWKS_BYTES_MAX KEY_TEXT_BYTES
 #define FETCH_S        10
-#define AGAIN_S        10
+#define AGAIN_S        2
 #define RETRY_S        30
 #define WATCH_MS       100 /* how often a fetch under way looks whether we stop */
 

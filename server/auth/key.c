@@ -2,9 +2,9 @@
  * key.c - a key's life: JWK, PEM or plain bytes → what it allows → verdicts on signatures.
  *
  * librhonabwy reads the keys (RFC 7517, 7518, 8037; PEM), once, and GnuTLS, on which it stands,
- * verifies with them. Tokens that come in are never given to librhonabwy: its parser inflates what
- * says `zip`, can follow keys named in a header, and 1.1.11 to 1.1.13, which Debian 12 and Ubuntu
- * 24.04 have, compare HMACs byte by byte (CVE-2024-25714).
+ * verifies with them. Tokens that come in are never given to librhonabwy: its parser can inflate
+ * what a header calls compressed and follow keys that a header names, and the library of Debian 12
+ * (1.1.11) has no comparison in constant time: it imports o_strcmp and inflate, not gnutls_memcmp.
  */
 #include "jwk.h"
 

@@ -9,6 +9,7 @@
  */
 #include "link.h"
 
+#include "bearer.h"
 #include "unpack.h"
 
 #include <libwebsockets.h>
@@ -22,6 +23,7 @@
 #define RECEIVE_FIRST     ((size_t)64 << 10)
 #define CLOSE_PATIENCE_US 1000000
 #define CONNECT_SECONDS   10
+#define SERVICE_BYTES     (16 << 10) /* a handshake with a token in it */
 #define JSON_BYTES_FACTOR \
     3 /* text of a reply against its MessagePack form, at most: see receive() */
 
@@ -216,6 +218,29 @@ static int on_writable(struct link *link)
     return 0;
 }
 
+/* ---- the token ------------------------------------------------------------------------------- */
+
+/* Adds `Authorization: Bearer …` to the request that libwebsockets is writing. */
+static int add_token(struct link *link, struct lws *wsi, unsigned char **at, size_t room)
+{
+    char token[BEARER_BYTES_MAX + 1], value[BEARER_BYTES_MAX + 16];
+    struct span span;
+    struct problem problem;
+    if (bearer_read(link->options.token_file, token, &span, &problem) != STATUS_OK) {
+        snprintf(link->reason, sizeof link->reason, "%.190s", problem.text);
+        link->is_refused = true;
+        return -1;
+    }
+    if (span.size == 0) {
+        return 0;
+    }
+    int size = snprintf(value, sizeof value, "Bearer %.*s", SPAN_PRINT(span));
+    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, (unsigned char *)value,
+                                        size, at, *at + room) != 0
+               ? -1
+               : 0;
+}
+
 /* ---- libwebsockets' events ------------------------------------------------------------------- */
 
 static void note_refusal(struct link *link, struct lws *wsi, const char *text, size_t size)
@@ -224,7 +249,13 @@ static void note_refusal(struct link *link, struct lws *wsi, const char *text, s
     if (status >= 400 && status < 500 && status != 408 && status != 429) {
         link->is_refused = true; /* asking again would not help */
     }
-    if (status >= 300) {
+    if (status == 401) {
+        snprintf(
+            link->reason, sizeof link->reason,
+            "the server wants a valid token (HTTP status 401): --token-file or PENSTOCK_TOKEN");
+    } else if (link->reason[0] != '\0') {
+        /* said before */
+    } else if (status >= 300) {
         snprintf(link->reason, sizeof link->reason, "the server answered with HTTP status %u",
                  status);
     } else {
@@ -239,13 +270,20 @@ static bool is_final_code(unsigned code)
     return code == 1002 || code == 1003 || (code >= 1007 && code <= 1010) || code >= 4000;
 }
 
+/* A file may hold another token by now. */
+static bool may_have_another_token(const struct link *link, struct span reason)
+{
+    return link->options.token_file != NULL && span_is(reason, "the token has expired");
+}
+
 static void note_close(struct link *link, const uint8_t *in, size_t size)
 {
     if (size < 2) {
         return;
     }
     unsigned code = read_be16(in);
-    link->is_refused = is_final_code(code);
+    link->is_refused =
+        is_final_code(code) && !may_have_another_token(link, span_of(in + 2, size - 2));
     snprintf(link->reason, sizeof link->reason, "the server closed with %u %.*s", code,
              (int)(size - 2), (const char *)in + 2);
 }
@@ -261,6 +299,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons event, void *user
         link->losses = 0;
         link->options.on_up(link->options.owner);
         return 0;
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+        return add_token(link, wsi, in, size);
     case LWS_CALLBACK_CLIENT_RECEIVE:
         return on_bytes(link, wsi, in, size);
     case LWS_CALLBACK_CLIENT_WRITEABLE:
@@ -304,6 +344,7 @@ enum status link_open(const struct link_options *options, struct link **out,
         .protocols = protocols,
         .options = options->url->is_secure ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
         .timeout_secs = CONNECT_SECONDS,
+        .pt_serv_buf_size = SERVICE_BYTES,
         .user = link,
     };
     lws_set_log_level(0, NULL); /* what matters comes as a reason */

@@ -20,7 +20,8 @@ struct link;
 struct link_options {
     const struct url *url; /* borrows */
     enum encoding encoding;
-    unsigned wait_s; /* 0: for ever */
+    const char *token_file; /* read for each connection; NULL: PENSTOCK_TOKEN, where it is set */
+    unsigned wait_s;        /* 0: for ever */
     void (*on_up)(void *owner);
     void (*on_down)(void *owner, const char *reason);
     /* One whole message, as JSON text whatever the encoding; lent for the call. */

@@ -266,6 +266,7 @@ static enum status open_link(struct send *send, struct problem *problem)
         return status;
     }
     struct link_options options = {.url = &send->url,
+                                   .token_file = send->options.token_file,
                                    .encoding = send->options.encoding,
                                    .wait_s = send->options.wait_s,
                                    .on_up = on_up,

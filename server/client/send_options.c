@@ -20,6 +20,7 @@ static const char HELP[] =
     "Publishes NDJSON, one event a line, from FILE or standard input.\n"
     "\n"
     "  --url URL             the server (default " DEFAULT_URL "; wss:// with TLS)\n"
+    "  --token-file FILE     the token for it (default: PENSTOCK_TOKEN in the environment)\n"
     "  --batch N             events a message at most (default 100; less where the server says "
     "so)\n"
     "  --inflight N          messages that wait for their answer at a time (default 16; 1 keeps "
@@ -101,6 +102,9 @@ static bool read_option(int option, const char *text, struct send_options *out)
     case 'u':
         out->url = text;
         return true;
+    case 't':
+        out->token_file = text;
+        return true;
     case 'b':
         ok = argument_number("batch", text, 1, BATCH_MAX, &number);
         out->batch = (uint32_t)number;
@@ -159,17 +163,12 @@ static bool read_names(int count, char **names, struct send_options *out)
 static bool read_arguments(int argc, char **argv, struct send_options *out, int *out_exit)
 {
     static const struct option known[] = {
-        {"url", required_argument, NULL, 'u'},
-        {"batch", required_argument, NULL, 'b'},
-        {"inflight", required_argument, NULL, 'n'},
-        {"ack", required_argument, NULL, 'a'},
-        {"encoding", required_argument, NULL, 'e'},
-        {"id-field", required_argument, NULL, 'i'},
-        {"state", required_argument, NULL, 's'},
-        {"skip-invalid", no_argument, NULL, 'k'},
-        {"wait", required_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"url", required_argument, NULL, 'u'},      {"token-file", required_argument, NULL, 't'},
+        {"batch", required_argument, NULL, 'b'},    {"inflight", required_argument, NULL, 'n'},
+        {"ack", required_argument, NULL, 'a'},      {"encoding", required_argument, NULL, 'e'},
+        {"id-field", required_argument, NULL, 'i'}, {"state", required_argument, NULL, 's'},
+        {"skip-invalid", no_argument, NULL, 'k'},   {"wait", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},           {0},
     };
     int option;
     optind = 0; /* GNU: begin anew */

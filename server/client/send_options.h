@@ -10,7 +10,8 @@ struct send_options {
     const char *stream;
     const char *file; /* NULL: standard input */
     const char *url, *ack, *id_field;
-    char *state_file; /* owns; NULL: none */
+    const char *token_file; /* NULL: PENSTOCK_TOKEN */
+    char *state_file;       /* owns; NULL: none */
     enum encoding encoding;
     uint32_t batch, inflight;
     unsigned wait_s;

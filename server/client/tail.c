@@ -21,7 +21,7 @@
 #define SUBSCRIBE_ID "1"
 
 struct tail {
-    const char *channel, *url_text;
+    const char *channel, *url_text, *token_file;
     char epoch[UUID_TEXT_BYTES + 1]; /* of `since`; "": the server's own */
     bool has_since, has_last, is_raw;
     uint64_t since, last, count; /* count 0: no end */
@@ -41,6 +41,7 @@ static const char HELP[] =
     "Prints the channel's events as they commit, one line each: {\"offset\",\"stream\",\"data\"}.\n"
     "\n"
     "  --url URL         the server (default " DEFAULT_URL "; wss:// with TLS)\n"
+    "  --token-file FILE the token for it (default: PENSTOCK_TOKEN in the environment)\n"
     "  --since OFFSET    begins behind this offset\n"
     "  --epoch EPOCH     the history that OFFSET belongs to (default: the server's present one)\n"
     "  --last N          begins with the last N events\n"
@@ -74,6 +75,9 @@ static bool read_option(int option, const char *text, struct tail *out)
     switch (option) {
     case 'u':
         out->url_text = text;
+        return true;
+    case 't':
+        out->token_file = text;
         return true;
     case 's':
         out->has_since = true;
@@ -119,15 +123,11 @@ static bool agree(const struct tail *tail, int names)
 static bool read_arguments(int argc, char **argv, struct tail *out, int *out_exit)
 {
     static const struct option known[] = {
-        {"url", required_argument, NULL, 'u'},
-        {"since", required_argument, NULL, 's'},
-        {"epoch", required_argument, NULL, 'e'},
-        {"last", required_argument, NULL, 'l'},
-        {"count", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"wait", required_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"url", required_argument, NULL, 'u'},   {"token-file", required_argument, NULL, 't'},
+        {"since", required_argument, NULL, 's'}, {"epoch", required_argument, NULL, 'e'},
+        {"last", required_argument, NULL, 'l'},  {"count", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},        {"wait", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},        {0},
     };
     int option;
     optind = 0; /* GNU: begin anew */
@@ -318,6 +318,7 @@ static int run_tail(struct tail *tail)
 {
     struct problem problem;
     struct link_options options = {.url = &tail->url,
+                                   .token_file = tail->token_file,
                                    .encoding = ENCODING_JSON,
                                    .wait_s = tail->wait_s,
                                    .on_up = on_up,

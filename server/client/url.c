@@ -74,6 +74,11 @@ enum status url_read(const char *text, const char *producer, struct url *out,
                      struct problem *problem)
 {
     *out = (struct url){0};
+    if (strstr(text, "token=") != NULL) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "--url holds a token, and arguments can be read by everybody on this "
+                           "machine: give it by --token-file or PENSTOCK_TOKEN");
+    }
     const char *at = read_scheme(text, out);
     at = at == NULL ? NULL : read_host(at, out);
     at = at == NULL ? NULL : read_port(at, out);

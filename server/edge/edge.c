@@ -20,6 +20,8 @@
  */
 #include "edge_private.h"
 
+#include "tls.h"
+
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -45,10 +47,21 @@ static int on_upgraded(struct session *session, struct lws *wsi)
     return 0;
 }
 
+/* The library has made the vhost's TLS context, and has a request of its own only. */
+static int on_tls_context(struct lws *wsi, SSL_CTX *context)
+{
+    struct edge *edge = lws_context_user(lws_get_context(wsi));
+    edge->tls = context;
+    return 0;
+}
+
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                   size_t size)
 {
     struct session *session = wsi == NULL ? NULL : lws_get_opaque_user_data(wsi);
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+        return on_tls_context(wsi, user);
+    }
     if (session == NULL) {
         return lws_callback_http_dummy(wsi, reason, user, in, size);
     }
@@ -112,6 +125,16 @@ static void take_streams(struct edge *edge)
     }
 }
 
+/* New connections get the certificate that is there now. */
+static void reload(struct edge *edge)
+{
+    struct problem problem;
+    atomic_store(&edge->reload_asked, false);
+    if (edge->tls != NULL && tls_load(edge_settings(edge), edge->tls, &problem) != STATUS_OK) {
+        log_error("edge", "the certificate stays as it was: %s", problem.text);
+    }
+}
+
 static void work(struct edge *edge)
 {
     take_streams(edge);
@@ -125,6 +148,9 @@ static void work(struct edge *edge)
     bus_take(edge);
     attendances_advance(edge);
     bus_wake(edge);
+    if (atomic_load_explicit(&edge->reload_asked, memory_order_relaxed)) {
+        reload(edge);
+    }
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
@@ -246,12 +272,17 @@ static void fit_descriptor_limit(const struct edge *edge)
 static enum status open_context(struct edge *edge, struct problem *problem)
 {
     const struct settings *settings = edge_settings(edge);
+    uint64_t tls = settings_have_tls(settings) ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
+                                                     LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX
+                                               : 0;
     void *loops[] = {edge->loop};
     edge->no_heartbeat = (lws_retry_bo_t){0}; /* heartbeat.c has ours */
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
-        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | tls,
+        .alpn = "http/1.1", /* HTTP/2 is not spoken here */
+        .user = edge,
         .foreign_loops = loops,
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
@@ -273,7 +304,7 @@ static enum status open_context(struct edge *edge, struct problem *problem)
                            "libwebsockets-evlib-ev installed?",
                            opening_error);
     }
-    return STATUS_OK;
+    return tls != 0 ? tls_load(settings, edge->tls, problem) : STATUS_OK;
 }
 
 static enum status open_reader(struct edge *edge, struct problem *problem)
@@ -388,6 +419,17 @@ void edge_run(struct edge *edge)
     lanes_ring(edge);
     bus_wake(edge);
     unwatch(edge);
+}
+
+enum status edge_check_reload(const struct settings *settings, struct problem *problem)
+{
+    return settings_have_tls(settings) ? tls_check(settings, problem) : STATUS_OK;
+}
+
+void edge_reload(struct edge *edge)
+{
+    atomic_store(&edge->reload_asked, true);
+    doorbell_ring(edge->options.bell);
 }
 
 void edge_stop(struct edge *edge)

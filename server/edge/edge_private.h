@@ -16,6 +16,7 @@
  *   drain.c      saying goodbye
  *   access.c     what a session may do             authenticate.c  how it says who it is
  *   cors.c       requests of web pages              origin.c     whose pages (pure)
+ *   tls.c        certificate and key
  *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   pushed.c     counting what goes out            trace.c      who came, was refused, left
  *   http.c, http_reply.c, metrics.c, accounts.c
@@ -257,6 +258,7 @@ struct edge {
     struct ev_timer tick;
     struct lws_context *context;
     struct lws_vhost *vhost;
+    void *tls; /* SSL_CTX of the vhost, borrowed; NULL: without TLS */
     lws_retry_bo_t no_heartbeat;
 
     struct listener listeners[LISTEN_SOCKETS_MAX];
@@ -297,7 +299,8 @@ struct edge {
 
     char *metrics_token; /* owns; NULL: none */
 
-    _Atomic bool stop_asked; /* edge_stop() → the loop */
+    _Atomic bool stop_asked;   /* edge_stop() → the loop */
+    _Atomic bool reload_asked; /* edge_reload() → the loop */
     bool draining;
     int64_t drain_began_us;
 };

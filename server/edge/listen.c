@@ -232,16 +232,19 @@ void listen_adopt(struct session *session, int fd)
     set_options(edge, fd);
     lws_adopt_desc_t adoption = {
         .vh = edge->vhost,
-        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | (edge->tls == NULL ? 0 : LWS_ADOPT_ALLOW_SSL),
         .fd = {.sockfd = fd},
         .opaque = session,
     };
-    session->wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
-    if (session->wsi == NULL) {
-        /* It has closed the descriptor, and may have told LWS_CALLBACK_WSI_DESTROY of it. */
-        session_destroy(edge->slots[slot]);
+    struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
+    session = edge->slots[slot];
+    if (wsi == NULL || session == NULL) {
+        /* It has closed the descriptor (a TLS handshake that failed at once, say), and may have
+         * told LWS_CALLBACK_WSI_DESTROY of it. */
+        session_destroy(session);
         return;
     }
+    session->wsi = wsi;
     counter_add(&edge->state->connections_accepted, 1);
 }
 

@@ -5,7 +5,7 @@
  *   1. its fields are read in the order they come; each name is first compared with the name that
  *      stood there in the previous event (clients send the same keys in the same order), and looked
  *      up only when it differs; values are kept as slices of the message;
- *      what the publisher's token sets (pins.c) stands there before them, and may be repeated only;
+ *      what the publisher's token sets (pins.c) stands there before them, and may only be repeated;
  *   2. the row is written in the table's column order: given values through their types' encoders,
  *      which validate while they write; absent ones from the column's default;
  *   3. the push is written from the same values (push.c);
@@ -250,18 +250,6 @@ static enum status write_absent(const struct stream *stream, const struct cell *
     }
 }
 
-/* Copies the cell that the token has made, and goes on to the next one. */
-static bool write_pinned(const struct pin **next, const struct pin *end, uint16_t index,
-                         struct writer *out)
-{
-    if (*next == end || (*next)->column != index) {
-        return false;
-    }
-    writer_put(out, (*next)->row);
-    (*next)++;
-    return true;
-}
-
 static enum status write_value(const struct stream *stream, const struct cell *cell,
                                const struct value *value)
 {
@@ -269,6 +257,10 @@ static enum status write_value(const struct stream *stream, const struct cell *c
         return write_absent(stream, cell);
     }
     if (value->kind == VALUE_NULL) {
+        if (value->escaped) { /* put_pinned() */
+            writer_put(cell->out, value->raw);
+            return STATUS_OK;
+        }
         if (cell->column->not_null) {
             return cell_refuse(cell, "must not be null");
         }
@@ -315,8 +307,6 @@ static enum status write_row(const struct stream *stream, struct encode_context 
                              int64_t arrival_us, struct writer *out, struct problem *problem)
 {
     struct cell cell = {NULL, -1, out, context->scratch, problem};
-    const struct pin *pin = context->pins == NULL ? NULL : context->pins->pins;
-    const struct pin *pins_end = context->pins == NULL ? NULL : pin + context->pins->count;
     if (stream->binary) {
         writer_be16(out, stream->copied_count);
     }
@@ -328,11 +318,9 @@ static enum status write_row(const struct stream *stream, struct encode_context 
         cell.column = &stream->columns[index];
         const uint8_t *start = out->next;
         const struct value *value = take_value(stream, context, index, arrival_us);
-        if (!write_pinned(&pin, pins_end, index, out)) {
-            enum status status = write_value(stream, &cell, value);
-            if (status != STATUS_OK) {
-                return status;
-            }
+        enum status status = write_value(stream, &cell, value);
+        if (status != STATUS_OK) {
+            return status;
         }
         keep_id(stream, context, index, value, out);
         keep_json(stream, context, index, start, out);
@@ -357,13 +345,26 @@ static void take_id(const struct stream *stream, const struct encode_context *co
     }
 }
 
+/* While the row is written, a pinned value is a null that brings its finished cell: the columns of
+ * streams without pins pay nothing for it. No null of a message is `escaped`. */
 static void put_pinned(struct encode_context *context)
 {
     context->pins_given = 0;
     for (size_t i = 0; i < context->pins->count; i++) {
         const struct pin *pin = &context->pins->pins[i];
         context->stamps[pin->column] = context->event;
+        context->values[pin->column] =
+            (struct value){.kind = VALUE_NULL, .escaped = true, .raw = pin->row};
+    }
+}
+
+/* Behind the row, channels, push and id want the values themselves. */
+static void show_pinned(struct encode_context *context)
+{
+    for (size_t i = 0; i < context->pins->count; i++) {
+        const struct pin *pin = &context->pins->pins[i];
         context->values[pin->column] = pin->value;
+        memcpy(context->ids[pin->column], pin->id, UUID_BYTES);
     }
 }
 
@@ -388,6 +389,9 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
     status = write_row(stream, context, arrival_us, out, problem);
     if (status != STATUS_OK) {
         return status;
+    }
+    if (context->pins != NULL) {
+        show_pinned(context);
     }
     uint8_t *push_at = out->next;
     status = push_write(stream, context, out, problem);

@@ -106,6 +106,10 @@ static enum status prepare(const struct stream *stream, const struct value *valu
                             "is set from the token, whose value does not fit its type %.*s",
                             SPAN_PRINT(column->type_text));
     }
+    if (column->type->id == TYPE_UUID && !column->is_array &&
+        !uuid_of_value(value, writer_of(scratch, sizeof scratch), out->id)) {
+        return problem_set(problem, STATUS_INTERNAL, "a uuid that was read is none");
+    }
     return keep(writer_span(&json), writer_span(&row), out)
                ? STATUS_OK
                : problem_set(problem, STATUS_NO_MEMORY, "no memory for what a token sets");

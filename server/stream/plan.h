@@ -57,9 +57,10 @@ enum status pins_plan(struct stream *stream, const struct stream_options *option
 
 struct pin {
     uint16_t column;
-    struct value value; /* JSON */
-    struct span row;    /* as it stands in a row; binary: with its length */
-    uint8_t *memory;    /* owns both */
+    struct value value;     /* JSON */
+    struct span row;        /* as it stands in a row; binary: with its length */
+    uint8_t *memory;        /* owns both */
+    uint8_t id[UUID_BYTES]; /* of a uuid column */
 };
 struct pins {
     uint64_t serial; /* of the stream */

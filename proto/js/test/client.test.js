@@ -118,14 +118,85 @@ test("unacknowledged messages are sent again after a reconnect", async () => {
 
 /** The producer's name stays the same over reconnects, so that the order does. */
 test("the producer survives a reconnect", async () => {
-    const { sockets, socket } = await open({ token: async () => "secret" });
+    const { sockets, socket } = await open();
     socket.drop();
     const next = await nextSocket(sockets);
     assert.equal(socket.url.pathname, "/v1/ws");
     assert.equal(socket.url.protocol, "ws:");
     assert.ok(socket.url.searchParams.get("producer"));
     assert.equal(next.url.searchParams.get("producer"), socket.url.searchParams.get("producer"));
-    assert.equal(next.url.searchParams.get("token"), "secret");
+});
+
+/** The last `auth` that was sent, answered as the server would. */
+function acceptToken(socket, seconds = 600) {
+    const { id, token } = socket.of("auth").at(-1);
+    socket.say({ op: "authenticated", id, user: "u", expires: Date.now() / 1000 + seconds });
+    return token;
+}
+
+/** A token goes in a message, not in the address, and nothing is published or subscribed before it is taken; each
+ * connection gets a fresh one. */
+test("the token comes first, on every connection", async () => {
+    let asked = 0;
+    const { client, sockets } = start({ token: async () => `t${++asked}` });
+    await until(() => sockets.length === 1);
+    const [socket] = sockets;
+    const published = client.publish("behavior", {});
+    client.subscribe("user:1");
+    socket.welcome();
+    assert.equal(client.state, "connecting");
+    assert.deepEqual(socket.sent.map(({ op }) => op), ["auth"]);
+    assert.equal(acceptToken(socket), "t1");
+    assert.equal(client.state, "open");
+    assert.deepEqual(socket.sent.map(({ op }) => op), ["auth", "subscribe", "publish"]);
+    socket.drop(1008, "the token has expired");
+    const next = await nextSocket(sockets);
+    assert.equal(acceptToken(next), "t2");
+    next.say({ op: "ack", id: next.of("publish")[0].id, level: "durable", count: 1, duplicates: 0 });
+    await published;
+    assert.ok(!sockets.some(({ url }) => url.href.includes("t1") || url.href.includes("t2")));
+});
+
+/** A token that expires soon is replaced on the live connection; what the new one does not allow any more ends. */
+test("a token is refreshed before it expires", async () => {
+    let asked = 0;
+    const { client, sockets } = start({ token: () => `t${++asked}` });
+    await until(() => sockets.length === 1);
+    const [socket] = sockets;
+    socket.welcome();
+    acceptToken(socket, 2);
+    const subscription = client.subscribe("user:1");
+    await until(() => socket.of("auth").length === 2, "the refresh");
+    assert.equal(acceptToken(socket), "t2");
+    socket.say({ op: "unsubscribed", channel: "user:1", reason: "the new token does not allow this channel" });
+    await assert.rejects(subscription.ready, ({ code }) => code === "forbidden");
+    assert.equal(client.state, "open");
+    assert.equal(sockets.length, 1);
+});
+
+/** A refused token is an error event and a new attempt; what waits to be published is not lost. */
+test("a refused token is tried again", async () => {
+    const errors = [];
+    const { client, sockets } = start({ token: async () => "wrong" });
+    client.on("error", (error) => errors.push(error.code));
+    await until(() => sockets.length === 1);
+    const published = client.publish("behavior", {});
+    sockets[0].welcome();
+    sockets[0].say({ op: "error", id: sockets[0].of("auth")[0].id, code: "unauthorized", message: "has expired" });
+    assert.deepEqual(errors, ["unauthorized"]);
+    const next = await nextSocket(sockets);
+    acceptToken(next);
+    next.say({ op: "ack", id: next.of("publish")[0].id, level: "durable", count: 1, duplicates: 0 });
+    assert.equal((await published).count, 1);
+});
+
+/** A server that asks for no tokens is one that takes any. */
+test("a server without tokens is open at once", async () => {
+    const { client, sockets } = start({ token: "any" });
+    await until(() => sockets.length === 1);
+    sockets[0].welcome();
+    sockets[0].say({ op: "error", id: sockets[0].of("auth")[0].id, code: "unsupported", message: "no tokens" });
+    assert.equal(client.state, "open");
 });
 
 /** "Try again later" is no failure: the message waits as long as asked, others behind it. */

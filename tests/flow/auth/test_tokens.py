@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from penstock import Closed, Refused, run, stream
+from penstock import Closed, Refused, run, stream, until
 from penstock.client import Problem
 from penstock.tokens import SECRET, bearer, sign, token
 
@@ -258,11 +258,13 @@ def test_columns_are_set_from_the_token(make_server, encoding):
     assert sorted(map(tuple, rows)) == [(AN, "after the refresh"), (AN, "k"), (AN, "k")]
     server.database.execute('ALTER TABLE "BehaviorLog" ADD COLUMN more int')
     server.process.send_signal(signal.SIGHUP)
-    server.wait_for_log("was altered")
+    def fields():
+        return server.http("GET", f"/v1/streams?token={token(AN)}")[2]
+
+    until("the new column is known", lambda: b'"more"' in fields())
     client.request("auth", token=token(AN, kind="altered"))
     client.publish("behavior", [{"more": 1}], ack="committed")
-    fields = server.http("GET", f"/v1/streams?token={token(AN)}")[2]
-    assert b'"name":"userId","type":"uuid","required":false,"nullable":false,"set":"token"' in fields
+    assert b'"name":"userId","type":"uuid","required":false,"nullable":false,"set":"token"' in fields()
 
 
 def test_the_token_command(make_guarded, tmp_path):

@@ -75,27 +75,28 @@ class Client:
     """
 
     def __init__(self, url, encoding="json", subprotocol=None, headers=None, timeout=None,
-                 welcome=True):
+                 welcome=True, tls=None):
         self.encoding = encoding
         self.timeout = PATIENCE_S if timeout is None else timeout
         self._aside = collections.deque()
         self._ids = itertools.count(1)
         subprotocols = [subprotocol or f"penstock.v1.{encoding}"] if subprotocol != "" else None
-        self._ws = _wait_for(self._connect(url, subprotocols, headers or {}), self.timeout, "connect")
+        self._ws = _wait_for(self._connect(url, subprotocols, headers or {}, tls), self.timeout, "connect")
         self.subprotocol = self._ws.subprotocol
         self.welcome = None
         if welcome:
             self.welcome = self.expect("welcome")
 
     @staticmethod
-    async def _connect(url, subprotocols, headers):
+    async def _connect(url, subprotocols, headers, tls):
         takes = inspect.signature(websockets.connect.__init__).parameters
         named = "additional_headers" if "additional_headers" in takes else "extra_headers"
         try:
             # No pings of the library's own and no limits: those are the server's to keep.
             return await websockets.connect(
                 url, subprotocols=subprotocols, compression=None, max_size=None, max_queue=None,
-                ping_interval=None, close_timeout=2, open_timeout=None, **{named: headers})
+                ping_interval=None, close_timeout=2, open_timeout=None, **{named: headers},
+                **({} if tls is None else {"ssl": tls}))
         except websockets.InvalidHandshake as error:
             response = getattr(error, "response", None)
             status = response.status_code if response else getattr(error, "status_code", None)

@@ -114,15 +114,30 @@ class Server:
         self.process = None
         self.log_path = os.path.join(self.folder, "log")
         self.config_path = os.path.join(self.folder, "penstock.conf")
+        self.tls = None  # the ssl.SSLContext of clients, where the server has a certificate
         self._clients = []
 
     # ---- life --------------------------------------------------------------------------------
 
     def write_config(self):
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in self.settings.items()]
+        settings = dict(self.settings)
+        if self.asks_tokens:
+            settings.setdefault("metrics_token_file", self._make_metrics_token())
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
         with open(self.config_path, "w", encoding="utf-8") as file:
             file.writelines(lines)
             file.write(self.streams)
+
+    @property
+    def asks_tokens(self):
+        return any("auth_key" in name.lower() or "auth_jwks" in name.lower()
+                   for name in (*self.settings, *self.env))
+
+    def _make_metrics_token(self):
+        path = os.path.join(self.folder, "metrics-token")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("what-tests-ask-metrics-with\n")
+        return path
 
     def command(self):
         """Listen address, data folder and engine go by flags, everything else by the file."""
@@ -235,16 +250,20 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
 
     @property
     def ws_url(self):
-        return f"ws://127.0.0.1:{self.port}/v1/ws"
+        return "ws" + self.url.removeprefix("http") + "/v1/ws"
+
+    def http_connection(self, timeout=10):
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=self.tls)
 
     def http(self, method, path, body=None, headers=None, timeout=10):
         """One request on a connection of its own: (status, headers as a dict, body as bytes)."""
-        with contextlib.closing(
-                http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as connection:
+        with contextlib.closing(self.http_connection(timeout)) as connection:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             lower = {name.lower(): value for name, value in response.getheaders()}
@@ -252,14 +271,19 @@ class Server:
 
     def metrics(self):
         """/metrics as {'name{labels}': number}."""
-        status, _, body = self.http("GET", "/metrics")
+        headers = {}
+        if self.asks_tokens:
+            path = self.settings.get("metrics_token_file", f"{self.folder}/metrics-token")
+            with open(path, encoding="ascii") as file:
+                headers["Authorization"] = f"Bearer {file.read().strip()}"
+        status, _, body = self.http("GET", "/metrics", headers=headers)
         assert status == 200, f"/metrics answers {status}"
         lines = [line for line in body.decode().splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def connect(self, encoding="json", path="", **options):
         """A Client that has read its `welcome`; it is closed with the server."""
-        client = Client(self.ws_url + path, encoding, **options)
+        client = Client(self.ws_url + path, encoding, tls=self.tls, **options)
         self._clients.append(client)
         return client
 

@@ -511,6 +511,12 @@ static void write_wanted(struct wanted *wanted, enum encoding encoding, struct w
         write_error(wanted, encoding, out);
     } else if (span_is(op, "subscribed")) {
         write_subscribed(wanted, encoding, out);
+    } else if (span_is(op, "unsubscribed") && text_field(wanted, "reason").size > 0) {
+        encode_unsubscribed_because(out, encoding, text_field(wanted, "channel"),
+                                    text_field(wanted, "reason"));
+    } else if (span_is(op, "authenticated")) {
+        encode_authenticated(out, encoding, json_field(wanted, "id"), text_field(wanted, "user"),
+                             number_of(&wanted->message, "expires"));
     } else if (span_is(op, "unsubscribed")) {
         encode_unsubscribed(out, encoding, json_field(wanted, "id"), text_field(wanted, "channel"));
     } else if (span_is(op, "pong")) {

@@ -1,0 +1,69 @@
+"""The command line's clients, on a server that asks for tokens."""
+
+import json
+import threading
+
+import pytest
+
+from penstock import run, stream
+from penstock.tokens import SECRET, bearer, token
+
+AN = "00000000-0000-4000-8000-000000000001"
+STREAMS = stream("behavior", "BehaviorLog", "user:{userId}")
+
+
+@pytest.fixture
+def guarded(make_server):
+    return make_server(streams=STREAMS, env={"PENSTOCK_AUTH_KEY": SECRET}, settings={
+        "allow_publish": "behavior", "allow_subscribe": "user:{sub}",
+        "auth_leeway_s": 0, "auth_grace_s": 0}).start()
+
+
+def events(count):
+    return "".join(json.dumps({"userId": AN, "eventType": f"e{n}"}) + "\n" for n in range(count))
+
+
+def test_send_and_tail_show_a_token(guarded, tmp_path):
+    """By PENSTOCK_TOKEN or --token-file; without one, or with a wrong one, they say what is missing, and
+    a token in an argument is refused without being shown."""
+    url = f"--url={guarded.ws_url}"
+    file = tmp_path / "token"
+    file.write_text(token(AN) + "\n")
+    code, _, err = run("send", "behavior", url, stdin=events(3), env={"PENSTOCK_TOKEN": token(AN)})
+    assert code == 0, err
+    code, _, err = run("send", "behavior", url, f"--token-file={file}", "--encoding=msgpack",
+                       stdin=events(3))
+    assert code == 0, err
+    code, out, err = run("tail", f"user:{AN}", url, f"--token-file={file}", "--last=6", "--count=6")
+    assert code == 0 and len(out.splitlines()) == 6, err
+    code, _, err = run("tail", "user:other", url, f"--token-file={file}", "--count=1")
+    assert code == 1 and "does not allow" in err
+    wrong = token(AN, secret="x" * 40)
+    code, _, err = run("send", "behavior", url, stdin=events(1), env={"PENSTOCK_TOKEN": wrong})
+    assert code == 1 and "--token-file or PENSTOCK_TOKEN" in err and wrong not in err
+    code, _, err = run("send", "behavior", url, "--token-file=/nowhere/token", stdin=events(1))
+    assert code == 1 and "cannot open the token file" in err
+    code, _, err = run("tail", "c", f"--url={guarded.ws_url}?token={wrong}", "--count=1")
+    assert code == 2 and "--token-file" in err and wrong not in err
+    guarded.database.wait_for_count("BehaviorLog", 6)
+
+
+def test_tail_goes_on_with_another_token(guarded, tmp_path):
+    """When the token of a file has expired, `tail` connects again with the one that is there by then, and
+    misses nothing."""
+    file = tmp_path / "token"
+    file.write_text(token(AN, 1))
+    result = []
+    reader = threading.Thread(target=lambda: result.append(run(
+        "tail", f"user:{AN}", f"--url={guarded.ws_url}", f"--token-file={file}", "--last=10",
+        "--count=2")))
+    client = guarded.connect(headers=bearer(token(AN)))
+    client.publish("behavior", [{"userId": AN, "eventType": "first"}], ack="committed")
+    reader.start()
+    assert guarded.connect(headers=bearer(token(AN, 1))).wait_closed() == 1008
+    file.write_text(token(AN, 600))
+    client.publish("behavior", [{"userId": AN, "eventType": "second"}], ack="committed")
+    reader.join()
+    code, out, err = result[0]
+    assert code == 0, err
+    assert [json.loads(line)["data"]["eventType"] for line in out.splitlines()] == ["first", "second"]
