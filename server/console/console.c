@@ -10,6 +10,7 @@
 #include "penstock_js.h"
 #include "plot_js.h"
 #include "sample_js.h"
+#include "server_js.h"
 #include "style_css.h"
 
 #define JS             "text/javascript; charset=utf-8"
@@ -21,6 +22,7 @@ static const struct console_file files[] = {
     {"/icon.svg", "image/svg+xml", CONTENTS(icon_svg)},
     {"/main.js", JS, CONTENTS(main_js)},
     {"/plot.js", JS, CONTENTS(plot_js)},
+    {"/server.js", JS, CONTENTS(server_js)},
     {"/sample.js", JS, CONTENTS(sample_js)},
     {"/penstock.js", JS, CONTENTS(penstock_js)},
     {"/msgpack.js", JS, CONTENTS(msgpack_js)},

@@ -223,6 +223,65 @@ def test_it_fits_a_phone(page):
     page.screenshot("phone")
 
 
+def open_server_view(page, size=WIDE, dark=False):
+    page.open(size, dark)
+    page.driver.find_element(By.CSS_SELECTOR, 'nav a[href="#server"]').click()
+    until("the figures are there", lambda: page.text("server-connections") not in ("", "–"))
+
+
+def cells(page, table, row):
+    """The texts of one row of a table, found by its first cell."""
+    return page.run("""const rows = [...document.getElementById(arguments[0]).tBodies[0].rows];
+        return [...(rows.find((row) => row.cells[0].textContent === arguments[1])?.cells ?? [])]
+            .map((cell) => cell.textContent);""", table, row)
+
+
+def test_an_operator_sees_the_server_at_a_glance(driver, make_server, database, postgres):
+    """Throughput, latencies, lanes, streams and what was refused; and a lost PostgreSQL in red."""
+    server = make_server(settings={"operator_pages": True}).start()
+    page = Page(driver, server)
+    page.console_messages()
+    client = server.connect()
+    client.subscribe("stream:behavior")
+    open_server_view(page, dark=True)
+    user = "00000000-0000-4000-8000-000000000001"
+    for n in range(50):
+        client.publish("behavior", [{"userId": user, "eventType": f"n{n}"}] * 5, ack="committed")
+    client.send("publish", id=1, stream="behavior", events=[{"userId": user}])
+    client.expect("error", id=1)
+    until("the stream is shown", lambda: cells(page, "server-streams", "behavior")[2:] == ["250", "0", "0", "1", "0"])
+    until("a rate is shown", lambda: float(page.text("server-received").rstrip("K")) > 0)
+    assert cells(page, "server-lanes", "lane 0")[1] == "connected"
+    latency = cells(page, "server-latencies", "durable → committed")
+    assert len(latency) == 5 and all(each.endswith("s") for each in latency[1:4]), latency
+    until("the refusal is shown", lambda: "invalid_event" in page.text("server-refusals"))
+    assert "eventType" in page.text("server-refusals")
+    until("the plot has something", lambda: page.run("""const canvas = document.getElementById("server-plot");
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte);"""))
+    for n in range(100):
+        client.publish("behavior", [{"userId": user, "eventType": f"n{n}"}] * (1 + n % 20), ack="committed")
+    page.screenshot("server")
+    assert page.console_messages() == []
+    postgres.stop("immediate")
+    until("the loss is shown", lambda: cells(page, "server-lanes", "lane 0")[1] == "not connected")
+    postgres.start()
+    until("it is over", lambda: cells(page, "server-lanes", "lane 0")[1] == "connected")
+
+
+def test_the_server_view_fits_a_phone(page):
+    open_server_view(page, PHONE)
+    width = page.run("return document.documentElement.scrollWidth")
+    assert width <= PHONE[0]
+    page.screenshot("server-phone")
+
+
+def test_who_is_no_operator_sees_no_refusals(page):
+    """Without operator_pages nothing is asked for that would be refused."""
+    open_server_view(page)
+    assert not page.find("server-refused").is_displayed()
+    assert page.console_messages() == []
+
+
 def test_no_request_leaves_the_server(page):
     """Everything comes from the server itself, under a policy that allows nothing else."""
     page.open()
