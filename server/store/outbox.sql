@@ -155,9 +155,8 @@ $$;
 
 -- ---- a trigger for tables -----------------------------------------------------------------------
 
--- The expression that makes a channel's name of a row `n`: 'user:{userId}' becomes
--- nullif('user:' || n."userId"::text, ''). It is NULL, and there is no channel, where a column is.
-CREATE FUNCTION penstock.channel_expression(in_table regclass, in_template text) RETURNS text
+-- Raises an error unless this is text and {columns} of the table whose values have one plain text.
+CREATE FUNCTION penstock.check_channel(in_table regclass, in_template text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong record;
@@ -166,9 +165,9 @@ BEGIN
         RAISE EXCEPTION 'channel % is no template: write text and {column}, such as user:{userId}',
             to_json(in_template) USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT p.part[1] AS name, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
-        FROM regexp_matches(in_template, '\{([^{}]+)\}', 'g') AS p (part)
-        LEFT JOIN pg_attribute a ON a.attrelid = in_table AND a.attname = p.part[1]
+    SELECT m.found[1] AS name, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
+        FROM regexp_matches(in_template, '\{([^{}]+)\}', 'g') AS m (found)
+        LEFT JOIN pg_attribute a ON a.attrelid = in_table AND a.attname = m.found[1]
             AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_type t ON t.oid = (penstock.base_types(ARRAY[a.atttypid]))[1]
         WHERE t.oid IS NULL OR NOT (t.typcategory IN ('S', 'E', 'B') OR t.oid = ANY (
@@ -181,22 +180,43 @@ BEGIN
             ' enums and bool can stand in a channel', in_template, wrong.name, wrong.type
             USING ERRCODE = 'datatype_mismatch', COLUMN = wrong.name;
     END IF;
-    RETURN (SELECT 'nullif(' || string_agg(concat_ws(' || ', quote_literal(nullif(p.part[1], '')),
-            'n.' || quote_ident(p.part[2]) || '::text'), ' || ') || ', '''')'
-        FROM regexp_matches(in_template, '([^{}]*)(?:\{([^{}]+)\})?', 'g') AS p (part)
-        WHERE p.part[1] <> '' OR p.part[2] IS NOT NULL);
 END
 $$;
 
--- The INSERT into the outbox of all rows in the transition table `in_rows`; $1 is the stream.
-CREATE FUNCTION penstock.outbox_insert(in_table regclass, in_rows name, in_templates text[])
-RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('INSERT INTO penstock.outbox (stream, channels, data)'
-            ' SELECT $1, heard.channels, row_to_json(n) FROM %I n CROSS JOIN LATERAL'
-            ' (SELECT array_remove(ARRAY[%s]::text[], NULL)) AS heard (channels)'
-            ' WHERE cardinality(heard.channels) > 0', in_rows,
-        string_agg(penstock.channel_expression(in_table, t.template), ', ' ORDER BY t.number))
-    FROM unnest(in_templates) WITH ORDINALITY AS t (template, number)
+-- Who hears of a row: 'user:{userId}' becomes 'user:' and the column's value. A channel is left out
+-- where a column is NULL. Raises what check_channel() has to say when a template cannot be filled in.
+CREATE FUNCTION penstock.row_channels(in_table regclass, in_templates text[], in_row json)
+RETURNS text[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    channels text[] := '{}';
+    channel text;
+    template text;
+    rest text;
+    opens integer;
+    closes integer;
+    name text;
+BEGIN
+    FOREACH template IN ARRAY in_templates LOOP
+        channel := '';
+        rest := template;
+        LOOP
+            opens := strpos(rest, '{');
+            closes := strpos(rest, '}');
+            EXIT WHEN opens = 0 AND closes = 0;
+            name := substr(rest, opens + 1, greatest(closes - opens - 1, 0));
+            IF opens = 0 OR closes < opens OR in_row -> name IS NULL THEN
+                PERFORM penstock.check_channel(in_table, template);
+            END IF;
+            channel := channel || left(rest, opens - 1) || (in_row ->> name); -- NULL stays NULL
+            rest := substr(rest, closes + 1);
+        END LOOP;
+        channel := channel || rest;
+        IF channel <> '' THEN
+            channels := channels || channel;
+        END IF;
+    END LOOP;
+    RETURN channels;
+END
 $$;
 
 -- Publishes what a statement has inserted, or what the rows that it has updated are now:
@@ -204,6 +224,7 @@ $$;
 --         FOR EACH STATEMENT EXECUTE FUNCTION penstock.publish_row('user:{userId}', …)
 -- Arguments are channels as in the configuration; `stream=name` names the stream, which else is the
 -- table's name in small letters. The data is the row as JSON, in the form that the server gives it.
+-- No SQL is made here, so that plans are kept: most statements of an ORM are of one row.
 --
 -- What a server of ours writes itself is skipped: its stream's channels have it pushed already. Only
 -- what it wrote itself, not what a trigger on such a table writes into another.
@@ -211,13 +232,12 @@ CREATE FUNCTION penstock.publish_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     SET bytea_output = 'hex' SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 AS $$
 DECLARE
-    new_rows name := (SELECT t.tgnewtable FROM pg_trigger t
-        WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME);
     stream text := left(lower(regexp_replace(TG_TABLE_NAME, '[^A-Za-z0-9_-]', '_', 'g')), 63);
     templates text[] := '{}';
     argument text;
 BEGIN
-    IF TG_LEVEL <> 'STATEMENT' OR new_rows IS NULL THEN
+    IF TG_LEVEL <> 'STATEMENT' OR NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = TG_RELID
+            AND t.tgname = TG_NAME AND t.tgnewtable = 'new_rows') THEN
         RAISE EXCEPTION 'trigger "%" on % must see all rows of a statement', TG_NAME, TG_RELID::regclass
             USING ERRCODE = 'trigger_protocol_violated', HINT = format('SELECT'
                 ' penstock.watch_table(%L, …) makes the triggers; or write AFTER INSERT …'
@@ -236,7 +256,12 @@ BEGIN
         RAISE EXCEPTION 'trigger "%" on % names no channel', TG_NAME, TG_RELID::regclass
             USING ERRCODE = 'trigger_protocol_violated';
     END IF;
-    EXECUTE penstock.outbox_insert(TG_RELID, new_rows, templates) USING stream;
+    INSERT INTO penstock.outbox (stream, channels, data)
+        SELECT stream, heard.channels, made.data
+        FROM (SELECT row_to_json(n) AS data FROM new_rows n OFFSET 0) made
+        CROSS JOIN LATERAL (
+            SELECT penstock.row_channels(TG_RELID, templates, made.data) OFFSET 0) heard (channels)
+        WHERE cardinality(heard.channels) > 0;
     RETURN NULL;
 END
 $$;
@@ -261,7 +286,7 @@ DECLARE
     event text;
     writer name;
 BEGIN
-    PERFORM penstock.channel_expression(in_table, c.argument) FROM unnest(in_channels) AS c (argument)
+    PERFORM penstock.check_channel(in_table, c.argument) FROM unnest(in_channels) AS c (argument)
         WHERE NOT starts_with(c.argument, 'stream=');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'name at least one channel, such as user:{userId}'
@@ -339,16 +364,15 @@ BEGIN
     END IF;
 
     WITH taken AS (
-        DELETE FROM penstock.outbox o USING (
-            SELECT sized.transaction, sized.id FROM (
-                SELECT f.transaction, f.id,
-                    sum(f.size) OVER (ORDER BY f.transaction, f.id) - f.size AS before
-                FROM (SELECT q.transaction, q.id, octet_length(q.data::text)::bigint AS size
+        DELETE FROM penstock.outbox o WHERE o.ctid = ANY (ARRAY(
+            SELECT sized.place FROM (
+                SELECT f.place, sum(f.size) OVER (ORDER BY f.transaction, f.id) - f.size AS before
+                FROM (SELECT q.ctid AS place, q.transaction, q.id,
+                        octet_length(q.data::text)::bigint AS size
                     FROM penstock.outbox q WHERE (q.transaction, q.id) > (in_transaction, in_id)
                         AND q.transaction <= until
                     ORDER BY q.transaction, q.id LIMIT in_rows FOR UPDATE SKIP LOCKED) f) sized
-            WHERE sized.before < in_bytes) chosen
-        WHERE (o.transaction, o.id) = (chosen.transaction, chosen.id)
+            WHERE sized.before < in_bytes))
         RETURNING o.transaction, o.id, o.stream, o.channels, o.data::text
     ), ranked AS (
         SELECT t.transaction, t.id, t.stream, octet_length(t.data) AS size,
