@@ -1,28 +1,28 @@
 -- outbox.sql - events of rows that others write: an ORM, psql, a trigger. Version 2.
 --
--- 1. Whoever writes calls publish(), or his table has a trigger that does (publish_row). Both insert
---    into penstock.outbox, in his own transaction: no commit, no event. Inserting takes no lock that
---    others wait for, so it may be a minute until he commits.
--- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there, unless
---    there is so much that the server looks all the time.
--- 3. One server, whoever has the advisory lock ('pens', 2), calls publish_outbox(): it takes what is
---    visible out of the outbox and puts it into the log, in one short transaction. That gives the
---    events their offsets, and everybody hears of them as of any other commit.
+-- 1. Whoever writes calls publish(), or his table has a trigger that does (publish_row). Both
+--    insert into penstock.outbox, in his own transaction: no commit, no event. Inserting takes no
+--    lock that others wait for, so it may be a minute until he commits.
+-- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there,
+--    unless there is so much that the server looks all the time.
+-- 3. One server, whoever has the advisory lock ('pens', 2), calls publish_outbox(): it takes what
+--    is visible out of the outbox and puts it into the log, in one short transaction. That gives
+--    the events their offsets, and everybody hears of them as of any other commit.
 --
 -- Reading without stepping on the dead. As long as somebody's transaction is open, no VACUUM may
 -- remove the rows that were taken since it began: a queue that is read from its beginning would be
--- slower with each event. So the reader remembers the snapshot at which it had taken everything. What
--- became visible since belongs to a transaction that was under way then (pg_snapshot_xip), or to a
--- later one (from pg_snapshot_xmax on), and both are found by the primary key without passing the
--- others. A transaction's events stay together, in the order of its inserts. Statistics know nothing
--- of that: a queue is empty whenever they are made. So other plans than the key's are switched off, and
--- with them JIT, which what is switched off would call for by its cost.
+-- slower with each event. So the reader remembers the snapshot at which it had taken everything.
+-- What became visible since belongs to a transaction that was under way then (pg_snapshot_xip), or
+-- to a later one (from pg_snapshot_xmax on), and both are found by the primary key without passing
+-- the others. A transaction's events stay together, in the order of its inserts. Statistics know
+-- nothing of that: a queue is empty whenever they are made. So other plans than the key's are
+-- switched off, and with them JIT, which what is switched off would call for by its cost.
 --
--- Who may publish. Nothing here runs with another role's rights: publish() and the trigger insert as
--- whoever calls them, so it takes
+-- Who may publish. Nothing here runs with another role's rights: publish() and the trigger insert
+-- as whoever calls them, so it takes
 --     GRANT USAGE ON SCHEMA penstock TO …; GRANT INSERT ON penstock.outbox TO …;
--- and with that a role can publish, and can neither see nor change anything. The trigger must not be
--- SECURITY DEFINER: it converts values to JSON, which runs the casts of types that others made.
+-- and with that a role can publish, and can neither see nor change anything. The trigger must not
+-- be SECURITY DEFINER: it converts values to JSON, which runs the casts of types that others made.
 
 CREATE TABLE penstock.outbox (
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -57,13 +57,15 @@ BEGIN
     IF in_stream ~ '[^a-z0-9_-]' OR octet_length(in_stream) NOT BETWEEN 1 AND 63 THEN
         RAISE EXCEPTION 'a stream''s name has 1 to 63 of a-z 0-9 _ -, not "%"', in_stream
             USING ERRCODE = 'invalid_parameter_value';
-    ELSIF array_ndims(in_channels) IS DISTINCT FROM 1 OR cardinality(in_channels) > channels_max THEN
+    ELSIF array_ndims(in_channels) IS DISTINCT FROM 1
+        OR cardinality(in_channels) > channels_max THEN
         RAISE EXCEPTION 'an event goes to 1 to % channels, not to %', channels_max,
             cardinality(in_channels) USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOREACH channel IN ARRAY in_channels LOOP
         IF channel IS NULL OR channel = '' THEN
-            RAISE EXCEPTION 'a channel''s name is missing' USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION 'a channel''s name is missing'
+                USING ERRCODE = 'invalid_parameter_value';
         ELSIF octet_length(convert_to(channel, 'UTF8')) > channel_bytes_max THEN
             RAISE EXCEPTION 'a channel''s name has at most % bytes, "%…" has %', channel_bytes_max,
                 left(channel, 40), octet_length(convert_to(channel, 'UTF8'))
@@ -96,9 +98,10 @@ ALTER TABLE penstock.outbox ADD CONSTRAINT can_be_pushed
     CHECK (penstock.check_publish(stream, channels, data));
 
 -- A transaction that notifies holds a lock of the whole cluster from there to the end of its commit
--- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a publisher
--- that has much to do holds the advisory lock ('pens', 3) and looks by itself every few milliseconds:
--- who finds it held need not say anything. (In a transaction equal notifications are one.)
+-- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a
+-- publisher that has much to do holds the advisory lock ('pens', 3) and looks by itself every few
+-- milliseconds: who finds it held need not say anything. (In a transaction equal notifications are
+-- one.)
 CREATE FUNCTION penstock.hint_outbox() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -115,39 +118,39 @@ CREATE TRIGGER hint AFTER INSERT ON penstock.outbox
 -- Says something to who listens to `channel`, if and when this transaction commits.
 -- A constant without a type is text, and that must be a form of its own, or nobody could write
 -- publish('user:1', '{"n": 1}').
-CREATE FUNCTION penstock.publish(channels text[], data json, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data json, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
     INSERT INTO penstock.outbox (stream, channels, data) VALUES (stream, channels, data);
 END
 $$;
-CREATE FUNCTION penstock.publish(channels text[], data jsonb, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data jsonb, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(channels, data::text::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channels text[], data text, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data text, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(channels, data::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data json, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data json, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data jsonb, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data jsonb, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data::text::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data text, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data text, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data::json, stream);
 END
@@ -184,7 +187,7 @@ END
 $$;
 
 -- Who hears of a row: 'user:{userId}' becomes 'user:' and the column's value. A channel is left out
--- where a column is NULL. Raises what check_channel() has to say when a template cannot be filled in.
+-- where a column is NULL. Raises what check_channel() has to say where it cannot be filled in.
 CREATE FUNCTION penstock.row_channels(in_table regclass, in_templates text[], in_row json)
 RETURNS text[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -226,8 +229,8 @@ $$;
 -- table's name in small letters. The data is the row as JSON, in the form that the server gives it.
 -- No SQL is made here, so that plans are kept: most statements of an ORM are of one row.
 --
--- What a server of ours writes itself is skipped: its stream's channels have it pushed already. Only
--- what it wrote itself, not what a trigger on such a table writes into another.
+-- What a server of ours writes itself is skipped: its stream's channels have it pushed already.
+-- Only what it wrote itself, not what a trigger on such a table writes into another.
 CREATE FUNCTION penstock.publish_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     SET bytea_output = 'hex' SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 AS $$
@@ -238,8 +241,8 @@ DECLARE
 BEGIN
     IF TG_LEVEL <> 'STATEMENT' OR NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = TG_RELID
             AND t.tgname = TG_NAME AND t.tgnewtable = 'new_rows') THEN
-        RAISE EXCEPTION 'trigger "%" on % must see all rows of a statement', TG_NAME, TG_RELID::regclass
-            USING ERRCODE = 'trigger_protocol_violated', HINT = format('SELECT'
+        RAISE EXCEPTION 'trigger "%" on % must see all rows of a statement', TG_NAME,
+            TG_RELID::regclass USING ERRCODE = 'trigger_protocol_violated', HINT = format('SELECT'
                 ' penstock.watch_table(%L, …) makes the triggers; or write AFTER INSERT …'
                 ' REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT', TG_RELID::regclass);
     ELSIF pg_trigger_depth() = 1 AND current_setting('penstock.own_rows', true) = 'on' THEN
@@ -304,8 +307,8 @@ BEGIN
             AND NOT (has_table_privilege(r.oid, 'penstock.outbox', 'INSERT')
                 AND has_schema_privilege(r.oid, 'penstock', 'USAGE'))
     LOOP
-        RAISE WARNING 'role "%" writes into %, and may not publish: its statements will fail', writer,
-            in_table USING HINT = format('GRANT USAGE ON SCHEMA penstock TO %1$I;'
+        RAISE WARNING 'role "%" writes into %, and may not publish: its statements will fail',
+            writer, in_table USING HINT = format('GRANT USAGE ON SCHEMA penstock TO %1$I;'
                 ' GRANT INSERT ON penstock.outbox TO %1$I;', writer);
     END LOOP;
 END
@@ -318,7 +321,8 @@ ALTER FUNCTION penstock.insert_event(regclass, jsonb) SET penstock.own_rows = 'o
 
 -- What is in the outbox: all of it, or what became visible since `in_seen` (see above). Counts no
 -- further than `in_max`.
-CREATE FUNCTION penstock.outbox_pending(in_seen pg_snapshot DEFAULT NULL, in_max integer DEFAULT 100000,
+CREATE FUNCTION penstock.outbox_pending(
+    in_seen pg_snapshot DEFAULT NULL, in_max integer DEFAULT 100000,
     OUT out_count bigint, OUT out_oldest timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
     SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -332,11 +336,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
         LIMIT in_max) pending
 $$;
 
--- Takes events out of the outbox and puts them into the log: about `in_rows` and `in_bytes` of them,
--- at least one where there is one, as one batch. Call it again until `out_done`, with the place where
--- it stopped (`out_transaction`, `out_id`). That is a round; the next one takes as its `in_seen` the
--- `out_snapshot` of the first call of this one, and begins at ('0', 0). The first round of a session
--- has no `in_seen`, and takes everything: transaction numbers mean nothing after a failover.
+-- Takes events out of the outbox and puts them into the log: about `in_rows` and `in_bytes` of
+-- them, at least one where there is one, as one batch. Call it again until `out_done`, with the
+-- place where it stopped (`out_transaction`, `out_id`). That is a round; the next one takes as its
+-- `in_seen` the `out_snapshot` of the first call of this one, and begins at ('0', 0). The first
+-- round of a session has no `in_seen`, and takes everything: transaction numbers mean nothing after
+-- a failover.
 CREATE FUNCTION penstock.publish_outbox(
     in_seen pg_snapshot, in_transaction xid8, in_id bigint, in_rows integer, in_bytes bigint,
     OUT out_rows integer, OUT out_bytes bigint, OUT out_transaction xid8, OUT out_id bigint,
@@ -435,10 +440,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ORDER BY b.first LIMIT 1), penstock.head())
 $$;
 
--- As in schema.sql, and what it costs is bounded by what it returns: batches are taken one by one by
--- their first offset, each payload by its key, whatever statistics say, and none behind the last event.
--- With `channel` that is the log behind `since`, up to the last event returned; payloads that do not
--- have the name are passed unread. (The name as JSON has it is the same here and in tail.c.)
+-- As in schema.sql, and what it costs is bounded by what it returns: batches are taken one by one
+-- by their first offset, each payload by its key, whatever statistics say, and none behind the last
+-- event. With `channel` that is the log behind `since`, up to the last event returned; payloads
+-- that do not have the name are passed unread. (The name as JSON has it is the same here and in
+-- tail.c.)
 CREATE OR REPLACE FUNCTION penstock.events(since bigint, max integer DEFAULT 100,
     channel text DEFAULT NULL)
 RETURNS TABLE ("offset" bigint, stream text, channels text[], data json, at timestamptz)
