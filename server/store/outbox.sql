@@ -358,10 +358,11 @@ DECLARE
 BEGIN
     out_snapshot := pg_current_snapshot(); -- before anything is read
     -- One of the transactions that were under way, or all that are newer.
-    SELECT min(x.transaction) INTO late FROM pg_snapshot_xip(in_seen) AS x (transaction)
+    SELECT x.transaction INTO late FROM pg_snapshot_xip(in_seen) AS x (transaction)
         WHERE x.transaction >= in_transaction AND EXISTS (SELECT FROM penstock.outbox o
             WHERE o.transaction = x.transaction
-                AND (o.transaction, o.id) > (in_transaction, in_id));
+                AND (o.transaction, o.id) > (in_transaction, in_id))
+        ORDER BY x.transaction LIMIT 1; -- min() of these came with PostgreSQL 15
     until := coalesce(late, '18446744073709551615'::xid8);
     IF coalesce(late, pg_snapshot_xmax(in_seen)) > in_transaction THEN
         in_transaction := coalesce(late, pg_snapshot_xmax(in_seen));
