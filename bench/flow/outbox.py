@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from ingest import DATABASE_URL, ROOT, Server, free_port, psql
+from measure import DATABASE_URL, ROOT, Server, free_port, psql
 
 PGBENCH = os.path.join(os.environ["PG_BIN"], "pgbench")
 BULK_ROWS = 10000

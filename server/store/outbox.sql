@@ -1,28 +1,28 @@
 -- outbox.sql - events of rows that others write: an ORM, psql, a trigger. Version 2.
 --
--- 1. Whoever writes calls publish(), or his table has a trigger that does (publish_row). Both insert
---    into penstock.outbox, in his own transaction: no commit, no event. Inserting takes no lock that
---    others wait for, so it may be a minute until he commits.
--- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there, unless
---    there is so much that the server looks all the time.
--- 3. One server, whoever has the advisory lock ('pens', 2), calls publish_outbox(): it takes what is
---    visible out of the outbox and puts it into the log, in one short transaction. That gives the
---    events their offsets, and everybody hears of them as of any other commit.
+-- 1. Whoever writes calls publish(), or his table has a trigger that does (publish_row). Both
+--    insert into penstock.outbox, in his own transaction: no commit, no event. Inserting takes no
+--    lock that others wait for, so it may be a minute until he commits.
+-- 2. At his COMMIT a notification on the channel penstock_outbox says that something is there,
+--    unless there is so much that the server looks all the time.
+-- 3. One server, whoever has the advisory lock ('pens', 2), calls publish_outbox(): it takes what
+--    is visible out of the outbox and puts it into the log, in one short transaction. That gives
+--    the events their offsets, and everybody hears of them as of any other commit.
 --
 -- Reading without stepping on the dead. As long as somebody's transaction is open, no VACUUM may
 -- remove the rows that were taken since it began: a queue that is read from its beginning would be
--- slower with each event. So the reader remembers the snapshot at which it had taken everything. What
--- became visible since belongs to a transaction that was under way then (pg_snapshot_xip), or to a
--- later one (from pg_snapshot_xmax on), and both are found by the primary key without passing the
--- others. A transaction's events stay together, in the order of its inserts. Statistics know nothing
--- of that: a queue is empty whenever they are made. So other plans than the key's are switched off, and
--- with them JIT, which what is switched off would call for by its cost.
+-- slower with each event. So the reader remembers the snapshot at which it had taken everything.
+-- What became visible since belongs to a transaction that was under way then (pg_snapshot_xip), or
+-- to a later one (from pg_snapshot_xmax on), and both are found by the primary key without passing
+-- the others. A transaction's events stay together, in the order of its inserts. Statistics know
+-- nothing of that: a queue is empty whenever they are made. So other plans than the key's are
+-- switched off, and with them JIT, which what is switched off would call for by its cost.
 --
--- Who may publish. Nothing here runs with another role's rights: publish() and the trigger insert as
--- whoever calls them, so it takes
+-- Who may publish. Nothing here runs with another role's rights: publish() and the trigger insert
+-- as whoever calls them, so it takes
 --     GRANT USAGE ON SCHEMA penstock TO …; GRANT INSERT ON penstock.outbox TO …;
--- and with that a role can publish, and can neither see nor change anything. The trigger must not be
--- SECURITY DEFINER: it converts values to JSON, which runs the casts of types that others made.
+-- and with that a role can publish, and can neither see nor change anything. The trigger must not
+-- be SECURITY DEFINER: it converts values to JSON, which runs the casts of types that others made.
 
 CREATE TABLE penstock.outbox (
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -57,13 +57,15 @@ BEGIN
     IF in_stream ~ '[^a-z0-9_-]' OR octet_length(in_stream) NOT BETWEEN 1 AND 63 THEN
         RAISE EXCEPTION 'a stream''s name has 1 to 63 of a-z 0-9 _ -, not "%"', in_stream
             USING ERRCODE = 'invalid_parameter_value';
-    ELSIF array_ndims(in_channels) IS DISTINCT FROM 1 OR cardinality(in_channels) > channels_max THEN
+    ELSIF array_ndims(in_channels) IS DISTINCT FROM 1
+        OR cardinality(in_channels) > channels_max THEN
         RAISE EXCEPTION 'an event goes to 1 to % channels, not to %', channels_max,
             cardinality(in_channels) USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOREACH channel IN ARRAY in_channels LOOP
         IF channel IS NULL OR channel = '' THEN
-            RAISE EXCEPTION 'a channel''s name is missing' USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION 'a channel''s name is missing'
+                USING ERRCODE = 'invalid_parameter_value';
         ELSIF octet_length(convert_to(channel, 'UTF8')) > channel_bytes_max THEN
             RAISE EXCEPTION 'a channel''s name has at most % bytes, "%…" has %', channel_bytes_max,
                 left(channel, 40), octet_length(convert_to(channel, 'UTF8'))
@@ -96,9 +98,10 @@ ALTER TABLE penstock.outbox ADD CONSTRAINT can_be_pushed
     CHECK (penstock.check_publish(stream, channels, data));
 
 -- A transaction that notifies holds a lock of the whole cluster from there to the end of its commit
--- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a publisher
--- that has much to do holds the advisory lock ('pens', 3) and looks by itself every few milliseconds:
--- who finds it held need not say anything. (In a transaction equal notifications are one.)
+-- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a
+-- publisher that has much to do holds the advisory lock ('pens', 3) and looks by itself every few
+-- milliseconds: who finds it held need not say anything. (In a transaction equal notifications are
+-- one.)
 CREATE FUNCTION penstock.hint_outbox() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -115,39 +118,39 @@ CREATE TRIGGER hint AFTER INSERT ON penstock.outbox
 -- Says something to who listens to `channel`, if and when this transaction commits.
 -- A constant without a type is text, and that must be a form of its own, or nobody could write
 -- publish('user:1', '{"n": 1}').
-CREATE FUNCTION penstock.publish(channels text[], data json, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data json, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
     INSERT INTO penstock.outbox (stream, channels, data) VALUES (stream, channels, data);
 END
 $$;
-CREATE FUNCTION penstock.publish(channels text[], data jsonb, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data jsonb, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(channels, data::text::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channels text[], data text, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channels text[], data text, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(channels, data::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data json, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data json, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data jsonb, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data jsonb, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data::text::json, stream);
 END
 $$;
-CREATE FUNCTION penstock.publish(channel text, data text, stream text DEFAULT 'sql') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION penstock.publish(channel text, data text, stream text DEFAULT 'sql')
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM penstock.publish(ARRAY[channel], data::json, stream);
 END
@@ -155,9 +158,8 @@ $$;
 
 -- ---- a trigger for tables -----------------------------------------------------------------------
 
--- The expression that makes a channel's name of a row `n`: 'user:{userId}' becomes
--- nullif('user:' || n."userId"::text, ''). It is NULL, and there is no channel, where a column is.
-CREATE FUNCTION penstock.channel_expression(in_table regclass, in_template text) RETURNS text
+-- Raises an error unless this is text and {columns} of the table whose values have one plain text.
+CREATE FUNCTION penstock.check_channel(in_table regclass, in_template text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong record;
@@ -166,9 +168,9 @@ BEGIN
         RAISE EXCEPTION 'channel % is no template: write text and {column}, such as user:{userId}',
             to_json(in_template) USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT p.part[1] AS name, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
-        FROM regexp_matches(in_template, '\{([^{}]+)\}', 'g') AS p (part)
-        LEFT JOIN pg_attribute a ON a.attrelid = in_table AND a.attname = p.part[1]
+    SELECT m.found[1] AS name, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
+        FROM regexp_matches(in_template, '\{([^{}]+)\}', 'g') AS m (found)
+        LEFT JOIN pg_attribute a ON a.attrelid = in_table AND a.attname = m.found[1]
             AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_type t ON t.oid = (penstock.base_types(ARRAY[a.atttypid]))[1]
         WHERE t.oid IS NULL OR NOT (t.typcategory IN ('S', 'E', 'B') OR t.oid = ANY (
@@ -181,22 +183,43 @@ BEGIN
             ' enums and bool can stand in a channel', in_template, wrong.name, wrong.type
             USING ERRCODE = 'datatype_mismatch', COLUMN = wrong.name;
     END IF;
-    RETURN (SELECT 'nullif(' || string_agg(concat_ws(' || ', quote_literal(nullif(p.part[1], '')),
-            'n.' || quote_ident(p.part[2]) || '::text'), ' || ') || ', '''')'
-        FROM regexp_matches(in_template, '([^{}]*)(?:\{([^{}]+)\})?', 'g') AS p (part)
-        WHERE p.part[1] <> '' OR p.part[2] IS NOT NULL);
 END
 $$;
 
--- The INSERT into the outbox of all rows in the transition table `in_rows`; $1 is the stream.
-CREATE FUNCTION penstock.outbox_insert(in_table regclass, in_rows name, in_templates text[])
-RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('INSERT INTO penstock.outbox (stream, channels, data)'
-            ' SELECT $1, heard.channels, row_to_json(n) FROM %I n CROSS JOIN LATERAL'
-            ' (SELECT array_remove(ARRAY[%s]::text[], NULL)) AS heard (channels)'
-            ' WHERE cardinality(heard.channels) > 0', in_rows,
-        string_agg(penstock.channel_expression(in_table, t.template), ', ' ORDER BY t.number))
-    FROM unnest(in_templates) WITH ORDINALITY AS t (template, number)
+-- Who hears of a row: 'user:{userId}' becomes 'user:' and the column's value. A channel is left out
+-- where a column is NULL. Raises what check_channel() has to say where it cannot be filled in.
+CREATE FUNCTION penstock.row_channels(in_table regclass, in_templates text[], in_row json)
+RETURNS text[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    channels text[] := '{}';
+    channel text;
+    template text;
+    rest text;
+    opens integer;
+    closes integer;
+    name text;
+BEGIN
+    FOREACH template IN ARRAY in_templates LOOP
+        channel := '';
+        rest := template;
+        LOOP
+            opens := strpos(rest, '{');
+            closes := strpos(rest, '}');
+            EXIT WHEN opens = 0 AND closes = 0;
+            name := substr(rest, opens + 1, greatest(closes - opens - 1, 0));
+            IF opens = 0 OR closes < opens OR in_row -> name IS NULL THEN
+                PERFORM penstock.check_channel(in_table, template);
+            END IF;
+            channel := channel || left(rest, opens - 1) || (in_row ->> name); -- NULL stays NULL
+            rest := substr(rest, closes + 1);
+        END LOOP;
+        channel := channel || rest;
+        IF channel <> '' THEN
+            channels := channels || channel;
+        END IF;
+    END LOOP;
+    RETURN channels;
+END
 $$;
 
 -- Publishes what a statement has inserted, or what the rows that it has updated are now:
@@ -204,22 +227,22 @@ $$;
 --         FOR EACH STATEMENT EXECUTE FUNCTION penstock.publish_row('user:{userId}', …)
 -- Arguments are channels as in the configuration; `stream=name` names the stream, which else is the
 -- table's name in small letters. The data is the row as JSON, in the form that the server gives it.
+-- No SQL is made here, so that plans are kept: most statements of an ORM are of one row.
 --
--- What a server of ours writes itself is skipped: its stream's channels have it pushed already. Only
--- what it wrote itself, not what a trigger on such a table writes into another.
+-- What a server of ours writes itself is skipped: its stream's channels have it pushed already.
+-- Only what it wrote itself, not what a trigger on such a table writes into another.
 CREATE FUNCTION penstock.publish_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     SET bytea_output = 'hex' SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 AS $$
 DECLARE
-    new_rows name := (SELECT t.tgnewtable FROM pg_trigger t
-        WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME);
     stream text := left(lower(regexp_replace(TG_TABLE_NAME, '[^A-Za-z0-9_-]', '_', 'g')), 63);
     templates text[] := '{}';
     argument text;
 BEGIN
-    IF TG_LEVEL <> 'STATEMENT' OR new_rows IS NULL THEN
-        RAISE EXCEPTION 'trigger "%" on % must see all rows of a statement', TG_NAME, TG_RELID::regclass
-            USING ERRCODE = 'trigger_protocol_violated', HINT = format('SELECT'
+    IF TG_LEVEL <> 'STATEMENT' OR NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = TG_RELID
+            AND t.tgname = TG_NAME AND t.tgnewtable = 'new_rows') THEN
+        RAISE EXCEPTION 'trigger "%" on % must see all rows of a statement', TG_NAME,
+            TG_RELID::regclass USING ERRCODE = 'trigger_protocol_violated', HINT = format('SELECT'
                 ' penstock.watch_table(%L, …) makes the triggers; or write AFTER INSERT …'
                 ' REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT', TG_RELID::regclass);
     ELSIF pg_trigger_depth() = 1 AND current_setting('penstock.own_rows', true) = 'on' THEN
@@ -236,7 +259,12 @@ BEGIN
         RAISE EXCEPTION 'trigger "%" on % names no channel', TG_NAME, TG_RELID::regclass
             USING ERRCODE = 'trigger_protocol_violated';
     END IF;
-    EXECUTE penstock.outbox_insert(TG_RELID, new_rows, templates) USING stream;
+    INSERT INTO penstock.outbox (stream, channels, data)
+        SELECT stream, heard.channels, made.data
+        FROM (SELECT row_to_json(n) AS data FROM new_rows n OFFSET 0) made
+        CROSS JOIN LATERAL (
+            SELECT penstock.row_channels(TG_RELID, templates, made.data) OFFSET 0) heard (channels)
+        WHERE cardinality(heard.channels) > 0;
     RETURN NULL;
 END
 $$;
@@ -261,7 +289,7 @@ DECLARE
     event text;
     writer name;
 BEGIN
-    PERFORM penstock.channel_expression(in_table, c.argument) FROM unnest(in_channels) AS c (argument)
+    PERFORM penstock.check_channel(in_table, c.argument) FROM unnest(in_channels) AS c (argument)
         WHERE NOT starts_with(c.argument, 'stream=');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'name at least one channel, such as user:{userId}'
@@ -279,8 +307,8 @@ BEGIN
             AND NOT (has_table_privilege(r.oid, 'penstock.outbox', 'INSERT')
                 AND has_schema_privilege(r.oid, 'penstock', 'USAGE'))
     LOOP
-        RAISE WARNING 'role "%" writes into %, and may not publish: its statements will fail', writer,
-            in_table USING HINT = format('GRANT USAGE ON SCHEMA penstock TO %1$I;'
+        RAISE WARNING 'role "%" writes into %, and may not publish: its statements will fail',
+            writer, in_table USING HINT = format('GRANT USAGE ON SCHEMA penstock TO %1$I;'
                 ' GRANT INSERT ON penstock.outbox TO %1$I;', writer);
     END LOOP;
 END
@@ -293,7 +321,8 @@ ALTER FUNCTION penstock.insert_event(regclass, jsonb) SET penstock.own_rows = 'o
 
 -- What is in the outbox: all of it, or what became visible since `in_seen` (see above). Counts no
 -- further than `in_max`.
-CREATE FUNCTION penstock.outbox_pending(in_seen pg_snapshot DEFAULT NULL, in_max integer DEFAULT 100000,
+CREATE FUNCTION penstock.outbox_pending(
+    in_seen pg_snapshot DEFAULT NULL, in_max integer DEFAULT 100000,
     OUT out_count bigint, OUT out_oldest timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
     SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -307,11 +336,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
         LIMIT in_max) pending
 $$;
 
--- Takes events out of the outbox and puts them into the log: about `in_rows` and `in_bytes` of them,
--- at least one where there is one, as one batch. Call it again until `out_done`, with the place where
--- it stopped (`out_transaction`, `out_id`). That is a round; the next one takes as its `in_seen` the
--- `out_snapshot` of the first call of this one, and begins at ('0', 0). The first round of a session
--- has no `in_seen`, and takes everything: transaction numbers mean nothing after a failover.
+-- Takes events out of the outbox and puts them into the log: about `in_rows` and `in_bytes` of
+-- them, at least one where there is one, as one batch. Call it again until `out_done`, with the
+-- place where it stopped (`out_transaction`, `out_id`). That is a round; the next one takes as its
+-- `in_seen` the `out_snapshot` of the first call of this one, and begins at ('0', 0). The first
+-- round of a session has no `in_seen`, and takes everything: transaction numbers mean nothing after
+-- a failover.
 CREATE FUNCTION penstock.publish_outbox(
     in_seen pg_snapshot, in_transaction xid8, in_id bigint, in_rows integer, in_bytes bigint,
     OUT out_rows integer, OUT out_bytes bigint, OUT out_transaction xid8, OUT out_id bigint,
@@ -328,10 +358,11 @@ DECLARE
 BEGIN
     out_snapshot := pg_current_snapshot(); -- before anything is read
     -- One of the transactions that were under way, or all that are newer.
-    SELECT min(x.transaction) INTO late FROM pg_snapshot_xip(in_seen) AS x (transaction)
+    SELECT x.transaction INTO late FROM pg_snapshot_xip(in_seen) AS x (transaction)
         WHERE x.transaction >= in_transaction AND EXISTS (SELECT FROM penstock.outbox o
             WHERE o.transaction = x.transaction
-                AND (o.transaction, o.id) > (in_transaction, in_id));
+                AND (o.transaction, o.id) > (in_transaction, in_id))
+        ORDER BY x.transaction LIMIT 1; -- min() of these came with PostgreSQL 15
     until := coalesce(late, '18446744073709551615'::xid8);
     IF coalesce(late, pg_snapshot_xmax(in_seen)) > in_transaction THEN
         in_transaction := coalesce(late, pg_snapshot_xmax(in_seen));
@@ -339,16 +370,15 @@ BEGIN
     END IF;
 
     WITH taken AS (
-        DELETE FROM penstock.outbox o USING (
-            SELECT sized.transaction, sized.id FROM (
-                SELECT f.transaction, f.id,
-                    sum(f.size) OVER (ORDER BY f.transaction, f.id) - f.size AS before
-                FROM (SELECT q.transaction, q.id, octet_length(q.data::text)::bigint AS size
+        DELETE FROM penstock.outbox o WHERE o.ctid = ANY (ARRAY(
+            SELECT sized.place FROM (
+                SELECT f.place, sum(f.size) OVER (ORDER BY f.transaction, f.id) - f.size AS before
+                FROM (SELECT q.ctid AS place, q.transaction, q.id,
+                        octet_length(q.data::text)::bigint AS size
                     FROM penstock.outbox q WHERE (q.transaction, q.id) > (in_transaction, in_id)
                         AND q.transaction <= until
                     ORDER BY q.transaction, q.id LIMIT in_rows FOR UPDATE SKIP LOCKED) f) sized
-            WHERE sized.before < in_bytes) chosen
-        WHERE (o.transaction, o.id) = (chosen.transaction, chosen.id)
+            WHERE sized.before < in_bytes))
         RETURNING o.transaction, o.id, o.stream, o.channels, o.data::text
     ), ranked AS (
         SELECT t.transaction, t.id, t.stream, octet_length(t.data) AS size,
@@ -411,10 +441,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ORDER BY b.first LIMIT 1), penstock.head())
 $$;
 
--- As in schema.sql, and what it costs is bounded by what it returns: batches are taken one by one by
--- their first offset, each payload by its key, whatever statistics say, and none behind the last event.
--- With `channel` that is the log behind `since`, up to the last event returned; payloads that do not
--- have the name are passed unread. (The name as JSON has it is the same here and in tail.c.)
+-- As in schema.sql, and what it costs is bounded by what it returns: batches are taken one by one
+-- by their first offset, each payload by its key, whatever statistics say, and none behind the last
+-- event. With `channel` that is the log behind `since`, up to the last event returned; payloads
+-- that do not have the name are passed unread. (The name as JSON has it is the same here and in
+-- tail.c.)
 CREATE OR REPLACE FUNCTION penstock.events(since bigint, max integer DEFAULT 100,
     channel text DEFAULT NULL)
 RETURNS TABLE ("offset" bigint, stream text, channels text[], data json, at timestamptz)

@@ -396,12 +396,16 @@ def test_trigger_made_by_hand_works_or_says_why_not(server, database, listen):
     client = listen("hand:1")
     made = ('CREATE TRIGGER t AFTER INSERT ON "Hand" {} EXECUTE FUNCTION'
             " penstock.publish_row('hand:{{{}}}')")
-    database.execute(made.format("REFERENCING NEW TABLE AS \"N R\" FOR EACH STATEMENT", "id"))
+    database.execute(made.format("REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT", "id"))
     database.execute('INSERT INTO "Hand" (id) VALUES (1)')
     assert client.events(1)[0]["data"]["id"] == 1
     for how, column, reason in [("FOR EACH ROW", "id", "all rows of a statement"),
                                 ("FOR EACH STATEMENT", "id", "REFERENCING NEW TABLE"),
-                                ("REFERENCING NEW TABLE AS n FOR EACH STATEMENT", "no", "no column")]:
+                                ("REFERENCING NEW TABLE AS n FOR EACH STATEMENT", "id", "AS new_rows"),
+                                ("REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT", "no",
+                                 "no column"),
+                                ("REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT", "id}}",
+                                 "no template")]:
         database.execute('DROP TRIGGER t ON "Hand"; ' + made.format(how, column))
         with pytest.raises(psycopg2.Error) as caught:
             database.execute('INSERT INTO "Hand" (id) VALUES (2)')
