@@ -7,6 +7,7 @@
  *   publish.c    message to record                     hold.c       what finds no room waits
  *   conduct.c    who sends what is refused waits
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
+ *   flush.c      who is written to, and when
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   index.c      who listens to what
  *   drain.c      saying goodbye
@@ -143,6 +144,7 @@ struct session {
     struct lws *wsi;
     struct session *previous, *next;           /* in edge->sessions */
     struct session *line_previous, *line_next; /* in edge->lines[lane], while PAUSE_RING */
+    struct session *due_previous, *due_next;   /* in edge->due, while is_due */
     uint32_t slot, generation;
     uint8_t state;    /* enum session_state */
     uint8_t encoding; /* enum encoding */
@@ -150,6 +152,8 @@ struct session {
     uint8_t paused; /* enum pause bits */
     bool write_asked;
     bool upgrade_checked;
+    bool is_websocket;
+    bool is_due;         /* in edge->due, by due_previous and due_next */
     bool is_behind;      /* the socket did not take all of the last write at once */
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
@@ -172,6 +176,10 @@ struct session {
 struct line {
     struct session *first, *last;
     int64_t moved_us; /* when somebody got in, or the first one joined */
+};
+
+struct session_list {
+    struct session *first, *last;
 };
 
 struct listener {
@@ -197,6 +205,8 @@ struct edge {
     bool accepting;
     bool accept_failure_said;
 
+    struct session_list due;  /* to be written to before the loop sleeps */
+    bool is_flushing;         /* that is being done */
     struct session *sessions; /* all, newest first */
     struct session **slots;   /* owns; [settings->connections] */
     uint32_t *generations;    /* owns */
@@ -335,11 +345,20 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
 void answer_subscribed(struct session *session, const struct subscribed *subscribed);
 void answer_gap(struct session *session, struct span channel, uint64_t from, uint64_t to);
 void answer_unsubscribed(struct session *session, struct span id, struct span channel);
+/* From the callback that says that the socket is writable, or from flush_all(). Not 0: the
+ * connection is over. */
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {
     return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
 }
+
+/* ---- flush.c --------------------------------------------------------------------------------- */
+
+/* The session is written to soon; for session_ask_write(). */
+void flush_ask(struct session *session);
+void flush_forget(struct session *session);
+void flush_all(struct edge *edge);
 
 /* ---- http.c, http_reply.c, metrics.c --------------------------------------------------------- */
 

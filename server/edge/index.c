@@ -16,8 +16,9 @@
 #include <stdlib.h>
 
 #define ROOM_MIN 64
-#define SPREAD   UINT32_C(0x9e3779b1) /* 2^32 divided by the golden ratio: slots are small numbers \
-                                       */
+#define SPREAD                                                                        \
+    UINT32_C(0x9e3779b1) /* 2^32 divided by the golden ratio: slots are small numbers \
+                          */
 
 static uint32_t hash_of(const struct session *session, struct span channel)
 {

@@ -172,6 +172,7 @@ void session_shut(struct session *session)
         line_leave(session);
     }
     session->paused = 0;
+    flush_forget(session);
     conduct_end(session);
     session->hold = (struct hold){0};
     subscriptions_drop(session);
@@ -212,7 +213,7 @@ void session_ask_write(struct session *session)
 {
     if (!session->write_asked && session->state == SESSION_OPEN) {
         session->write_asked = true;
-        lws_callback_on_writable(session->wsi);
+        flush_ask(session);
     }
 }
 
