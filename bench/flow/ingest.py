@@ -8,20 +8,22 @@ import argparse
 import json
 import os
 import pathlib
-import signal
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ["PENSTOCK_BUILD"])
-DATABASE_URL = os.environ["DATABASE_URL"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from rig import (BUILD, DATABASE_URL, ROOT, Server, median_of, print_table, psql,  # noqa: E402
+                 run_json, write_results)
+
 LANES = 2
-TICKS = os.sysconf("SC_CLK_TCK")
+SETTINGS = f"""lanes = {LANES}
+stream "plain" {{ table = "BehaviorLog" }}
+stream "behavior" {{
+    table = "BehaviorLog"
+    channels = {{"user:{{userId}}", "stream:behavior"}}
+}}
+"""
 
 # name, stream, events a message, encoding, connections, messages in flight on each
 VARIANTS = [
@@ -31,14 +33,6 @@ VARIANTS = [
     ("1 a message, JSON", "plain", 1, "json", 32, 64),
     ("1 a message, MessagePack", "plain", 1, "msgpack", 32, 64),
 ]
-
-
-def psql(sql):
-    done = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", DATABASE_URL], input=sql,
-                          text=True, capture_output=True)
-    if done.returncode != 0:
-        sys.exit(f"psql: {done.stderr.strip()}")
-    return done.stdout.strip()
 
 
 def recorded_events(folder):
@@ -71,56 +65,6 @@ def empty_tables():
     psql('TRUNCATE "BehaviorLog"; CHECKPOINT')
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    def __init__(self, folder, port):
-        self.port = port
-        config = folder / "penstock.conf"
-        config.write_text(
-            f'listen = "127.0.0.1:{port}"\n'
-            f'data_dir = "{folder}/data"\n'
-            f"lanes = {LANES}\n"
-            'log_level = warn\n'
-            'stream "plain" { table = "BehaviorLog" }\n'
-            'stream "behavior" {\n    table = "BehaviorLog"\n'
-            '    channels = {"user:{userId}", "stream:behavior"}\n}\n')
-        environment = {**os.environ, "DATABASE_URL": DATABASE_URL}
-        subprocess.run([BUILD / "server/penstock", "migrate", "--config", config], check=True,
-                       env=environment, stdout=subprocess.DEVNULL)
-        self.process = subprocess.Popen([BUILD / "server/penstock", "serve", "--config", config],
-                                        env=environment)
-        self.wait_until_ready()
-
-    def wait_until_ready(self):
-        for _ in range(100):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        sys.exit("the server did not become ready")
-
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-
-
-def run_json(command):
-    done = subprocess.run([str(part) for part in command], text=True, capture_output=True)
-    if done.returncode != 0:
-        sys.exit(f"{command[0]}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
-
-
 def measure_floor(events, rows):
     empty_tables()
     figures = run_json([BUILD / "bench/flow/copy_floor", DATABASE_URL, "BehaviorLog", events, rows,
@@ -145,16 +89,12 @@ def measure_variant(server, variant, events, rows):
             "generator_us": figures["generator_cpu_s"] / stored * 1e6}
 
 
-def median_of(runs, key):
-    return statistics.median(run[key] for run in runs if key in run)
-
-
 def spread_of(runs, key):
     values = [run[key] for run in runs]
     return f"{min(values):,.0f}-{max(values):,.0f}"
 
 
-def print_table(results, source, rows, rounds):
+def print_results(results, source, rows, rounds):
     floor = median_of(results["floor"], "rate")
     print(f"\n{rows} rows a round, {rounds} rounds, {source}; {os.cpu_count()} cores shared by "
           f"generator, server and PostgreSQL\n")
@@ -167,10 +107,7 @@ def print_table(results, source, rows, rounds):
             lines.append((name, f"{rate:,.0f}", spread_of(runs, "rate"), f"{rate / floor:.2f}",
                           f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'p50_ms'):.1f}",
                           f"{median_of(runs, 'generator_us'):.2f}"))
-    print("| " + " | ".join(head) + " |")
-    print("|---" * len(head) + "|")
-    for line in lines:
-        print("| " + " | ".join(line) + " |")
+    print_table(head, lines)
 
 
 def main():
@@ -183,7 +120,7 @@ def main():
         folder = pathlib.Path(name)
         events, source = recorded_events(folder)
         prepare_database(events)
-        server = Server(folder, free_port())
+        server = Server(folder, SETTINGS)
         try:
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -192,10 +129,8 @@ def main():
                     results[variant[0]].append(measure_variant(server, variant, events, rows))
         finally:
             server.stop()
-    out = ROOT / "bench" / "results"
-    out.mkdir(exist_ok=True)
-    (out / "ingest.json").write_text(json.dumps(results, indent=1))
-    print_table(results, source, rows, rounds)
+    write_results("ingest", results)
+    print_results(results, source, rows, rounds)
 
 
 main()
