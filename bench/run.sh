@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/run.sh [ingest|peers|connections] [--quick]
+# bench/run.sh [ingest|latency|fanout|peers|connections|outbox] [--quick]
 # Builds a release binary, starts a PostgreSQL of its own, measures, prints a table, and writes
 # bench/results/. Every figure is a ratio against a floor measured in the same run.
 set -euo pipefail
@@ -18,7 +18,7 @@ fi
 . tests/lib/packages.sh
 install_packages $BUILD_PACKAGES python3
 cmake --preset release >/dev/null
-cmake --build --preset release --target penstock penstock_load copy_floor >&2
+cmake --build --preset release --target penstock penstock_load penstock_latency penstock_fanout copy_floor >&2
 [ "$what" != peers ] || bench/peers/prepare.sh
 export PENSTOCK_BUILD=$PWD/build/release
 exec tests/lib/with_postgres.sh python3 "bench/flow/$what.py" "$@"

@@ -46,7 +46,7 @@ def main():
         folder = pathlib.Path(name)
         events, source = recorded_events(folder)
         prepare_database(events)
-        server = Server(folder, free_port())
+        server = Server(folder, SETTINGS)
         try:
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)

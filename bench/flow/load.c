@@ -4,19 +4,16 @@
  * Prints one JSON object: events acknowledged, seconds, latencies of an answer, and the generator's
  * own CPU, by which a reader can tell that it was not the bottleneck.
  */
+#include "client.h"
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RECEIVE_BYTES (256u << 10)
@@ -45,63 +42,6 @@ struct run {
     size_t latency_count;
     char refusal[300]; /* the first error that the server sent */
 };
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "penstock_load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-/* ---- connecting ------------------------------------------------------------------------------ */
-
-static void shake_hands(int fd, enum encoding encoding)
-{
-    char text[600];
-    snprintf(text, sizeof text,
-             "GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
-             "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: penstock.v1.%s\r\n\r\n",
-             encoding == ENCODING_JSON ? "json" : "msgpack");
-    if (write(fd, text, strlen(text)) < 0) {
-        die("handshake");
-    }
-    size_t size = 0;
-    while (size < sizeof text - 1) { /* byte by byte: `welcome` may follow at once */
-        if (read(fd, text + size, 1) != 1) {
-            die("handshake");
-        }
-        text[++size] = '\0';
-        if (size >= 4 && strcmp(text + size - 4, "\r\n\r\n") == 0) {
-            break;
-        }
-    }
-    if (strncmp(text, "HTTP/1.1 101", 12) != 0) {
-        fprintf(stderr, "penstock_load: the server answered: %.60s\n", text);
-        exit(1);
-    }
-}
-
-static void connection_open(struct connection *c, const char *host, unsigned port,
-                            enum encoding encoding)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    inet_pton(AF_INET, host, &address.sin_addr);
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        die("connect");
-    }
-    int one = 1;
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    shake_hands(c->fd, encoding);
-    fcntl(c->fd, F_SETFL, O_NONBLOCK);
-}
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
@@ -161,35 +101,6 @@ static void take_message(struct run *run, struct connection *c, struct span payl
     run->answered++;
 }
 
-/* One server frame at the front of `bytes`: its size, or 0 when it is not whole. */
-static size_t take_frame(struct run *run, struct connection *c, struct span bytes)
-{
-    if (bytes.size < 2) {
-        return 0;
-    }
-    size_t head = 2, size = bytes.data[1] & 127;
-    if (size == 126) {
-        head = 4;
-        size = bytes.size < head ? SIZE_MAX / 2 : read_be16(bytes.data + 2);
-    } else if (size == 127) {
-        head = 10;
-        size = bytes.size < head ? SIZE_MAX / 2 : read_be64(bytes.data + 2);
-    }
-    if (bytes.size < head + size) {
-        return 0;
-    }
-    unsigned opcode = bytes.data[0] & 15;
-    if (opcode == 8) {
-        fprintf(stderr, "penstock_load: the server closed with %u\n",
-                size >= 2 ? read_be16(bytes.data + head) : 1005);
-        exit(1);
-    }
-    if (opcode == 1 || opcode == 2) {
-        take_message(run, c, span_of(bytes.data + head, size));
-    }
-    return head + size;
-}
-
 static void connection_receive(struct run *run, struct connection *c)
 {
     ssize_t size = recv(c->fd, c->held + c->held_size, sizeof c->held - c->held_size, 0);
@@ -201,8 +112,12 @@ static void connection_receive(struct run *run, struct connection *c)
     }
     c->held_size += (size_t)size;
     size_t taken = 0, frame;
-    while ((frame = take_frame(run, c, span_of(c->held + taken, c->held_size - taken))) > 0) {
+    struct span payload;
+    while ((frame = frame_read(span_of(c->held + taken, c->held_size - taken), &payload)) > 0) {
         taken += frame;
+        if (payload.size > 0) {
+            take_message(run, c, payload);
+        }
     }
     memmove(c->held, c->held + taken, c->held_size - taken);
     c->held_size -= taken;
@@ -239,31 +154,19 @@ static void run_load(struct run *run)
     close(epoll);
 }
 
-static int compare_latency(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return left < right ? -1 : left > right;
-}
-
-static uint32_t percentile(const struct run *run, double share)
-{
-    return run->latency_count == 0
-               ? 0
-               : run->latencies_us[(size_t)((double)(run->latency_count - 1) * share)];
-}
-
 static void report(struct run *run, int64_t took_us)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    qsort(run->latencies_us, run->latency_count, sizeof *run->latencies_us, compare_latency);
+    latencies_sort(run->latencies_us, run->latency_count);
     printf("{\"events\": %llu, \"messages\": %llu, \"refused\": %llu, \"seconds\": %.6f, "
            "\"p50_us\": %u, \"p99_us\": %u, \"generator_cpu_s\": %.3f}\n",
            (unsigned long long)((run->answered - run->refused) * run->frames.events_per_frame),
            (unsigned long long)run->answered, (unsigned long long)run->refused,
-           (double)took_us / 1e6, percentile(run, 0.5), percentile(run, 0.99), cpu_s);
+           (double)took_us / 1e6, latencies_at(run->latencies_us, run->latency_count, 0.5),
+           latencies_at(run->latencies_us, run->latency_count, 0.99), cpu_s);
     if (run->refused > 0) {
         fprintf(stderr, "penstock_load: first refusal: %s\n", run->refusal);
     }
@@ -339,7 +242,7 @@ int main(int argc, char **argv)
     run.latencies_us = malloc(LATENCIES_MAX * sizeof *run.latencies_us);
     for (unsigned i = 0; i < run.connection_count; i++) {
         run.connections[i].frame = i * 7919u % run.frames.count; /* not all the same rows at once */
-        connection_open(&run.connections[i], host, port, options.encoding);
+        run.connections[i].fd = client_connect(host, port, options.encoding);
     }
     int64_t start = now_us();
     run_load(&run);

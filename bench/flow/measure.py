@@ -72,20 +72,26 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-class Server:
-    """Penstock on the table "BehaviorLog": its stream `plain` has no channels, `behavior` has two."""
+# Of "BehaviorLog": one that nobody can subscribe to, and one with two channels an event.
+STREAMS = """stream "plain" { table = "BehaviorLog" }
+stream "behavior" {
+    table = "BehaviorLog"
+    channels = {"user:{userId}", "stream:behavior"}
+}
+"""
 
-    def __init__(self, folder, port, settings=""):
+
+class Server:
+    """A `penstock serve`; `settings` and `streams` are lines of its configuration."""
+
+    def __init__(self, folder, port, settings="", streams=STREAMS):
         self.port = port
         config = folder / "penstock.conf"
         config.write_text(
             f'listen = "127.0.0.1:{port}"\n'
             f'data_dir = "{folder}/data"\n'
             f"lanes = {LANES}\n"
-            f'log_level = warn\n{settings}'
-            'stream "plain" { table = "BehaviorLog" }\n'
-            'stream "behavior" {\n    table = "BehaviorLog"\n'
-            '    channels = {"user:{userId}", "stream:behavior"}\n}\n')
+            f'log_level = warn\n{settings}{streams}')
         environment = {**os.environ, "DATABASE_URL": DATABASE_URL}
         subprocess.run([BUILD / "server/penstock", "migrate", "--config", config], check=True,
                        env=environment, stdout=subprocess.DEVNULL)

@@ -5,7 +5,7 @@
  *   1. before it sleeps (ev_prepare): the bell is armed, then everything that others have left for
  *      us is taken: receipts, room in rings, what the feed has appended, the streams of tables that
  *      were altered. Whoever leaves something after the bell was armed rings it. The lanes are rung
- *      for what we have left them;
+ *      for what we have left them, and sessions are written to (flush.c);
  *   2. it sleeps on all sockets and the bell at once (epoll);
  *   3. it wakes (ev_check): the bell is disarmed, so that ringing costs nothing while we work;
  *   4. sockets are served: libwebsockets calls on_lws(), which calls into the other files.
@@ -42,6 +42,7 @@ static int on_upgraded(struct session *session, struct lws *wsi)
         return -1;
     }
     const char *protocol = lws_get_protocol(wsi)->name;
+    session->is_websocket = true;
     session->encoding = strcmp(protocol, PROTOCOL_MSGPACK) == 0 ? ENCODING_MSGPACK : ENCODING_JSON;
     session_open(session);
     return 0;
@@ -154,6 +155,7 @@ static void work(struct edge *edge)
     if (atomic_load(&edge->stop_asked) && !edge->draining) {
         drain_begin(edge);
     }
+    flush_all(edge);
 }
 
 static void before_sleep(struct ev_loop *loop, struct ev_prepare *watcher, int events)

@@ -9,6 +9,7 @@
  *   conduct.c    who sends what is refused waits       rate.c       who sends too fast waits
  *   limits.c     addresses, users, token buckets
  *   answer.c     messages into the queue               push.c       queue and cursors to the socket
+ *   flush.c      who is written to, and when
  *   subscribe.c  channels to cursors                   catch_up.c   cursors that need the log
  *   index.c      who listens to what                   heartbeat.c  who is silent, and who has gone
  *   bus.c        broadcasts in and out                 shout.c      what all of a channel hear
@@ -188,6 +189,7 @@ struct session {
     /* In edge->lines[lane], while PAUSE_RING; in edge->turns_wanted, while PAUSE_TURN; in
      * edge->turns, while it has a turn. */
     struct session *line_previous, *line_next;
+    struct session *due_previous, *due_next; /* in edge->due, while is_due */
     uint32_t slot, generation;
     uint8_t state;    /* enum session_state */
     uint8_t encoding; /* enum encoding */
@@ -195,8 +197,10 @@ struct session {
     uint8_t paused; /* enum pause bits */
     bool write_asked;
     bool upgrade_checked;
-    bool heard;          /* something came since the last tick */
-    bool ping_due;       /* see heartbeat.c */
+    bool heard;    /* something came since the last tick */
+    bool ping_due; /* see heartbeat.c */
+    bool is_websocket;
+    bool is_due;         /* in edge->due, by due_previous and due_next */
     bool is_behind;      /* the socket did not take all of the last write at once */
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
@@ -242,6 +246,10 @@ struct line {
     int64_t moved_us; /* when somebody got in, or the first one joined */
 };
 
+struct session_list {
+    struct session *first, *last;
+};
+
 struct listener {
     struct ev_io watcher;
     struct edge *edge;
@@ -266,6 +274,8 @@ struct edge {
     bool accepting;
     bool accept_failure_said;
 
+    struct session_list due;  /* to be written to before the loop sleeps */
+    bool is_flushing;         /* that is being done */
     struct session *sessions; /* all, newest first */
     struct session **slots;   /* owns; [settings->connections] */
     uint32_t *generations;    /* owns */
@@ -490,11 +500,20 @@ void answer_unsubscribed_because(struct session *session, struct span channel, s
 void answer_authenticated(struct session *session, struct span id, struct span user,
                           uint64_t expires_s);
 void answer_presence(struct session *session, const struct bus_view *view);
+/* From the callback that says that the socket is writable, or from flush_all(). Not 0: the
+ * connection is over. */
 int push(struct session *session);
 static inline enum frame_opcode session_opcode(const struct session *session)
 {
     return session->encoding == ENCODING_JSON ? FRAME_TEXT : FRAME_BINARY;
 }
+
+/* ---- flush.c --------------------------------------------------------------------------------- */
+
+/* The session is written to soon; for session_ask_write(). */
+void flush_ask(struct session *session);
+void flush_forget(struct session *session);
+void flush_all(struct edge *edge);
 
 /* ---- trace.c --------------------------------------------------------------------------------- */
 
@@ -515,8 +534,7 @@ void pushed_count(struct edge *edge, const struct subscription *subscription,
 void pushed_flush(struct edge *edge); /* behind the events of one frame */
 void pushed_time(struct edge *edge);  /* they were written */
 
-/* ---- http.c, http_reply.c, metrics.c, accounts.c
- * --------------------------------------------------------- */
+/* ---- http.c, http_reply.c, metrics.c, accounts.c --------------------------------------------- */
 
 struct http_reply {
     int status;

@@ -1,5 +1,6 @@
 /*
- * push.c - what happens when a session's socket can take more.
+ * push.c - what happens when a session has something to say, and its socket can take it (flush.c
+ * says when that is).
  *
  *   1. the answers that are queued, as many as fit;
  *   2. what was shouted (shout.c), in at most half of what is then left, when there are events;
@@ -257,11 +258,12 @@ int push(struct session *session)
     session->is_behind = lws_partial_buffered(session->wsi) != 0;
     if (session->queue.first == NULL) {
         session_resume(session, PAUSE_SEND);
-        if (session->close_code != CLOSE_NONE) {
+        if (session->close_code != CLOSE_NONE && !edge->is_flushing) {
             return say_goodbye(session);
         }
     }
-    if (session->queue.first != NULL || session->shouts.first != NULL || session->ready != NULL) {
+    if (session->queue.first != NULL || session->shouts.first != NULL || session->ready != NULL ||
+        session->close_code != CLOSE_NONE) {
         session_ask_write(session);
     }
     return 0;

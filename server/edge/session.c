@@ -193,6 +193,7 @@ void session_shut(struct session *session)
     }
     turn_drop(session);
     session->paused = 0;
+    flush_forget(session);
     conduct_end(session);
     ev_timer_stop(session->edge->loop, &session->rate_timer); /* harmless on one that is not on */
     session->hold = (struct hold){0};
@@ -237,7 +238,7 @@ void session_ask_write(struct session *session)
 {
     if (!session->write_asked && session->state == SESSION_OPEN) {
         session->write_asked = true;
-        lws_callback_on_writable(session->wsi);
+        flush_ask(session);
     }
 }
 

@@ -296,7 +296,7 @@ KINDS = {
     "disk": Kind(["fill-disk"], 60.0, 2, small_disk=True, load=BULK),
     "fanout": Kind(["kill-server", "term-server", "stop-server", "cut-listen", "fast-postgres",
                     "kill-postgres"], 120.0, 7, nodes=2, load=CROWD,
-                   settings={"window_bytes": "1MB", "history_bytes": "4MB"}),
+                   settings={"window_bytes": "1MB", "history_bytes": "32MB"}),
 }
 FULL_STOP_S, SHORT_STOP_S = 10.0, 2.5
 
