@@ -62,6 +62,15 @@ const struct key keys[] = {
      .most = 300,
      .help = "A connection that has not finished its upgrade by then is closed.",
      AT(handshake_s)},
+    {.name = "http_wait_ms",
+     .type = KEY_NUMBER,
+     .unit = "MS",
+     .value = "10000",
+     .least = 100,
+     .most = 600000,
+     .help = "A request over HTTP waits so long for its events to become durable or committed, or "
+             "for its history to be read; then it is answered with what is known.",
+     AT(http_wait_ms)},
     {.name = "drain_ms",
      .type = KEY_NUMBER,
      .unit = "MS",
@@ -183,8 +192,8 @@ const struct key keys[] = {
      .help = "How often the catalog is asked whether a stream's table was altered. It is asked at "
              "once when PostgreSQL refuses rows as if that were so, and on SIGHUP.",
      AT(catalog_poll_ms)},
-    /* Not longer than the committer waits for the table (MISSING_PATIENCE_US): what comes later than
-     * that becomes dead letters. */
+    /* Not longer than the committer waits for the table (MISSING_PATIENCE_US): what comes later
+     * than that becomes dead letters. */
     {.name = "table_grace_ms",
      .type = KEY_NUMBER,
      .unit = "MS",
@@ -294,8 +303,9 @@ const struct key keys[] = {
      .type = KEY_SWITCH,
      .unit = "BOOL",
      .value = "false",
-     .help = "Starts with a damaged journal: keeps what is whole of it, and logs what is not. Without "
-             "it, damage stops the start.",
+     .help =
+         "Starts with a damaged journal: keeps what is whole of it, and logs what is not. Without "
+         "it, damage stops the start.",
      AT(salvage)},
     {.name = "window_bytes",
      .type = KEY_SIZE,

@@ -5,7 +5,7 @@
  * apart: a lane's receipt carries both. Generations begin at a random number, because a record that
  * is replayed after a restart still carries the ones of the process before, and must find nobody.
  *
- * Reading is paused for four reasons, each a bit; libwebsockets keeps what it had already read
+ * Reading is paused for five reasons, each a bit; libwebsockets keeps what it had already read
  * from the socket and goes on there. A session that we pause cannot answer pings, so it is vouched
  * for (lws_validity_confirmed) as long as the fault is ours; one that does not read its answers is
  * not.
@@ -93,6 +93,7 @@ void session_destroy(struct session *session)
     }
     struct edge *edge = session->edge;
     session_shut(session);
+    exchange_free(session);
     if (session->previous != NULL) {
         session->previous->next = session->next;
     } else {
@@ -117,7 +118,7 @@ struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generati
         return NULL;
     }
     struct session *session = edge->slots[slot];
-    if (session == NULL || session->generation != generation || session->state != SESSION_OPEN) {
+    if (session == NULL || session->generation != generation || session->state == SESSION_CLOSING) {
         return NULL;
     }
     return session;
@@ -210,7 +211,9 @@ void session_resume(struct session *session, enum pause reason)
 
 void session_ask_write(struct session *session)
 {
-    if (!session->write_asked && session->state == SESSION_OPEN) {
+    if (session->state == SESSION_HTTP) {
+        exchange_wake(session);
+    } else if (!session->write_asked && session->state == SESSION_OPEN) {
         session->write_asked = true;
         lws_callback_on_writable(session->wsi);
     }
@@ -266,6 +269,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
         check_one(session, now_us, MESSAGE_HEARTBEATS * heartbeat_us);
+        exchange_tick(session, now_us);
         if (vouch && (session->paused & (PAUSE_RING | PAUSE_INFLIGHT | PAUSE_CONDUCT)) != 0) {
             lws_validity_confirmed(session->wsi);
         }

@@ -213,11 +213,12 @@ static uint64_t look_back(struct subscription *subscription, uint64_t count)
     return catch_up_seek(subscription, count - here);
 }
 
-void subscribe(struct session *session, const struct message *message, struct problem *problem)
+bool subscription_start(struct session *session, const struct message *message,
+                        struct subscribed *out, struct problem *problem)
 {
     const struct edge *edge = session->edge;
     if (check_request(message, problem) != STATUS_OK) {
-        return;
+        return false;
     }
     struct subscription **former = find(session, message->channel);
     if (*former != NULL) {
@@ -227,14 +228,14 @@ void subscribe(struct session *session, const struct message *message, struct pr
     bool is_ours = message->has_since && span_is(message->epoch, edge->options.node->epoch);
     uint64_t since = is_ours ? message->since : CURSOR_LIVE;
     if (add(session, message->channel, since, &subscription, problem) != STATUS_OK) {
-        return;
+        return false;
     }
     uint64_t offset = cursor_offset(subscription->cursor);
     if (message->has_last) {
         offset = look_back(subscription, message->last);
     }
     struct span reason = loss(edge, message);
-    struct subscribed subscribed = {
+    *out = (struct subscribed){
         .id = message->id,
         .channel = message->channel,
         .epoch = span_string(edge->options.node->epoch),
@@ -242,7 +243,15 @@ void subscribe(struct session *session, const struct message *message, struct pr
         .offset = offset,
         .recovered = reason.size == 0,
     };
-    answer_subscribed(session, &subscribed);
+    return true;
+}
+
+void subscribe(struct session *session, const struct message *message, struct problem *problem)
+{
+    struct subscribed subscribed;
+    if (subscription_start(session, message, &subscribed, problem)) {
+        answer_subscribed(session, &subscribed);
+    }
 }
 
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem)
