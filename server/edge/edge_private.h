@@ -196,7 +196,9 @@ struct exchange {
     uint8_t encoding;    /* enum encoding, of the body */
     bool is_durable;     /* `receipt` says so; another is to come */
     bool is_receipt_due; /* `receipt` is the answer, at `due_us` */
+    bool closes;         /* the connection ends with the answer */
     uint32_t serial;     /* its message's id: receipts of the one before may still come */
+    uint64_t body_left;  /* BODY: bytes that are still to come */
     int64_t since_us;    /* when it began */
     int64_t moved_us;    /* BODY: when the last piece came. STREAM: when something was sent */
     int64_t due_us;      /* RECEIPT: no answer before */

@@ -45,7 +45,7 @@ struct exchange *exchange_begin(struct session *session, enum exchange_state sta
     struct exchange *exchange = session->exchange;
     if (exchange != NULL) {
         exchange->state = (uint8_t)state;
-        exchange->is_durable = exchange->is_receipt_due = false;
+        exchange->is_durable = exchange->is_receipt_due = exchange->closes = false;
         exchange->since_us = exchange->moved_us = clock_monotonic_us();
         exchange->due_us = 0;
     }
@@ -134,7 +134,7 @@ static void end(struct session *session, bool is_alive, bool close)
 void exchange_reply(struct session *session, struct http_reply *reply)
 {
     resume(session);
-    reply->close = reply->close || session->edge->draining;
+    reply->close = reply->close || session->exchange->closes || session->edge->draining;
     end(session, http_reply(session->wsi, reply), reply->close);
 }
 
@@ -142,7 +142,7 @@ void exchange_refuse_as(struct session *session, int http_status, const struct p
                         bool close)
 {
     resume(session);
-    close = close || session->edge->draining;
+    close = close || session->exchange->closes || session->edge->draining;
     counter_add(&session->edge->state->errors_sent, 1);
     end(session, http_reply_problem(session->wsi, http_status, problem, close), close);
 }

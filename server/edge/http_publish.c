@@ -199,6 +199,7 @@ static bool begin(struct request *request, struct span stream, const struct http
     request->is_taken = true;
     exchange->ack = (uint8_t)query->ack;
     exchange->encoding = (uint8_t)encoding;
+    exchange->body_left = request->body_bytes;
     exchange->stream_bytes = stream.size; /* it is a stream's name, so it fits */
     memcpy(exchange->stream, stream.data, stream.size);
     if (!request->expects) {
@@ -229,20 +230,27 @@ bool http_publish_serve(struct request *request, bool *out_alive)
     return true;
 }
 
+/* libwebsockets 4.3 hands over what stands behind the body as well, and then waits for more of it
+ * (lib/roles/h1/ops-h1.c, lws_read_h1: content_length_given is not set by HTTP/1). */
 int http_publish_body(struct session *session, struct span piece)
 {
+    struct exchange *exchange = session->exchange;
     if (exchange_state(session) != EXCHANGE_BODY) {
         return 0;
     }
-    session->exchange->moved_us = clock_monotonic_us();
+    exchange->closes = piece.size > exchange->body_left;
+    piece.size = exchange->closes ? (size_t)exchange->body_left : piece.size;
+    exchange->body_left -= piece.size;
+    exchange->moved_us = clock_monotonic_us();
     if (!gathering_keep(session, piece)) {
         struct problem problem;
         (void)problem_set(&problem, STATUS_OVERLOADED,
                           "too many large requests are under way: send it again");
         problem.retry_after_ms = RETRY_AFTER_MS;
         exchange_refuse(session, &problem);
+        return 0;
     }
-    return 0;
+    return exchange->closes ? http_publish_complete(session) : 0;
 }
 
 static void answer_none(struct session *session, uint32_t events)
