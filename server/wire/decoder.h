@@ -49,12 +49,12 @@ struct decoder {
     enum encoding encoding;
     enum decoder_state state;
     enum decoder_form form;
-    unsigned seen;     /* top-level fields, bits of enum field */
-    bool events_later; /* `events` were passed: to be read after the rest of the message */
-    bool unreadable;   /* the rest of the bytes cannot be made sense of */
-    int32_t index;     /* of the event that was entered last; -1: none yet */
+    unsigned seen;        /* top-level fields, bits of enum field */
+    bool events_later;    /* `events` were passed: to be read after the rest of the message */
+    bool unreadable;      /* the rest of the bytes cannot be made sense of */
+    int32_t index;        /* of the event that was entered last; -1: none yet */
     uint32_t event_count; /* how many there were, behind them */
-    enum op op;        /* when seen */
+    enum op op;           /* when seen */
 
     /* JSON: one position that moves on. */
     struct json_scan scan;
