@@ -69,6 +69,7 @@ struct settings {
     uint64_t receive_bytes;  /* per edge thread: memory for messages that come in pieces */
     uint64_t send_bytes;     /* per connection: answers waiting for a slow client */
     uint64_t poison_hold_ms; /* 0: who sends what the database refuses is not slowed down */
+    uint64_t http_wait_ms;   /* for what a request over HTTP is about, before it is answered */
     uint64_t heartbeat_s, handshake_s, idle_s, drain_ms; /* idle_s 0: no limit */
     char *presence; /* names and patterns of channels; see below */
     uint64_t ring_bytes;

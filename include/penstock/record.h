@@ -33,7 +33,12 @@
 
 enum record_kind { RECORD_EVENTS = 1, RECORD_SCHEMA = 2 };
 
-enum ack_level { ACK_DURABLE, ACK_COMMITTED, ACK_NONE };
+enum ack_level {
+    ACK_DURABLE,
+    ACK_COMMITTED,
+    ACK_NONE,
+    ACK_BOTH, /* of records only: a receipt when durable, and another when committed */
+};
 
 /* Who waits for the answer. A slot is reused, and the generation tells its lives apart; after a
  * restart no generation matches, so a replayed record answers nobody. */

@@ -152,6 +152,7 @@ struct message {
     uint64_t since;   /* an offset, below 2^53 */
     uint64_t last;
     struct value data; /* `broadcast` */
+    uint32_t events;   /* `publish`: how many; from message_finish() */
 };
 
 struct decoder;
@@ -170,6 +171,15 @@ void decoder_destroy(struct decoder *decoder); /* accepts NULL */
  */
 enum status message_decode(struct decoder *decoder, enum encoding encoding, struct span bytes,
                            struct message *out, struct problem *problem) must_use;
+
+/*
+ * Events that come without a message around them (the body of a POST): in JSON an array of maps, or
+ * one map after another, as in NDJSON; in MessagePack an array of maps, or one map. They are read
+ * by events_next() and event_field() as those of a `publish`, and message_finish() rules on the
+ * whole; it leaves its message alone. MALFORMED or TOO_LARGE.
+ */
+enum status body_decode(struct decoder *decoder, enum encoding encoding, struct span bytes,
+                        struct problem *problem) must_use;
 
 enum step { STEP_ITEM, STEP_END, STEP_FAILED };
 
@@ -235,6 +245,14 @@ void presence_begin(struct presence_encoder *encoder, struct writer *out, enum e
                     struct span id, struct span channel, uint64_t count, uint32_t listed);
 void presence_add(struct presence_encoder *encoder, const struct wire_member *member);
 void presence_close(struct presence_encoder *encoder);
+
+/* The same for HTTP: JSON, and neither `op` nor `id`, since the status and the request say those. A
+ * receipt must be of success. */
+void encode_plain_receipt(struct writer *out, const struct receipt *receipt);
+void encode_plain_error(struct writer *out, const struct problem *problem);
+/* One of `events`, without the array around it. */
+void encode_plain_event(struct writer *out, uint64_t offset, struct span stream,
+                        struct span data_json);
 
 /* An `events` message grows entry by entry, as many as fit. `begin` and each `add` leave room for
  * `end`. `add` returns false, and changes nothing, when the entry does not fit. `skipped`: how many

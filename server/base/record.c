@@ -14,7 +14,7 @@ static bool header_is_sound(const struct record_header *header, size_t room)
         return false;
     }
     if (header->id_bytes > MESSAGE_ID_BYTES_MAX ||
-        header->id_bytes > header->bytes - sizeof *header || header->ack > ACK_NONE) {
+        header->id_bytes > header->bytes - sizeof *header || header->ack > ACK_BOTH) {
         return false;
     }
     return header->kind == RECORD_EVENTS || (header->kind == RECORD_SCHEMA && header->events == 0);

@@ -110,6 +110,15 @@ const struct key keys[] = {
      .help = "A WebSocket that is subscribed to nothing and has sent no message for this long is "
              "closed. 0: never.",
      AT(idle_s)},
+    {.name = "http_wait_ms",
+     .type = KEY_NUMBER,
+     .unit = "MS",
+     .value = "10000",
+     .least = 100,
+     .most = 600000,
+     .help = "A request over HTTP waits so long for its events to become durable or committed, or "
+             "for its history to be read; then it is answered with what is known.",
+     AT(http_wait_ms)},
     {.name = "drain_ms",
      .type = KEY_NUMBER,
      .unit = "MS",
@@ -307,9 +316,10 @@ const struct key keys[] = {
      .unit = "CHANNELS",
      .value = "",
      .most = 4000,
-     .help = "Channels whose subscribers may know of each other: names, or beginnings of names with "
-             "a '*' behind, separated by commas, as in \"lobby, room:*\". Empty: none. Give all "
-             "servers of a database the same.",
+     .help =
+         "Channels whose subscribers may know of each other: names, or beginnings of names with "
+         "a '*' behind, separated by commas, as in \"lobby, room:*\". Empty: none. Give all "
+         "servers of a database the same.",
      AT(presence)},
 
     {.group = "Rates",

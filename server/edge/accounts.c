@@ -39,13 +39,13 @@ static void write_row(const struct publisher_row *row, unsigned lane, bool is_fi
     writer_string(out, text);
 }
 
-struct page {
+struct listing {
     struct writer *out;
     struct publisher_counts other, sum;
     bool has_rows;
 };
 
-static void write_group(struct page *page, const struct publisher_group *group, unsigned lane)
+static void write_group(struct listing *page, const struct publisher_group *group, unsigned lane)
 {
     publisher_counts_add(&page->other, &group->rest);
     publisher_counts_add(&page->sum, &group->rest);
@@ -62,7 +62,7 @@ static void write_group(struct page *page, const struct publisher_group *group, 
 void publishers_write(const struct edge *edge, struct writer *out)
 {
     const struct node *node = edge->options.node;
-    struct page page = {.out = out};
+    struct listing page = {.out = out};
     writer_string(out, "{\"node\":");
     json_string(out, span_string(node->name));
     writer_string(out, ",\"publishers\":[");

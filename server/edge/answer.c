@@ -100,8 +100,7 @@ void answer_error(struct session *session, struct span id, const struct problem 
     end(session, &out);
 }
 
-/* PostgreSQL's messages quote values, which may be long. */
-static struct span cut(struct span text)
+struct span receipt_text(struct span text)
 {
     if (text.size <= RECEIPT_TEXT_BYTES) {
         return text;
@@ -117,7 +116,7 @@ void answer_receipt(struct session *session, const struct receipt *receipt, stru
                     struct span text)
 {
     struct writer out = begin(session);
-    encode_receipt(&out, (enum encoding)session->encoding, receipt, id, cut(text));
+    encode_receipt(&out, (enum encoding)session->encoding, receipt, id, receipt_text(text));
     count_receipt(session->edge, receipt);
     end(session, &out);
 }

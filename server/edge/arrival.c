@@ -278,20 +278,15 @@ static bool has_one_method(struct lws *wsi)
  */
 static bool has_pipelined_body(const struct session *session, struct lws *wsi)
 {
-    return session->has_asked && http_body(wsi) != HTTP_BODY_NONE &&
-           lws_service_adjust_timeout(session->edge->context, 1, 0) == 0;
+    return http_body(wsi) != HTTP_BODY_NONE && request_is_ahead(session);
 }
 
 int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem)
 {
     if (has_pipelined_body(session, wsi)) {
-        (void)problem_set(problem, STATUS_UNAVAILABLE,
-                          "a request with a body was sent before the answer to the one before it: "
-                          "send it again on a connection of its own");
-        problem->retry_after_ms = 1000;
+        request_ahead(problem);
         return 503;
     }
-    session->has_asked = true;
     if (!has_one_method(wsi)) {
         (void)problem_set(problem, STATUS_MALFORMED, "a request has one method and one path");
         return 400;

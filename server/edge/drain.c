@@ -38,7 +38,7 @@ static void say_goodbyes(struct edge *edge, uint64_t count, bool to_busy_ones)
          session = next) {
         next = session->next;
         if (session->state == SESSION_HTTP) {
-            session_cut(session);
+            exchange_goodbye(session, to_busy_ones);
         } else if (session->state == SESSION_OPEN && session->close_code == CLOSE_NONE &&
                    (to_busy_ones || !is_busy(session))) {
             session_hang_up(session, CLOSE_GOING_AWAY, GOODBYE_TEXT);

@@ -86,8 +86,12 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         return on_upgraded(session, wsi);
     case LWS_CALLBACK_HTTP:
         return http_serve(session, wsi);
+    case LWS_CALLBACK_HTTP_BODY:
+        return http_publish_body(session, span_of(in, size));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return http_publish_complete(session);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return 0; /* answers are written at once */
+        return exchange_advance(session);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         session_shut(session);
         return 0;
@@ -95,12 +99,18 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         trace_closed(session);
         session_shut(session);
         return 0;
+    case LWS_CALLBACK_RAW_CLOSE:
+        session_shut(session);
+        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         session_destroy(session);
         return 0;
     case LWS_CALLBACK_RAW_ADOPT: /* what CONNECT, or no HTTP at all, would become */
-    case LWS_CALLBACK_RAW_RX:
         return -1;
+    case LWS_CALLBACK_RAW_RX:
+        return session->is_stream ? 0 : -1; /* what a stream's client sends is thrown away */
+    case LWS_CALLBACK_RAW_WRITEABLE:
+        return stream_push(session);
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, size);
     }

@@ -20,7 +20,7 @@
 
 void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us)
 {
-    if (session->state != SESSION_OPEN) {
+    if (session->state != SESSION_OPEN || !session->is_websocket) {
         return;
     }
     if (session->heard || (session->paused & PAUSES_OF_OURS) != 0) {

@@ -1,7 +1,8 @@
 /*
- * http.c - the pages: health, metrics, the streams, the console. Everything is answered.
+ * http.c - requests, and the pages: health, metrics, the streams, the console. Everything is
+ * answered; events go to http_publish.c and http_events.c.
  *
- * A request's body is never wanted. A short one is read and thrown away, and the connection goes
+ * A page wants no body. A short one is read and thrown away, and the connection goes
  * on; with any other the answer ends it. A connection that is closed while its client still sends
  * loses the answer (RFC 9112 section 9.6), so a long body is thrown away for two seconds first.
  */
@@ -11,29 +12,23 @@
 
 #include <stdlib.h>
 
-#define PATH_BYTES_MAX   256
-#define BODY_BYTES_FIRST (64u << 10) /* of a page that is built; doubled until it fits */
-#define BODY_BYTES_MAX   (16u << 20)
-#define DISCARD_US       (2 * 1000 * 1000)
+#define PATH_BYTES_MAX     256
+#define BODY_BYTES_FIRST   (64u << 10) /* of a page that is built; doubled until it fits */
+#define BODY_BYTES_MAX     (16u << 20)
+#define DISCARD_US         (2 * 1000 * 1000)
+#define ARGUMENT_BYTES_MAX 1023 /* one `name=value` of a query */
 #define CONSOLE_HEADERS                                                                  \
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; " \
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "    \
     "frame-ancestors 'none'\r\n"                                                         \
     "Referrer-Policy: no-referrer\r\n"
 
-struct request {
-    struct session *session;
-    struct lws *wsi;
-    struct span path;
-    enum http_body body;
-    bool is_get, is_head;
-};
-
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static bool closes(const struct request *request)
 {
-    return request->body == HTTP_BODY_LARGE || request->body == HTTP_BODY_UNKNOWN;
+    return request->body == HTTP_BODY_LARGE || request->body == HTTP_BODY_UNKNOWN ||
+           request->expects;
 }
 
 static bool reply(const struct request *request, int status, const char *type, const char *headers,
@@ -55,12 +50,28 @@ static bool reply_text(const struct request *request, int status, const char *te
     return reply(request, status, "text/plain; charset=utf-8", "", span_string(text));
 }
 
+bool request_refuse(const struct request *request, int http_status, const struct problem *problem)
+{
+    return http_reply_problem(request->wsi, http_status, problem, closes(request));
+}
+
+bool request_refuse_method(const struct request *request, const char *method)
+{
+    char headers[32], text[64];
+    int size = snprintf(text, sizeof text,
+                        "{\"code\":\"malformed\",\"message\":\"only %s is "
+                        "answered here\"}\n",
+                        method);
+    (void)snprintf(headers, sizeof headers, "Allow: %s\r\n", method);
+    return reply(request, 405, "application/json", headers, span_of(text, (size_t)size));
+}
+
 static bool refuse(const struct request *request, int http_status, enum status status,
                    const char *text)
 {
     struct problem problem;
     (void)problem_set(&problem, status, "%s", text);
-    return http_reply_problem(request->wsi, http_status, &problem, closes(request));
+    return request_refuse(request, http_status, &problem);
 }
 
 /* A page whose size is not known before it is built. */
@@ -214,7 +225,7 @@ static bool serve_path(const struct request *request)
     return refuse(request, 404, STATUS_MALFORMED, "there is nothing under this path");
 }
 
-static bool serve(const struct request *request, bool host_is_wrong)
+static bool serve(struct request *request, bool host_is_wrong)
 {
     if (host_is_wrong) {
         return refuse(request, 400, STATUS_MALFORMED, "the Host header must name one host");
@@ -226,13 +237,17 @@ static bool serve(const struct request *request, bool host_is_wrong)
     if (cors_is_preflight(request->wsi)) {
         return reply(request, 204, "text/plain", CORS_PREFLIGHT_HEADERS, span_of(NULL, 0));
     }
+    bool is_alive;
+    if (http_publish_serve(request, &is_alive)) {
+        return is_alive;
+    }
     if (!request->is_get && !request->is_head) {
         return refuse(request, 405, STATUS_MALFORMED, "only GET and HEAD are answered here");
     }
     if (request->body != HTTP_BODY_NONE) {
         return refuse(request, 413, STATUS_TOO_LARGE, "no path here takes a body");
     }
-    return serve_path(request);
+    return http_events_serve(request, &is_alive) ? is_alive : serve_path(request);
 }
 
 /* ---- the request ----------------------------------------------------------------------------- */
@@ -248,27 +263,63 @@ static bool host_is_wrong(struct lws *wsi)
     return !host_is_valid(http_header(wsi, WSI_TOKEN_HOST, host, sizeof host, &too_long));
 }
 
+static void read_request(struct request *request, char *path, size_t path_room)
+{
+    struct lws *wsi = request->wsi;
+    bool too_long = false;
+    request->body = http_body_size(wsi, &request->body_bytes);
+    request->is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
+    request->is_head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
+    request->is_post = lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0;
+    request->expects = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_EXPECT) > 0;
+    enum lws_token_indexes token = request->is_head   ? WSI_TOKEN_HEAD_URI
+                                   : request->is_post ? WSI_TOKEN_POST_URI
+                                                      : WSI_TOKEN_GET_URI;
+    request->path = http_header(wsi, token, path, path_room, &too_long);
+}
+
+bool request_query(const struct request *request, unsigned allowed, struct http_query *out,
+                   struct problem *problem)
+{
+    char argument[ARGUMENT_BYTES_MAX + 1];
+    http_query_init(out);
+    for (int i = 0;; i++) {
+        int size = lws_hdr_copy_fragment(request->wsi, argument, sizeof argument,
+                                         WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (size < 0 && lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) <= 0) {
+            return true; /* that was the last one */
+        }
+        if (size < 0) {
+            (void)problem_set(problem, STATUS_MALFORMED,
+                              "an argument of the query has more than %d bytes",
+                              ARGUMENT_BYTES_MAX);
+            return false;
+        }
+        struct span text = span_of(argument, (size_t)size);
+        if (size > 0 && http_query_take(out, allowed, text, problem) != STATUS_OK) {
+            return false;
+        }
+    }
+}
+
 int http_serve(struct session *session, struct lws *wsi)
 {
     char path[PATH_BYTES_MAX];
-    bool too_long = false;
     counter_add(&session->edge->state->http_requests, 1);
-    struct request request = {
-        .session = session,
-        .wsi = wsi,
-        .body = http_body(wsi),
-        .is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0,
-        .is_head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0,
-    };
-    request.path = http_header(wsi, request.is_head ? WSI_TOKEN_HEAD_URI : WSI_TOKEN_GET_URI, path,
-                               sizeof path, &too_long);
+    struct request request = {.session = session, .wsi = wsi};
+    read_request(&request, path, sizeof path);
     struct problem problem;
     int refusal = arrival_admit(session, wsi, &problem);
     if (refusal != 0) {
         (void)http_reply_problem(wsi, refusal, &problem, true);
         return -1;
     }
-    if (!serve(&request, host_is_wrong(wsi)) || request.body == HTTP_BODY_UNKNOWN) {
+    bool is_alive = serve(&request, host_is_wrong(wsi));
+    session->has_asked = true;
+    if (request.is_taken) {
+        return 0;
+    }
+    if (!is_alive || request.body == HTTP_BODY_UNKNOWN || request.expects) {
         return -1; /* what is buffered is sent before the connection is closed */
     }
     if (request.body == HTTP_BODY_LARGE) {

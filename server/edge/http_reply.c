@@ -18,6 +18,8 @@ static const char *reason_phrase(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 202:
+        return "Accepted";
     case 204:
         return "No Content";
     case 400:
@@ -30,16 +32,64 @@ static const char *reason_phrase(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 411:
+        return "Length Required";
     case 413:
         return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 417:
+        return "Expectation Failed";
+    case 422:
+        return "Unprocessable Content";
     case 426:
         return "Upgrade Required";
     case 429:
         return "Too Many Requests";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
     case 503:
         return "Service Unavailable";
     default:
         return "Error";
+    }
+}
+
+int http_status_of(enum status status)
+{
+    switch (status) {
+    case STATUS_OK:
+        return 200;
+    case STATUS_MALFORMED:
+    case STATUS_INVALID_CHANNEL:
+        return 400;
+    case STATUS_UNAUTHORIZED:
+        return 401;
+    case STATUS_FORBIDDEN:
+        return 403;
+    case STATUS_UNKNOWN_STREAM:
+        return 404;
+    case STATUS_TOO_LARGE:
+    case STATUS_TOO_MANY:
+        return 413;
+    case STATUS_INVALID_EVENT:
+    case STATUS_REJECTED_BY_DATABASE:
+        return 422;
+    case STATUS_RATE_LIMITED:
+        return 429;
+    case STATUS_UNSUPPORTED:
+        return 501;
+    case STATUS_OVERLOADED:
+    case STATUS_UNAVAILABLE:
+    case STATUS_NO_MEMORY:
+    case STATUS_JOURNAL_FAILED:
+        return 503;
+    default:
+        return 500;
     }
 }
 
@@ -83,26 +133,27 @@ bool http_reply(struct lws *wsi, const struct http_reply *reply)
     return reply->without_body || write_bytes(wsi, reply->body.data, reply->body.size);
 }
 
+/* Seconds, and at least one (RFC 9110 section 10.2.3). */
+static void retry_after(const struct problem *problem, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (problem->retry_after_ms > 0) {
+        (void)snprintf(out, size, "Retry-After: %u\r\n", (problem->retry_after_ms + 999) / 1000);
+    }
+}
+
 bool http_reply_problem(struct lws *wsi, int status, const struct problem *problem, bool close)
 {
     uint8_t buffer[4096];
+    char headers[64];
     struct writer body = writer_of(buffer, sizeof buffer);
-    writer_string(&body, "{\"code\":\"");
-    writer_string(&body, status_word(problem->status));
-    writer_string(&body, "\",\"message\":");
-    json_string(&body, span_string(problem->text));
-    writer_string(&body, "}\n");
-    char headers[64] = "";
-    if (status == 405) {
-        snprintf(headers, sizeof headers, "Allow: GET, HEAD\r\n");
-    } else if (problem->retry_after_ms > 0) { /* RFC 9110 section 10.2.3 knows whole seconds */
-        snprintf(headers, sizeof headers, "Retry-After: %u\r\n",
-                 (problem->retry_after_ms + 999) / 1000);
-    }
+    encode_plain_error(&body, problem);
+    writer_string(&body, "\n");
+    retry_after(problem, headers, sizeof headers);
     struct http_reply reply = {
         .status = status,
         .type = "application/json",
-        .headers = headers,
+        .headers = status == 405 ? "Allow: GET, HEAD\r\n" : headers,
         .body = writer_span(&body),
         .close = close,
     };
@@ -129,8 +180,9 @@ static bool is_method_with_body(struct lws *wsi)
 
 /* Without a length, libwebsockets expects 100 MB of these methods (lib/roles/http/server/server.c).
  */
-enum http_body http_body(struct lws *wsi)
+enum http_body http_body_size(struct lws *wsi, uint64_t *out_size)
 {
+    *out_size = 0;
     char room[24];
     bool too_long = false;
     struct span length =
@@ -144,9 +196,15 @@ enum http_body http_body(struct lws *wsi)
     if (length.size > 18 || strspn(room, "0123456789") != length.size) {
         return HTTP_BODY_UNKNOWN; /* twice, negative, or no number */
     }
-    unsigned long long bytes = strtoull(room, NULL, 10);
-    if (bytes == 0) {
+    *out_size = strtoull(room, NULL, 10);
+    if (*out_size == 0) {
         return HTTP_BODY_NONE;
     }
-    return bytes <= SMALL_BODY_BYTES_MAX ? HTTP_BODY_SMALL : HTTP_BODY_LARGE;
+    return *out_size <= SMALL_BODY_BYTES_MAX ? HTTP_BODY_SMALL : HTTP_BODY_LARGE;
+}
+
+enum http_body http_body(struct lws *wsi)
+{
+    uint64_t size;
+    return http_body_size(wsi, &size);
 }

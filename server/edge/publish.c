@@ -328,12 +328,16 @@ static void take_receipt(struct edge *edge, struct span bytes)
     if (session == NULL) {
         return;
     }
+    struct span id = span_of(bytes.data + sizeof receipt, receipt.id_bytes);
+    struct span text = span_of(id.data + id.size, receipt.text_bytes);
+    if (session->state == SESSION_HTTP) {
+        http_publish_receipt(session, &receipt, id, text);
+        return;
+    }
     if (receipt.status == STATUS_RATE_LIMITED) {
         conduct_take(session, receipt.count);
         return;
     }
-    struct span id = span_of(bytes.data + sizeof receipt, receipt.id_bytes);
-    struct span text = span_of(id.data + id.size, receipt.text_bytes);
     if (receipt.status != STATUS_REJECTED_BY_DATABASE && session->inflight > 0) {
         session->inflight--;
         session_resume(session, PAUSE_INFLIGHT);

@@ -65,6 +65,10 @@ static enum status decode(struct session *session, struct span bytes, struct mes
 
 void message_run(struct session *session, struct span bytes)
 {
+    if (session->state == SESSION_HTTP) {
+        http_publish_run(session, bytes);
+        return;
+    }
     struct message message = {0};
     struct problem problem;
     problem_clear(&problem);

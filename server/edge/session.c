@@ -104,6 +104,7 @@ void session_destroy(struct session *session)
         limit_hit(edge, LIMIT_HANDSHAKE);
     }
     session_shut(session);
+    exchange_free(session);
     arrival_end(session);
     session_leave_limits(session);
     access_drop(session);
@@ -131,7 +132,7 @@ struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generati
         return NULL;
     }
     struct session *session = edge->slots[slot];
-    if (session == NULL || session->generation != generation || session->state != SESSION_OPEN) {
+    if (session == NULL || session->generation != generation || session->state == SESSION_CLOSING) {
         return NULL;
     }
     return session;
@@ -236,7 +237,9 @@ void session_resume(struct session *session, enum pause reason)
 
 void session_ask_write(struct session *session)
 {
-    if (!session->write_asked && session->state == SESSION_OPEN) {
+    if (session->state == SESSION_HTTP) {
+        exchange_wake(session);
+    } else if (!session->write_asked && session->state == SESSION_OPEN) {
         session->write_asked = true;
         flush_ask(session);
     }
@@ -313,6 +316,7 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
     for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
         next = session->next;
+        exchange_tick(session, now_us);
         attendances_tick(session, now_us);
         heartbeat_tick(session, now_us, heartbeat_us);
         if (asks_tokens) {

@@ -243,7 +243,9 @@ static enum status replace(struct session *session, struct span channel, uint64_
         return status;
     }
     (*out)->attendance = attendance;
-    status = attendance != NULL ? STATUS_OK : attendance_begin(*out, channel, problem);
+    if (attendance == NULL && session->is_websocket) { /* who reads over HTTP is nobody's company */
+        status = attendance_begin(*out, channel, problem);
+    }
     if (status != STATUS_OK) {
         drop(session, *out);
     }
@@ -315,17 +317,18 @@ static void want_latest_only(struct subscription *subscription)
     subscription->skipped = cursor_skip(subscription->cursor);
 }
 
-void subscribe(struct session *session, const struct message *message, struct problem *problem)
+bool subscription_start(struct session *session, const struct message *message,
+                        struct subscribed *out, struct problem *problem)
 {
     const struct edge *edge = session->edge;
     if (check_request(message, problem) != STATUS_OK ||
         !access_may_subscribe(session, message->channel, problem)) {
-        return;
+        return false;
     }
     struct subscription *subscription = NULL;
     uint64_t since = start_of(edge, message);
     if (replace(session, message->channel, since, &subscription, problem) != STATUS_OK) {
-        return;
+        return false;
     }
     uint64_t offset = cursor_offset(subscription->cursor);
     if (message->latest_only) {
@@ -335,7 +338,7 @@ void subscribe(struct session *session, const struct message *message, struct pr
         offset = look_back(subscription, message->last);
     }
     struct span reason = loss(edge, message);
-    struct subscribed subscribed = {
+    *out = (struct subscribed){
         .id = message->id,
         .channel = message->channel,
         .epoch = span_string(edge->options.node->epoch),
@@ -343,7 +346,15 @@ void subscribe(struct session *session, const struct message *message, struct pr
         .offset = offset,
         .recovered = reason.size == 0,
     };
-    answer_subscribed(session, &subscribed);
+    return true;
+}
+
+void subscribe(struct session *session, const struct message *message, struct problem *problem)
+{
+    struct subscribed subscribed;
+    if (subscription_start(session, message, &subscribed, problem)) {
+        answer_subscribed(session, &subscribed);
+    }
 }
 
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem)

@@ -86,10 +86,11 @@ void lane_answer_durable(struct lane *lane, const struct frame *frame)
     lane_note_durable(lane, frame->sequence, now_us);
     while (rest.size > 0 && record_open(rest, &cursor)) {
         const struct record_header *header = &cursor.header;
+        bool waits = header->ack == ACK_DURABLE || header->ack == ACK_BOTH;
         if (header->kind == RECORD_EVENTS) {
             histogram_add_time(&lane->state->receive_to_journal, header->arrival_us, now_us);
         }
-        if (header->kind == RECORD_EVENTS && header->ack == ACK_DURABLE) {
+        if (header->kind == RECORD_EVENTS && waits) {
             struct receipt receipt = {.level = ACK_DURABLE, .count = header->events, .index = -1};
             send_receipt(lane, header, cursor.id, receipt, span_of(NULL, 0));
             answered = true;
@@ -162,7 +163,8 @@ void lane_answer_batch(struct lane *lane, const struct batch *batch)
     }
     answered = answered || batch->rejection_count > 0;
     for (size_t i = 0; i < batch->record_count; i++) {
-        if (batch->records[i].header.ack == ACK_COMMITTED) {
+        uint8_t ack = batch->records[i].header.ack;
+        if (ack == ACK_COMMITTED || ack == ACK_BOTH) {
             answer_committed(lane, batch, &batch->records[i]);
             answered = true;
         }

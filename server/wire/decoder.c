@@ -56,10 +56,12 @@ static void reset(struct decoder *d, enum encoding encoding)
 {
     d->encoding = encoding;
     d->state = READ_TOP;
+    d->form = FORM_MESSAGE;
     d->seen = 0;
     d->events_later = false;
     d->unreadable = false;
     d->index = -1;
+    d->event_count = 0;
     d->scratch.next = d->scratch.start;
     d->scratch.full = false;
     d->failure.status = STATUS_OK;
@@ -166,21 +168,38 @@ static enum status read_fields(struct decoder *d, struct message *message, struc
     return STATUS_OK;
 }
 
+static enum status check_size(struct decoder *d, struct span bytes, struct problem *problem)
+{
+    if (bytes.size <= d->message_bytes_max) {
+        return STATUS_OK;
+    }
+    d->unreadable = true;
+    return problem_set(problem, STATUS_TOO_LARGE, "the message has %zu bytes, and %zu are allowed",
+                       bytes.size, d->message_bytes_max);
+}
+
 enum status message_decode(struct decoder *d, enum encoding encoding, struct span bytes,
                            struct message *out, struct problem *problem)
 {
     reset(d, encoding);
     *out = (struct message){.ack = ACK_DURABLE};
-    enum status status;
-    if (bytes.size > d->message_bytes_max) {
-        status =
-            problem_set(problem, STATUS_TOO_LARGE, "the message has %zu bytes, and %zu are allowed",
-                        bytes.size, d->message_bytes_max);
-        d->unreadable = true;
-    } else {
+    enum status status = check_size(d, bytes, problem);
+    if (status == STATUS_OK) {
         status = reader_open(d, bytes, problem);
     }
     return status == STATUS_OK ? read_fields(d, out, problem) : decoder_failed(d, problem);
+}
+
+enum status body_decode(struct decoder *d, enum encoding encoding, struct span bytes,
+                        struct problem *problem)
+{
+    reset(d, encoding);
+    d->scratch_names = d->scratch.next;
+    enum status status = check_size(d, bytes, problem);
+    if (status == STATUS_OK) {
+        status = reader_open_events(d, bytes, problem);
+    }
+    return status == STATUS_OK ? STATUS_OK : decoder_failed(d, problem);
 }
 
 enum status message_finish(struct decoder *d, struct message *message, struct problem *problem)
@@ -196,5 +215,6 @@ enum status message_finish(struct decoder *d, struct message *message, struct pr
     if (d->failure.status != STATUS_OK) {
         *problem = d->failure;
     }
+    message->events = d->event_count;
     return d->failure.status;
 }

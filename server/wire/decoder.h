@@ -32,6 +32,13 @@ enum decoder_state {
     READ_DONE,   /* behind the message */
 };
 
+/* What the bytes are. */
+enum decoder_form {
+    FORM_MESSAGE,
+    FORM_ARRAY,    /* of events: there is no READ_TOP, READ_DONE follows READ_EVENTS */
+    FORM_SEQUENCE, /* JSON events one after another, up to the end; likewise */
+};
+
 /* A map or array of the tape: what is left of it. */
 struct token_range {
     uint32_t next, end;
@@ -41,11 +48,13 @@ struct decoder {
     size_t message_bytes_max;
     enum encoding encoding;
     enum decoder_state state;
-    unsigned seen;     /* top-level fields, bits of enum field */
-    bool events_later; /* `events` were passed: to be read after the rest of the message */
-    bool unreadable;   /* the rest of the bytes cannot be made sense of */
-    int32_t index;     /* of the event that was entered last; -1: none yet */
-    enum op op;        /* when seen */
+    enum decoder_form form;
+    unsigned seen;        /* top-level fields, bits of enum field */
+    bool events_later;    /* `events` were passed: to be read after the rest of the message */
+    bool unreadable;      /* the rest of the bytes cannot be made sense of */
+    int32_t index;        /* of the event that was entered last; -1: none yet */
+    uint32_t event_count; /* how many there were, behind them */
+    enum op op;           /* when seen */
 
     /* JSON: one position that moves on. */
     struct json_scan scan;
@@ -70,6 +79,9 @@ struct decoder {
 /* Enters the message's map. */
 enum status reader_open(struct decoder *decoder, struct span bytes,
                         struct problem *problem) must_use;
+/* Enters events that have no message around them. */
+enum status reader_open_events(struct decoder *decoder, struct span bytes,
+                               struct problem *problem) must_use;
 /* The next name of the map we are in, resolved into scratch. STEP_END leaves the map. */
 enum step reader_name(struct decoder *decoder, struct span *out, struct problem *problem) must_use;
 /* The value of that name. */

@@ -109,6 +109,16 @@ static void encode_rejection(struct writer *out, enum encoding encoding,
     emit_end(&e);
 }
 
+static void emit_receipt(struct emitter *e, const struct receipt *receipt)
+{
+    emit_text(e, "level", span_string(LEVEL_WORDS[receipt->level]));
+    emit_uint(e, "count", receipt->count);
+    emit_uint(e, "duplicates", receipt->duplicates);
+    if (receipt->level == ACK_COMMITTED && receipt->offset != 0) {
+        emit_uint(e, "offset", receipt->offset);
+    }
+}
+
 void encode_receipt(struct writer *out, enum encoding encoding, const struct receipt *receipt,
                     struct span id, struct span text)
 {
@@ -119,13 +129,31 @@ void encode_receipt(struct writer *out, enum encoding encoding, const struct rec
     struct emitter e;
     begin(&e, out, encoding, "ack");
     emit_json(&e, "id", id);
-    emit_text(&e, "level", span_string(LEVEL_WORDS[receipt->level]));
-    emit_uint(&e, "count", receipt->count);
-    emit_uint(&e, "duplicates", receipt->duplicates);
-    if (receipt->level == ACK_COMMITTED && receipt->offset != 0) {
-        emit_uint(&e, "offset", receipt->offset);
-    }
+    emit_receipt(&e, receipt);
     emit_end(&e);
+}
+
+void encode_plain_receipt(struct writer *out, const struct receipt *receipt)
+{
+    struct emitter e;
+    emit_begin(&e, out, ENCODING_JSON);
+    emit_receipt(&e, receipt);
+    emit_end(&e);
+}
+
+static void emit_problem(struct emitter *e, const struct problem *problem)
+{
+    emit_text(e, "code", span_string(status_word(problem->status)));
+    emit_sentence(e, "message", span_string(problem->text));
+    if (problem->index >= 0) {
+        emit_uint(e, "index", (uint64_t)problem->index);
+    }
+    if (problem->field[0] != '\0') {
+        emit_sentence(e, "field", span_string(problem->field));
+    }
+    if (problem->retry_after_ms > 0) {
+        emit_uint(e, "retry_after_ms", problem->retry_after_ms);
+    }
 }
 
 void encode_error(struct writer *out, enum encoding encoding, struct span id,
@@ -134,17 +162,15 @@ void encode_error(struct writer *out, enum encoding encoding, struct span id,
     struct emitter e;
     begin(&e, out, encoding, "error");
     emit_json(&e, "id", id);
-    emit_text(&e, "code", span_string(status_word(problem->status)));
-    emit_sentence(&e, "message", span_string(problem->text));
-    if (problem->index >= 0) {
-        emit_uint(&e, "index", (uint64_t)problem->index);
-    }
-    if (problem->field[0] != '\0') {
-        emit_sentence(&e, "field", span_string(problem->field));
-    }
-    if (problem->retry_after_ms > 0) {
-        emit_uint(&e, "retry_after_ms", problem->retry_after_ms);
-    }
+    emit_problem(&e, problem);
+    emit_end(&e);
+}
+
+void encode_plain_error(struct writer *out, const struct problem *problem)
+{
+    struct emitter e;
+    emit_begin(&e, out, ENCODING_JSON);
+    emit_problem(&e, problem);
     emit_end(&e);
 }
 
@@ -254,21 +280,33 @@ bool events_begin(struct events_encoder *encoder, struct writer *out, enum encod
     return !out->full;
 }
 
+static void emit_event(struct writer *out, enum encoding encoding, uint64_t offset,
+                       struct span stream, struct span data_json)
+{
+    struct emitter e;
+    emit_begin(&e, out, encoding);
+    emit_uint(&e, "offset", offset);
+    emit_text(&e, "stream", stream);
+    emit_json(&e, "data", data_json);
+    emit_end(&e);
+}
+
+void encode_plain_event(struct writer *out, uint64_t offset, struct span stream,
+                        struct span data_json)
+{
+    emit_event(out, ENCODING_JSON, offset, stream, data_json);
+}
+
 bool events_add(struct events_encoder *encoder, uint64_t offset, struct span stream,
                 struct span data_json)
 {
     struct writer *out = encoder->out;
     struct writer before = *out;
-    struct emitter e;
     size_t end_bytes = encoder->encoding == ENCODING_JSON ? JSON_END_BYTES : 0;
     if (encoder->encoding == ENCODING_JSON && encoder->count > 0) {
         writer_u8(out, ',');
     }
-    emit_begin(&e, out, encoder->encoding);
-    emit_uint(&e, "offset", offset);
-    emit_text(&e, "stream", stream);
-    emit_json(&e, "data", data_json);
-    emit_end(&e);
+    emit_event(out, encoder->encoding, offset, stream, data_json);
     if (out->full || writer_room(out) < end_bytes) {
         *out = before;
         return false;

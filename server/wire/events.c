@@ -13,17 +13,30 @@ static enum step failed(struct decoder *d, struct problem *problem)
     return STEP_FAILED;
 }
 
-/* Behind the last event: back to the names of the message, or, when those were read, done. */
-static enum step leave(struct decoder *d, struct problem *problem)
+static enum step refuse_empty(struct decoder *d, struct problem *problem)
 {
-    d->state = d->events_later ? READ_DONE : READ_TOP;
-    d->events_later = false;
-    if (d->index < 0) {
+    if (d->form == FORM_MESSAGE) {
         (void)problem_set(problem, STATUS_MALFORMED, "`events` must not be empty");
         problem_field(problem, span_string("events"));
+    } else {
+        (void)problem_set(problem, STATUS_MALFORMED, "there are no events");
+    }
+    return failed(d, problem);
+}
+
+/* Behind the last event: back to the names of the message, or, when there are none left, done. */
+static enum step leave(struct decoder *d, struct problem *problem)
+{
+    d->state = d->events_later || d->form != FORM_MESSAGE ? READ_DONE : READ_TOP;
+    d->events_later = false;
+    if (d->index < 0) {
+        return refuse_empty(d, problem);
+    }
+    d->event_count = (uint32_t)d->index + 1;
+    d->index = -1; /* failures from here on are about no event */
+    if (d->form != FORM_MESSAGE && reader_close(d, problem) != STATUS_OK) {
         return failed(d, problem);
     }
-    d->index = -1; /* failures from here on are about no event */
     return STEP_END;
 }
 

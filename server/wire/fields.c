@@ -46,7 +46,7 @@ static const struct {
 static const struct span ACK_WORDS[] = {[ACK_DURABLE] = WORD("durable"),
                                         [ACK_COMMITTED] = WORD("committed"),
                                         [ACK_NONE] = WORD("none")};
-#define ACK_COUNT (sizeof ACK_WORDS / sizeof *ACK_WORDS)
+#define ACK_COUNT (sizeof ACK_WORDS / sizeof *ACK_WORDS) /* ACK_BOTH has no word */
 
 void problem_field(struct problem *problem, struct span name)
 {

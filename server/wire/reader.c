@@ -130,9 +130,28 @@ static enum status json_events_enter(struct decoder *d, struct problem *problem)
                                : status;
 }
 
+/* An array is entered; anything else is taken for the first of a sequence. */
+static void json_open_events(struct decoder *d, struct span bytes)
+{
+    d->scan = json_scan_of(bytes, WIRE_DEPTH_MAX);
+    const uint8_t *p = json_skip_space(d->scan.start, d->scan.end);
+    bool is_array = p < d->scan.end && *p == '[';
+    d->form = is_array ? FORM_ARRAY : FORM_SEQUENCE;
+    d->next = is_array ? p + 1 : p;
+    d->first = true;
+    d->state = READ_EVENTS;
+}
+
+/* Moves to the next of a sequence. */
+static enum step json_next(struct decoder *d)
+{
+    d->next = json_skip_space(d->next, d->scan.end);
+    return d->next == d->scan.end ? STEP_END : STEP_ITEM;
+}
+
 static enum step json_event(struct decoder *d, struct problem *problem)
 {
-    enum step step = json_item(d, ']', problem);
+    enum step step = d->form == FORM_SEQUENCE ? json_next(d) : json_item(d, ']', problem);
     if (step != STEP_ITEM) {
         return step;
     }
@@ -183,6 +202,22 @@ static enum status msgpack_open(struct decoder *d, struct span bytes, struct pro
         }
         status = problem_set(problem, STATUS_MALFORMED, "a message must be a map, got %s",
                              value_kind_name(&message));
+    }
+    d->unreadable = true;
+    return status;
+}
+
+static enum status msgpack_open_events(struct decoder *d, struct span bytes,
+                                       struct problem *problem)
+{
+    struct value body;
+    enum status status = tape_read(&d->tape, bytes, problem);
+    if (status == STATUS_OK) {
+        uint32_t end = tape_value(&d->tape, 0, d, &body);
+        d->form = FORM_ARRAY;
+        d->state = READ_EVENTS;
+        d->events = body.kind == VALUE_ARRAY ? range_of(&body) : (struct token_range){0, end};
+        return STATUS_OK;
     }
     d->unreadable = true;
     return status;
@@ -245,6 +280,15 @@ enum status reader_open(struct decoder *d, struct span bytes, struct problem *pr
 {
     return d->encoding == ENCODING_JSON ? json_open(d, bytes, problem)
                                         : msgpack_open(d, bytes, problem);
+}
+
+enum status reader_open_events(struct decoder *d, struct span bytes, struct problem *problem)
+{
+    if (d->encoding == ENCODING_MSGPACK) {
+        return msgpack_open_events(d, bytes, problem);
+    }
+    json_open_events(d, bytes);
+    return STATUS_OK;
 }
 
 enum step reader_name(struct decoder *d, struct span *out, struct problem *problem)

@@ -299,6 +299,42 @@ def test_the_page_ends_with_the_server(page):
     page.server.stop(signal.SIGTERM, timeout=30)
 
 
+def test_fetch_beacon_and_event_source(page, database):
+    """What a browser has without a library of ours: fetch publishes, an EventSource hears of it,
+    sendBeacon publishes as the page goes, and fetch reads the history."""
+    page.open()
+    page.driver.set_script_timeout(30)
+    said = page.driver.execute_async_script("""
+        const done = arguments[arguments.length - 1], heard = [];
+        const event = (n) => ({userId: "00000000-0000-4000-8000-000000000001", eventType: "http", metadata: {n}});
+        const source = new EventSource("/v1/channels/stream:behavior/events");
+        const opened = new Promise((resolve) => source.addEventListener("subscribed", resolve));
+        const all = new Promise((resolve) => source.onmessage = (message) => {
+            heard.push(JSON.parse(message.data).data.metadata.n);
+            if (heard.length === 3) resolve(message.lastEventId);
+        });
+        (async () => {
+            const subscribed = JSON.parse((await opened).data);
+            const post = (body, type) => fetch("/v1/streams/behavior/events?ack=committed",
+                {method: "POST", body, headers: {"Content-Type": type}});
+            const first = await (await post(JSON.stringify(event(1)), "application/json")).json();
+            const second = await (await post(JSON.stringify(event(2)) + "\\n", "application/x-ndjson")).json();
+            const beacon = navigator.sendBeacon("/v1/streams/behavior/events", JSON.stringify([event(3)]));
+            const last = await all;
+            source.close();
+            const history = await (await fetch("/v1/channels/stream:behavior/events?since=" + subscribed.offset)).json();
+            const wrong = await post("{}", "application/json");
+            done({subscribed, first, second, beacon, last, heard, wrong: wrong.status,
+                  history: history.events.map((each) => each.data.metadata.n)});
+        })().catch((error) => done(String(error)));""")
+    assert isinstance(said, dict), said
+    assert said["heard"] == said["history"] == [1, 2, 3] and said["beacon"] is True
+    assert said["subscribed"]["recovered"] is True and said["wrong"] == 422
+    assert said["first"]["level"] == said["second"]["level"] == "committed"
+    assert said["last"] == f"{said['subscribed']['epoch']}:{said['second']['offset'] + 1}"
+    assert database.count("BehaviorLog") == 3
+
+
 def test_the_example_of_the_readme_works_when_pasted(page, server, database):
     """README.md's ten lines, as they stand there, in the console of the page."""
     with open(os.path.join(source_dir(), "README.md"), encoding="utf-8") as readme:

@@ -168,7 +168,7 @@ static void a_lying_header_is_refused(void **state)
     bad[4].bytes = UINT32_MAX - 7;
     bad[5].kind = 0;
     bad[6].kind = 3;
-    bad[7].ack = 3;
+    bad[7].ack = ACK_BOTH + 1;
     bad[8].id_bytes = MESSAGE_ID_BYTES_MAX + 1;
     bad[9].kind = RECORD_SCHEMA; /* with events */
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

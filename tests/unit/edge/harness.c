@@ -45,9 +45,17 @@ static void answer(struct harness *harness, const struct record_cursor *record)
             .status = STATUS_REJECTED_BY_DATABASE, .index = rejected, .level = ACK_COMMITTED};
         send_receipt(harness, record, receipt, span_string("no such user"));
     }
-    struct receipt receipt = {
-        .level = record->header.ack, .count = record->header.events, .index = -1};
-    receipt.offset = record->header.ack == ACK_COMMITTED ? 77 : 0;
+    uint8_t ack = record->header.ack;
+    struct receipt receipt = {.level = ack, .count = record->header.events, .index = -1};
+    if (ack == ACK_BOTH) {
+        receipt.level = ACK_DURABLE;
+        send_receipt(harness, record, receipt, span_of(NULL, 0));
+        receipt.level = ACK_COMMITTED;
+    }
+    if (ack == ACK_BOTH && atomic_load(&harness->lane_uncommitted)) {
+        return;
+    }
+    receipt.offset = receipt.level == ACK_COMMITTED ? 77 : 0;
     send_receipt(harness, record, receipt, span_of(NULL, 0));
 }
 
@@ -245,6 +253,7 @@ void harness_prepare(struct harness *harness)
         .send_bytes = 64 << 10,
         .heartbeat_s = 30,
         .handshake_s = 2,
+        .http_wait_ms = 5000,
         .drain_ms = 1000,
         .ring_bytes = 64 << 10,
         .window_bytes = 1 << 20,

@@ -37,6 +37,7 @@ struct harness {
 
     _Atomic bool lane_held;          /* it takes nothing */
     _Atomic bool lane_silent;        /* it takes, and answers nothing */
+    _Atomic bool lane_uncommitted;   /* what wants both receipts gets the first */
     _Atomic int rejected_index;      /* of the next message; -1: none */
     _Atomic bool history_held;       /* it takes nothing */
     _Atomic uint64_t history_gone;   /* the log has nothing up to here */

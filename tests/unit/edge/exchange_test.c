@@ -1,0 +1,463 @@
+/*
+ * exchange_test.c - requests for events: each gets its one answer, whatever the lane, the log and
+ * the client do, and no waiting request spins the loop.
+ */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct harness harness;
+static struct client client;
+static char answer[256 << 10];
+
+static int start(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness_start(&harness);
+    return 0;
+}
+
+static int start_hasty(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness.settings.http_wait_ms = 1500;
+    harness_start(&harness);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    harness_stop(&harness);
+    return 0;
+}
+
+#define HOST  "Host: localhost\r\n"
+#define CLOSE "Connection: close\r\n"
+#define PATH  "/v1/streams/notes/events"
+
+static void post_to(const char *path, const char *headers, const char *body)
+{
+    char head[512];
+    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\n" HOST "%sContent-Length: %zu\r\n\r\n", path,
+             headers, strlen(body));
+    client_write_text(&client, head);
+    client_write_text(&client, body);
+}
+
+/* One request on a connection of its own; the whole answer is in `answer`. */
+static void ask(const char *request)
+{
+    client_connect(&client, harness.port);
+    client_write_text(&client, request);
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+}
+
+static void get(const char *path)
+{
+    char request[512];
+    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\n" HOST CLOSE "\r\n", path);
+    ask(request);
+}
+
+static void expect(const char *part)
+{
+    if (strstr(answer, part) == NULL) {
+        fail_msg("expected %s in\n%s", part, answer);
+    }
+}
+
+static void post_and_expect(const char *path, const char *headers, const char *body,
+                            const char *status, const char *part)
+{
+    client_connect(&client, harness.port);
+    char all[256];
+    snprintf(all, sizeof all, "%s" CLOSE, headers);
+    post_to(path, all, body);
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+    expect(status);
+    expect(part);
+}
+
+/* What the loop's thread has used of a processor in half a second. */
+static int64_t used_us(void)
+{
+    struct timespec before, after;
+    clockid_t clock;
+    assert_int_equal(pthread_getcpuclockid(harness.edge_thread, &clock), 0);
+    clock_gettime(clock, &before);
+    usleep(500 * 1000);
+    clock_gettime(clock, &after);
+    return (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+}
+
+/* Each level has its answer, and the record carries a number of the request. */
+static void every_level_is_answered(void **state)
+{
+    (void)state;
+    post_and_expect(PATH, "", "{\"name\":\"x\"}", "HTTP/1.1 200 ",
+                    "{\"level\":\"durable\",\"count\":1,\"duplicates\":0}");
+    post_and_expect(PATH "?ack=committed", "", "[{\"name\":\"x\"},{\"name\":\"y\"}]",
+                    "HTTP/1.1 200 ",
+                    "{\"level\":\"committed\",\"count\":2,\"duplicates\":0,\"offset\":77}");
+    post_and_expect(PATH "?ack=none&producer=me", "Content-Type: application/x-ndjson\r\n",
+                    "{\"name\":\"x\"}\n{\"name\":\"y\"}\n", "HTTP/1.1 202 ",
+                    "{\"level\":\"none\",\"count\":2}");
+    for (int i = 0; i < 500 && atomic_load(&harness.lane_records) < 3; i++) {
+        usleep(10 * 1000); /* `none` does not wait for the lane */
+    }
+    struct record_cursor record;
+    assert_true(record_open(span_of(harness.last_record, harness.last_record_bytes), &record));
+    assert_true(span_is(record.id, "1"));
+    assert_int_equal(record.header.producer, hash_name(span_string("me")));
+}
+
+/* Whatever is wrong is answered with the right status and a sentence, and nothing is stored. */
+static void wrong_requests_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *headers, *body, *status, *part;
+    } cases[] = {
+        {PATH, "", "{", "HTTP/1.1 400 ", "\"malformed\""},
+        {PATH, "", " ", "HTTP/1.1 400 ", "there are no events"},
+        {PATH, "", "", "HTTP/1.1 400 ", "there are no events"},
+        {PATH, "", "[{\"name\":\"x\"},{\"name\":1}]", "HTTP/1.1 422 ",
+         "\"index\":1,\"field\":\"name\""},
+        {PATH "?ack=all", "", "{}", "HTTP/1.1 400 ", "`ack`"},
+        {PATH "?ask=none", "", "{}", "HTTP/1.1 400 ", "`ask`"},
+        {PATH, "Content-Type: text/html\r\n", "{}", "HTTP/1.1 415 ", "\"unsupported\""},
+        {PATH, "Content-Encoding: gzip\r\n", "{}", "HTTP/1.1 415 ", "compressed"},
+        {PATH, "Content-Type: Application/JSON ; charset=utf-8\r\n", "{}", "HTTP/1.1 422 ", "name"},
+        {PATH, "Expect: cookies\r\n", "{}", "HTTP/1.1 417 ", "100-continue"},
+        {PATH, "Transfer-Encoding: chunked\r\n", "{}", "HTTP/1.1 411 ", "Content-Length"},
+        {"/v1/streams/nothing/events", "", "{}", "HTTP/1.1 404 ", "\"unknown_stream\""},
+        {"/v1/streams//events", "", "{}", "HTTP/1.1 405 ", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        post_and_expect(cases[i].path, cases[i].headers, cases[i].body, cases[i].status,
+                        cases[i].part);
+    }
+    get(PATH);
+    expect("HTTP/1.1 405 ");
+    expect("Allow: POST\r\n");
+    ask("POST " PATH " HTTP/1.1\r\n" HOST "\r\n");
+    expect("HTTP/1.1 411 ");
+    ask("POST " PATH " HTTP/1.1\r\n" HOST "Content-Length: 300000\r\n\r\n");
+    expect("HTTP/1.1 413 ");
+    assert_int_equal(atomic_load(&harness.lane_records), 0);
+}
+
+/* Rejected events are listed, and what was stored of the request is told beside them. */
+static void rejections_are_listed(void **state)
+{
+    (void)state;
+    atomic_store(&harness.rejected_index, 1);
+    post_and_expect(PATH "?ack=committed", "", "[{\"name\":\"x\"},{\"name\":\"y\"}]",
+                    "HTTP/1.1 422 ", "\"rejected\":1,\"errors\":[{\"index\":1,\"message\":\"");
+    expect("\"stored\":{\"level\":\"committed\"");
+}
+
+/* One connection, many requests; the body in pieces; 100-continue where it is asked for. */
+static void connection_is_kept_alive(void **state)
+{
+    (void)state;
+    client_connect(&client, harness.port);
+    for (int i = 0; i < 5; i++) {
+        client.size = 0;
+        post_to(PATH, i % 2 == 0 ? "" : "Connection: keep-alive\r\n", "{\"name\":\"x\"}");
+        client_read_head(&client, answer, sizeof answer);
+        expect("HTTP/1.1 200 ");
+        expect("Connection: keep-alive\r\n");
+    }
+    client_close(&client);
+    client_connect(&client, harness.port);
+    client_write_text(&client, "POST " PATH " HTTP/1.1\r\n" HOST CLOSE
+                               "Expect: 100-continue\r\nContent-Length: 12\r\n\r\n");
+    client_read_head(&client, answer, sizeof answer);
+    expect("HTTP/1.1 100 Continue");
+    for (const char *at = "{\"name\":\"x\"}"; *at != '\0'; at++) {
+        client_write(&client, at, 1);
+        usleep(1000);
+    }
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+    expect("HTTP/1.1 200 ");
+    assert_int_equal(atomic_load(&harness.lane_events), 6);
+}
+
+/* What is durable and not committed in time is told so; a late receipt is nobody else's. */
+static void a_commit_that_takes_too_long_is_accepted(void **state)
+{
+    (void)state;
+    atomic_store(&harness.lane_uncommitted, true);
+    post_and_expect(PATH "?ack=committed", "", "{\"name\":\"x\"}", "HTTP/1.1 202 ",
+                    "{\"level\":\"durable\",\"count\":1,\"duplicates\":0}");
+    atomic_store(&harness.lane_silent, true);
+    post_and_expect(PATH, "", "{\"name\":\"x\"}", "HTTP/1.1 503 ", "Retry-After: 1\r\n");
+    expect("\"unavailable\"");
+}
+
+/* A full ring holds a request; a lane that does not move gets it refused with Retry-After. When
+ * there is room again, the next is stored. */
+static void a_full_ring_is_overloaded(void **state)
+{
+    (void)state;
+    char *text = malloc(25000);
+    snprintf(text, 25000, "{\"name\":\"x\",\"note\":\"%020000d\"}", 7); /* twice in a record */
+    atomic_store(&harness.lane_held, true);
+    post_and_expect(PATH "?ack=none", "", text, "HTTP/1.1 202 ", "");
+    post_and_expect(PATH, "", text, "HTTP/1.1 503 ", "Retry-After: 1\r\n");
+    expect("\"code\":\"overloaded\"");
+    expect("\"retry_after_ms\":250");
+    atomic_store(&harness.lane_held, false);
+    post_and_expect(PATH, "", text, "HTTP/1.1 200 ", "\"count\":1");
+    free(text);
+}
+
+/* A body that stops is answered, and does not hold its connection. */
+static void slow_body_is_timed_out(void **state)
+{
+    (void)state;
+    ask("POST " PATH " HTTP/1.1\r\n" HOST "Content-Length: 50\r\n\r\n{\"name\":");
+    expect("HTTP/1.1 408 ");
+    expect("Connection: close\r\n");
+}
+
+/* Who sends behind a request that waits is answered in the end; nothing spins meanwhile. */
+static void pipelined_requests_do_not_spin(void **state)
+{
+    (void)state;
+    static const char one[] = "POST " PATH "?ack=committed HTTP/1.1\r\n" HOST
+                              "Content-Length: 12\r\n\r\n{\"name\":\"x\"}";
+    char all[4 * sizeof one];
+    snprintf(all, sizeof all, "%s%s%s", one, one, one);
+    atomic_store(&harness.lane_uncommitted, true);
+    client_connect(&client, harness.port);
+    client_write_text(&client, all);
+    usleep(100 * 1000);
+    assert_true(used_us() < 100 * 1000);
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+    expect("HTTP/1.1 202 ");
+    if (strstr(answer, "Connection: keep-alive") != NULL) { /* else the others were not read */
+        expect("HTTP/1.1 503 ");
+        expect("on another connection");
+    }
+    assert_int_equal(atomic_load(&harness.lane_records), 1);
+    static const char log[] = "GET /v1/channels/a/events?since=0 HTTP/1.1\r\n" HOST "\r\n";
+    atomic_store(&harness.history_held, true);
+    snprintf(all, sizeof all, "%s%s%s", log, log, log);
+    client_connect(&client, harness.port);
+    client_write_text(&client, all);
+    usleep(100 * 1000);
+    assert_true(used_us() < 100 * 1000);
+    client_close(&client);
+}
+
+/* A page: what the window has, in order, with where to go on from. */
+static void a_page_is_read_from_the_window(void **state)
+{
+    (void)state;
+    get("/v1/channels/user:a/events");
+    expect("HTTP/1.1 200 ");
+    expect("\"recovered\":true,\"events\":[],\"offset\":0,\"more\":false}");
+    for (int i = 0; i < 5; i++) {
+        harness_push(&harness, i % 2 == 0 ? "user:a" : "user:b/c d", "{\"n\":1}");
+    }
+    harness_settle(&harness);
+    get("/v1/channels/user:a/events");
+    expect("\"events\":[{\"offset\":1,\"stream\":\"notes\",\"data\":{\"n\":1}},{\"offset\":3,");
+    expect("\"offset\":5,\"more\":false}");
+    get("/v1/channels/user:a/events?since=1&limit=1&epoch=" HARNESS_EPOCH);
+    expect("\"events\":[{\"offset\":3,");
+    expect("\"offset\":3,\"more\":true}");
+    get("/v1/channels/user:a/events?last=1");
+    expect("\"events\":[{\"offset\":5,");
+    get("/v1/channels/user:a/events?last=0");
+    expect("\"events\":[],\"offset\":5,\"more\":false}");
+    get("/v1/channels/user:b%2Fc%20d/events");
+    expect("\"channel\":\"user:b/c d\"");
+    expect("\"events\":[{\"offset\":2,");
+    get("/v1/channels/user:a/events?since=1&epoch=other");
+    expect("\"recovered\":false,\"reason\":\"the epoch is another");
+    expect("\"events\":[]");
+}
+
+/* What cannot be asked for is refused in words. */
+static void wrong_pages_are_refused(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {
+        "/v1/channels/a/events?since=-1",
+        "/v1/channels/a/events?since=1.5",
+        "/v1/channels/a/events?since=2000000",
+        "/v1/channels/a/events?since=9007199254740992",
+        "/v1/channels/a/events?limit=0",
+        "/v1/channels/a/events?limit=1001",
+        "/v1/channels/a/events?last=1&since=1",
+        "/v1/channels/a/events?epoch=1",
+        "/v1/channels/a%07b/events",
+        "/v1/channels/%ff/events",
+        "/v1/channels/a/events?nonsense=1",
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        get(paths[i]);
+        if (strncmp(answer, "HTTP/1.1 400 ", 13) != 0) {
+            fail_msg("%s was answered\n%s", paths[i], answer);
+        }
+    }
+    ask("POST /v1/channels/a/events HTTP/1.1\r\n" HOST CLOSE "Content-Length: 0\r\n\r\n");
+    expect("HTTP/1.1 405 ");
+}
+
+/* Behind the window the log is read, gaps are told, and a log that does not answer is told, too. */
+static void a_page_is_read_from_the_log(void **state)
+{
+    (void)state;
+    struct problem problem;
+    atomic_store(&harness.history_gone, 2);
+    atomic_store(&harness.node.history.log_floor, 2);
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_push(&harness, "a", "{\"n\":1}");
+    harness_settle(&harness);
+    get("/v1/channels/a/events?since=0");
+    expect("\"recovered\":false");
+    expect("\"gap\":{\"from\":1,\"to\":2},\"events\":[{\"offset\":3,\"stream\":\"notes\","
+           "\"data\":{\"log\":1}},");
+    expect(
+        "{\"offset\":11,\"stream\":\"notes\",\"data\":{\"n\":1}}],\"offset\":11,\"more\":false}");
+    get("/v1/channels/a/events?since=5&limit=3");
+    expect("\"events\":[{\"offset\":6,");
+    expect("\"offset\":8,\"more\":true}");
+    atomic_store(&harness.history_held, true);
+    get("/v1/channels/a/events?since=5");
+    expect("HTTP/1.1 503 ");
+    expect("Retry-After: 2\r\n");
+}
+
+/* Everything up to what is looked for. */
+static void read_until(const char *part)
+{
+    size_t size = 0;
+    answer[0] = '\0';
+    while (strstr(answer, part) == NULL) {
+        ssize_t got = read(client.fd, answer + size, sizeof answer - 1 - size);
+        assert_true(got > 0);
+        size += (size_t)got;
+        answer[size] = '\0';
+    }
+}
+
+static void open_stream(const char *more)
+{
+    char request[512];
+    snprintf(request, sizeof request,
+             "GET /v1/channels/a/events HTTP/1.1\r\n" HOST "Accept: text/event-stream\r\n%s\r\n",
+             more);
+    client_connect(&client, harness.port);
+    client_write_text(&client, request);
+    read_until("}\n\n");
+}
+
+/* A stream says where it begins, then every event as it comes; line breaks in data are no line
+ * breaks of its own. It resumes, and says what is missing. */
+static void a_stream_is_live_and_resumes(void **state)
+{
+    (void)state;
+    open_stream("");
+    expect("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+    expect("event: subscribed\nid: " HARNESS_EPOCH ":0\n");
+    harness_push(&harness, "a", "{\"n\":\n\r 1}");
+    read_until("\n\n");
+    assert_string_equal(answer, "id: " HARNESS_EPOCH ":1\ndata: {\"offset\":1,\"stream\":\"notes\","
+                                "\"data\":{\"n\":   1}}\n\n");
+    client_write_text(&client, "whatever a client sends here is thrown away");
+    harness_push(&harness, "a", "{\"n\":2}");
+    read_until("\n\n");
+    expect(":2\n");
+    client_close(&client);
+    open_stream("Last-Event-ID: " HARNESS_EPOCH ":1\r\n");
+    if (strstr(answer, "\"offset\":2,\"stream\"") == NULL) {
+        read_until("\n\n");
+    }
+    expect("id: " HARNESS_EPOCH ":2\n");
+    client_close(&client);
+    open_stream("Last-Event-ID: other:1\r\n");
+    expect("\"recovered\":false,\"reason\":\"the epoch is another");
+    client_close(&client);
+}
+
+/* A client that goes away takes its session with it, though nothing is sent to it. */
+static void a_closed_stream_is_noticed(void **state)
+{
+    (void)state;
+    open_stream("");
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 1);
+    assert_true(used_us() < 100 * 1000);
+    client_close(&client);
+    for (int i = 0; i < 500 && atomic_load(&harness.node.edges[0].connections) > 0; i++) {
+        usleep(10 * 1000);
+    }
+    assert_int_equal(atomic_load(&harness.node.edges[0].connections), 0);
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
+}
+
+/* At the end a stream is told when to come back, and a request that waits gets its answer. */
+static void draining_answers_what_was_accepted(void **state)
+{
+    (void)state;
+    open_stream("");
+    struct client waiting;
+    client_connect(&waiting, harness.port);
+    atomic_store(&harness.lane_held, true);
+    client_write_text(&waiting, "POST " PATH " HTTP/1.1\r\n" HOST
+                                "Content-Length: 12\r\n\r\n{\"name\":\"x\"}");
+    harness_settle(&harness);
+    edge_stop(harness.edge);
+    usleep(200 * 1000);
+    atomic_store(&harness.lane_held, false);
+    client_read_all(&waiting, answer, sizeof answer);
+    client_close(&waiting);
+    expect("HTTP/1.1 200 ");
+    expect("Connection: close\r\n");
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+    expect("retry: ");
+    expect("event: closing\n");
+}
+
+int main(void)
+{
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, start, stop)
+#define HASTY(name) cmocka_unit_test_setup_teardown(name, start_hasty, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(every_level_is_answered),
+        TEST(wrong_requests_are_refused),
+        TEST(rejections_are_listed),
+        TEST(connection_is_kept_alive),
+        HASTY(a_commit_that_takes_too_long_is_accepted),
+        TEST(a_full_ring_is_overloaded),
+        TEST(slow_body_is_timed_out),
+        HASTY(pipelined_requests_do_not_spin),
+        TEST(a_page_is_read_from_the_window),
+        TEST(wrong_pages_are_refused),
+        HASTY(a_page_is_read_from_the_log),
+        TEST(a_stream_is_live_and_resumes),
+        TEST(a_closed_stream_is_noticed),
+        TEST(draining_answers_what_was_accepted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
