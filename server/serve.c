@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "node_folder.h"
 #include "pipeline.h"
+#include "service.h"
 
 #include "penstock/store.h"
 
@@ -81,6 +82,7 @@ static enum status wait_for_store(const struct settings *settings, struct store 
         }
         if (!said) {
             log_warn("main", "waiting for PostgreSQL: %s", problem->text);
+            service_notify("STATUS=waiting for PostgreSQL");
         }
         if (is_ending(wait_for_signal(DATABASE_RETRY_MS))) {
             return status;
@@ -216,6 +218,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     }
     if (catalog_watch_start(catalog, pipeline, &problem) == STATUS_OK) {
         announce(node, settings, settings->stream_count);
+        service_is_ready("serving");
         if (is_development) {
             greet(settings);
         }
@@ -226,6 +229,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     unblock_second_signal();
     atomic_store(&node->draining, true);
     log_info("main", "draining");
+    service_is_stopping();
     pipeline_stop(pipeline);
     catalog_watch_stop(catalog);
     pipeline_destroy(pipeline);
