@@ -15,6 +15,7 @@ int dev_command(int argc, char **argv);
 int check_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
 int dead_letter_command(int argc, char **argv);
+int reference_command(int argc, char **argv);
 
 /* Loads settings from --config FILE, environment and flags. Returns false after it has said why, or
  * shown --help; `*out_exit` is then the exit code. `usage` is the first line of --help. */

@@ -30,6 +30,7 @@ static const struct command commands[] = {
     {"send", client_send_command, "publish events from a file or standard input"},
     {"tail", client_tail_command, "print the events of a channel as they commit"},
     {"dead-letter", dead_letter_command, "list, show, retry or drop what the database refused"},
+    {"reference", reference_command, "print every setting, as a file or a manual page"},
     {"version", version_command, "print the version"},
 };
 

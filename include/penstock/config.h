@@ -62,5 +62,6 @@ void settings_fini(struct settings *settings);
 /* For --help and the reference page: one block a key. */
 void settings_print_help(void *stdio_file);
 void settings_print_reference(void *stdio_file); /* a commented configuration file */
+void settings_print_manual(void *stdio_file);    /* penstock.conf(5), as roff source */
 
 #endif

@@ -33,6 +33,7 @@ struct key {
     uint64_t multiple_of;   /* 0: any */
     bool is_power_of_two;   /* must be one */
     bool is_secret;         /* never shown: may hold a password */
+    bool is_live;           /* a reload changes it; otherwise it takes a restart */
     const char *choices[4]; /* ends with NULL */
     const char *help;       /* sentences */
     size_t offset;          /* in struct settings */
