@@ -102,6 +102,7 @@ static void set_defaults(const struct private_postgres *postgres, char *config, 
 static int run_with_postgres(struct private_postgres *postgres, int argc, char **argv)
 {
     struct settings settings;
+    struct configuration from;
     struct problem problem;
     char config[PATH_BYTES], data_dir[PATH_BYTES];
     int exit_code;
@@ -110,11 +111,17 @@ static int run_with_postgres(struct private_postgres *postgres, int argc, char *
     if (write_config(config, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (!command_settings(argc, argv, "penstock dev [--folder DIR]", &settings, &exit_code)) {
+    if (!command_configuration(argc, argv, "penstock dev [--folder DIR]", &from, &settings,
+                               &exit_code)) {
         return exit_code;
     }
     if (prepare_database(&settings, &problem) == STATUS_OK) {
-        exit_code = serve_run(&settings, true, postgres_is_alive, postgres);
+        struct serve_options options = {.settings = &settings,
+                                        .from = &from,
+                                        .is_development = true,
+                                        .is_alive = postgres_is_alive,
+                                        .owner = postgres};
+        exit_code = serve_run(&options);
     } else {
         exit_code = command_fail(&problem);
     }

@@ -5,7 +5,7 @@
  *   2. the catalog says what the streams' tables are;
  *   3. the data folder is locked, and says which node this is;
  *   4. the pipeline starts; journals are recovered, ports bound; the catalog is watched from here
- * on;
+ * on; SIGHUP reads the configuration again (reload.h);
  *   5. a signal drains it (a second one exits at once; the next start then replays the journal).
  */
 #include "catalog_watch.h"
@@ -165,16 +165,31 @@ static void unblock_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void on_hangup(struct catalog_watch *catalog)
+/* Everything that may take long, such as asking PostgreSQL, is the catalog thread's. */
+static void on_hangup(struct catalog_watch *catalog, const struct configuration *from)
 {
-    log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
-                     "restart the server");
+    struct problem problem;
+    problem_clear(&problem);
+    service_is_reloading();
+    log_info("main",
+             "SIGHUP: reads the configuration again, and looks whether tables were altered");
+    struct settings *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        problem_set(&problem, STATUS_NO_MEMORY, "no memory to read it");
+    } else if (configuration_read(from, read, &problem) == STATUS_OK) {
+        catalog_watch_reload(catalog, read);
+    }
+    if (problem.status != STATUS_OK) {
+        log_error("config", "the configuration stays as it was: %s", problem.text);
+        service_is_ready("serving; the last reload was refused, the log says why");
+        free(read);
+    }
     catalog_watch_ask(catalog);
 }
 
 /* Returns the exit code: 0 after a signal. */
-static int watch(struct node *node, struct catalog_watch *catalog,
-                 bool (*is_alive)(void *, struct problem *), void *owner)
+static int watch(const struct serve_options *options, struct node *node,
+                 struct catalog_watch *catalog)
 {
     struct problem problem;
     for (;;) {
@@ -183,12 +198,12 @@ static int watch(struct node *node, struct catalog_watch *catalog,
             return 0;
         }
         if (number == SIGHUP) {
-            on_hangup(catalog);
+            on_hangup(catalog, options->from);
         }
         if (atomic_load(&node->journal_failed)) {
             return EXIT_FAILED; /* the lane has said why */
         }
-        if (is_alive != NULL && !is_alive(owner, &problem)) {
+        if (options->is_alive != NULL && !options->is_alive(options->owner, &problem)) {
             return command_fail(&problem);
         }
     }
@@ -199,17 +214,17 @@ static void on_drift(void *catalog)
     catalog_watch_ask(catalog);
 }
 
-static int run_pipeline(const struct settings *settings, struct catalog_watch *catalog,
-                        struct node *node, bool is_development,
-                        bool (*is_alive)(void *, struct problem *), void *owner)
+static int run_pipeline(const struct serve_options *serve, struct catalog_watch *catalog,
+                        struct node *node)
 {
+    const struct settings *settings = serve->settings;
     int exit_code;
     struct problem problem;
     struct pipeline *pipeline = NULL;
     struct pipeline_options options = {.settings = settings,
                                        .streams = catalog_watch_streams(catalog),
                                        .node = node,
-                                       .is_development = is_development,
+                                       .is_development = serve->is_development,
                                        .on_drift = on_drift,
                                        .owner = catalog};
     problem_clear(&problem);
@@ -219,10 +234,10 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     if (catalog_watch_start(catalog, pipeline, &problem) == STATUS_OK) {
         announce(node, settings, settings->stream_count);
         service_is_ready("serving");
-        if (is_development) {
+        if (serve->is_development) {
             greet(settings);
         }
-        exit_code = watch(node, catalog, is_alive, owner);
+        exit_code = watch(serve, node, catalog);
     } else {
         exit_code = command_fail(&problem);
     }
@@ -238,9 +253,9 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     return failed ? EXIT_FAILED : exit_code;
 }
 
-int serve_run(const struct settings *settings, bool is_development,
-              bool (*is_alive)(void *owner, struct problem *problem), void *owner)
+int serve_run(const struct serve_options *options)
 {
+    const struct settings *settings = options->settings;
     struct problem problem;
     struct node_folder folder;
     struct catalog_watch *catalog = NULL;
@@ -263,7 +278,7 @@ int serve_run(const struct settings *settings, bool is_development,
         goto close_folder;
     }
     count_stages(node, settings);
-    exit_code = run_pipeline(settings, catalog, node, is_development, is_alive, owner);
+    exit_code = run_pipeline(options, catalog, node);
     catalog_watch_close(catalog);
 
 close_folder:
@@ -276,12 +291,14 @@ free_node:
 int serve_command(int argc, char **argv)
 {
     struct settings settings;
+    struct configuration from;
     int exit_code;
-    if (!command_settings(argc, argv, "penstock serve", &settings, &exit_code)) {
+    if (!command_configuration(argc, argv, "penstock serve", &from, &settings, &exit_code)) {
         return exit_code;
     }
     serve_block_signals();
-    exit_code = serve_run(&settings, false, NULL, NULL);
+    struct serve_options options = {.settings = &settings, .from = &from};
+    exit_code = serve_run(&options);
     settings_fini(&settings);
     return exit_code;
 }

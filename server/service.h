@@ -3,7 +3,7 @@
  * datagram of KEY=value lines to the socket that NOTIFY_SOCKET names. Without that variable nothing
  * happens, so that everybody may call it.
  *
- * Thread: main.
+ * Any thread may call it; nobody changes the environment any more.
  */
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H

@@ -85,6 +85,17 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     }
 }
 
+/* libwebsockets reads it whenever it sets a connection's timer. */
+static void heartbeat_set(struct edge *edge)
+{
+    uint64_t wanted_s = edge_settings(edge)->heartbeat_s;
+    uint64_t heartbeat_s = wanted_s < HEARTBEAT_S_MAX ? wanted_s : HEARTBEAT_S_MAX;
+    edge->heartbeat = (lws_retry_bo_t){
+        .secs_since_valid_ping = (uint16_t)heartbeat_s,
+        .secs_since_valid_hangup = (uint16_t)(2 * heartbeat_s),
+    };
+}
+
 /* The first is for HTTP, and for clients that offer no subprotocol. */
 static const struct lws_protocols protocols[] = {
     {.name = PROTOCOL_JSON, .callback = on_lws, .tx_packet_size = TX_PACKET_BYTES},
@@ -94,13 +105,24 @@ static const struct lws_protocols protocols[] = {
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* A table was altered. No message is under way here: those that are held are decoded again. */
+/* What was made of settings at the start and follows them. Everything else reads them each time. */
+static void adopt_settings(struct edge *edge, const struct settings *settings)
+{
+    edge->options.settings = settings;
+    heartbeat_set(edge);
+}
+
+/* A table was altered, or the configuration. No message is under way here: those that are held are
+ * decoded again. */
 static void take_streams(struct edge *edge)
 {
     struct stream_handover *handover = edge->options.handover;
     const struct stream_set *offered = handover == NULL ? NULL : handover_look(handover);
     if (offered != NULL && offered != edge->options.streams) {
         edge->options.streams = offered;
+        if (offered->settings != NULL) {
+            adopt_settings(edge, offered->settings);
+        }
         handover_confirm(handover, offered);
     }
 }
@@ -233,12 +255,7 @@ static enum status open_context(struct edge *edge, struct problem *problem)
 {
     const struct settings *settings = edge_settings(edge);
     void *loops[] = {edge->loop};
-    uint64_t heartbeat_s =
-        settings->heartbeat_s < HEARTBEAT_S_MAX ? settings->heartbeat_s : HEARTBEAT_S_MAX;
-    edge->heartbeat = (lws_retry_bo_t){
-        .secs_since_valid_ping = (uint16_t)heartbeat_s,
-        .secs_since_valid_hangup = (uint16_t)(2 * heartbeat_s),
-    };
+    heartbeat_set(edge);
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,

@@ -138,7 +138,7 @@ static void write_streams(const struct stream_set *streams, struct writer *out)
         for (size_t stream = 0; stream < streams->count; stream++) {
             line(out, "penstock_%s{stream=\"%.*s\"} %llu\n", column->name,
                  SPAN_PRINT(stream_name(streams->streams[stream])),
-                 (unsigned long long)value_at(&streams->accounts[stream], column->at));
+                 (unsigned long long)value_at(streams->accounts[stream], column->at));
         }
     }
 }

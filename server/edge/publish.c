@@ -282,7 +282,7 @@ static void store_or_refuse(struct session *session, struct message *message, st
     }
     struct draft draft = {
         .stream = streams->streams[index],
-        .account = &streams->accounts[index],
+        .account = streams->accounts[index],
         .arrival_us = clock_unix_us(),
     };
     if (takes_events(streams, (size_t)index, problem)) {

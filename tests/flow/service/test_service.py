@@ -65,3 +65,17 @@ def test_a_start_that_waits_for_postgresql_says_so(make_server, postgres, tmp_pa
 @pytest.mark.parametrize("name", ["/no/such/socket", "relative", "/" + "x" * 200, "@", ""])
 def test_a_manager_that_is_not_there_harms_nothing(make_server, name):
     make_server(env={"NOTIFY_SOCKET": name}).start().stop()
+
+
+def test_a_reload_has_a_beginning_and_an_end(make_server, tmp_path):
+    """Taken, refused or without news: READY follows RELOADING, which carries the clock's time."""
+    manager = Manager(f"{tmp_path}/notify")
+    server = make_server(env={"NOTIFY_SOCKET": f"{tmp_path}/notify"}).start()
+    manager.wait_for("READY")
+    for lines, status in (("", "serving"), ("inflight = 7\n", "serving"), ("inflight = none\n", "refused")):
+        with open(server.config_path, "w", encoding="utf-8") as file:
+            file.write(lines + server.streams)
+        server.process.send_signal(signal.SIGHUP)
+        assert int(manager.wait_for("RELOADING")["MONOTONIC_USEC"]) > 0
+        assert status in manager.wait_for("READY")["STATUS"]
+    manager.socket.close()
