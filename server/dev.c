@@ -7,6 +7,7 @@
  *
  * Everything else is `penstock serve`: the same settings, flags and pipeline.
  */
+#include "arguments.h"
 #include "commands.h"
 
 #include "penstock/dev.h"
@@ -127,16 +128,6 @@ static int run_with_postgres(struct private_postgres *postgres, int argc, char *
     }
     settings_fini(&settings);
     return exit_code;
-}
-
-static bool wants_help(int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 int dev_command(int argc, char **argv)

@@ -8,7 +8,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev lib
     libev-dev libpq-dev liburing-dev libconfuse-dev libmsgpack-c-dev|libmsgpack-dev
     postgresql pgvector?"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-websockets python3-msgpack
-    python3-psycopg2 python3-yaml nodejs dpkg-dev zsh?"
+    python3-psycopg2 python3-yaml nodejs dpkg-dev zsh? pgbouncer?"
 # The test in a browser. Ubuntu has no chromium package that runs without snap: it is skipped there.
 BROWSER_PACKAGES="python3-selenium chromium chromium-driver"
 
