@@ -3,9 +3,11 @@
  *
  * All findings are looked for, so that one run tells everything, each with the statement that mends
  * it. The exit code is 1 when anything failed, for CI. What the role could do beyond its needs is a
- * note; --strict makes that a failure.
+ * note; --strict makes that a failure. With --migration, one more question: what would this
+ * migration do to the streams (check_migration.c)?
  */
 #include "arguments.h"
+#include "check_migration.h"
 #include "commands.h"
 #include "report.h"
 #include "streams.h"
@@ -13,7 +15,7 @@
 #include <stdio.h>
 
 static const char HELP[] =
-    "usage: penstock check [--json] [--strict] [--role NAME] [--migration FILE [--scratch]]\n"
+    "usage: penstock check [--json] [--strict] [--role NAME] [--migration FILE]\n"
     "                      [--config FILE] [--key VALUE…]\n"
     "\n"
     "Compares configuration, tables, privileges and the way to the database with what the server\n"
@@ -22,13 +24,17 @@ static const char HELP[] =
     "  --json             one JSON object instead of lines\n"
     "  --strict           what the role may do beyond its needs is a failure, too\n"
     "  --role NAME        looks at the privileges of this role, not of the one that connects\n"
+    "  --migration FILE   says what the statements in FILE would break, lock and rewrite, and the\n"
+    "                     safer form: runs them in a transaction that is rolled back, and locks "
+    "what\n"
+    "                     they lock until then, so give it a database of the same shape\n"
     "\n"
     "Exit codes: 0 all is well; 1 something is to be mended; 2 wrong usage or configuration.\n"
     "\n";
 
 struct check_options {
     bool as_json, is_strict;
-    const char *role; /* NULL: the one that connects */
+    const char *role, *migration; /* NULL: none */
 };
 
 static void check_loop(struct report *report, const struct settings *settings)
@@ -171,6 +177,9 @@ static void check_database(struct report *report, const struct settings *setting
     }
     check_streams(report, settings, store);
     check_privileges(report, settings, chosen->role, store);
+    if (chosen->migration != NULL) {
+        check_migration(report, settings, chosen->migration, store);
+    }
     store_close(store);
 }
 
@@ -178,7 +187,8 @@ static bool take_options(int *argc, char **argv, struct check_options *out)
 {
     out->as_json = take_switch(argc, argv, "--json");
     out->is_strict = take_switch(argc, argv, "--strict");
-    return take_value(argc, argv, "--role", &out->role);
+    return take_value(argc, argv, "--role", &out->role) &&
+           take_value(argc, argv, "--migration", &out->migration);
 }
 
 int check_command(int argc, char **argv)

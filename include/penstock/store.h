@@ -81,6 +81,22 @@ enum pooler_kind { POOLER_NONE, POOLER_OF_SESSIONS, POOLER_OF_TRANSACTIONS };
 enum status store_find_pooler(const struct store_options *options, enum pooler_kind *out,
                               struct problem *problem) must_use;
 
+/* ---- trying a migration ---------------------------------------------------------------------- */
+
+/* What one statement did to a table that was there before it; lent for the call. */
+struct trial_effect {
+    const char *table;
+    const char *lock;           /* "AccessExclusiveLock": one that stops writers; or NULL */
+    const char *rewritten_size; /* "12 MB": it lies in another file now; or NULL */
+};
+/* In between, store_read_table() tells what the tables would be. Each begin has its end, whatever
+ * fails: everything is rolled back. */
+enum status store_trial_begin(struct store *store, struct problem *problem) must_use;
+enum status store_trial_run(struct store *store, const char *statement,
+                            void (*visit)(void *owner, const struct trial_effect *effect),
+                            void *owner, struct problem *problem) must_use;
+void store_trial_end(struct store *store);
+
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
 
