@@ -7,9 +7,9 @@
  *   2. one query tells whether any table is not what it was, and only such tables are read again
  *      (streams.c). A connection that was lost is made anew here: so the catalog is looked at after
  *      every outage, too;
- *   3. when something changed, a new set is made. Lanes take it first, then edges; meanwhile the
- *      thread looks whether they have;
- *   4. nobody uses the former set: it is freed.
+ *   3. when something changed, or main has read another configuration, a new set is made. Lanes
+ *      take it first, then edges; meanwhile the thread looks whether they have;
+ *   4. nobody uses the former set any more: it is freed, and so are the settings that only it had.
  *
  * Between two looks it drops old batches from the log (retention.c), a few at a time.
  *
@@ -18,6 +18,8 @@
  * those waits would keep main from its signals.
  */
 #include "catalog_watch.h"
+#include "reload.h"
+#include "service.h"
 
 #include "penstock/ring.h"
 #include "retention.h"
@@ -32,10 +34,14 @@
 #define TIMEOUT_MS_MAX 5000 /* of connecting and of a statement: how long a stop may take */
 
 struct catalog_watch {
-    const struct settings *settings;
-    struct streams *streams; /* owns */
-    struct stream_set *now;  /* owns; the stages use it, or the next */
-    struct stream_set *next; /* owns; being handed over; NULL: none is */
+    const struct settings *settings; /* what the stages have: those of the start, or `loaded` */
+    struct settings *loaded;         /* owns; NULL: those of the start still hold */
+    struct settings *_Atomic read;   /* owns; main's, to be taken up; NULL: none */
+    struct reload reload;            /* owns; goes with `next` */
+    struct accounts *accounts;       /* owns */
+    struct streams *streams;         /* owns */
+    struct stream_set *now;          /* owns; the stages use it, or the next */
+    struct stream_set *next;         /* owns; being handed over; NULL: none is */
     struct pipeline *pipeline;
     struct store *store; /* owns; NULL: not connected */
     struct doorbell bell;
@@ -116,6 +122,82 @@ static void retain(struct catalog_watch *watch)
     retention_note(&watch->retention, &problem);
 }
 
+/* ---- another configuration ------------------------------------------------------------------- */
+
+static void drop_settings(struct settings *settings)
+{
+    settings_fini(settings);
+    free(settings);
+}
+
+/* A set of the new streams, or of the same ones with the new settings. */
+static enum status make_reloaded(struct catalog_watch *watch, struct problem *problem)
+{
+    if (watch->reload.streams != NULL) {
+        return streams_make(watch->reload.streams, &watch->next, problem);
+    }
+    streams_follow(watch->streams, watch->reload.settings);
+    enum status status = streams_make(watch->streams, &watch->next, problem);
+    if (status != STATUS_OK) {
+        streams_follow(watch->streams, watch->settings);
+    }
+    return status;
+}
+
+static void refuse_reload(struct catalog_watch *watch, const struct problem *problem)
+{
+    log_error("config", "the configuration stays as it was: %s", problem->text);
+    service_is_ready("serving; the last reload was refused, the log says why");
+    reload_drop(&watch->reload);
+}
+
+static void begin_reload(struct catalog_watch *watch, struct settings *read)
+{
+    struct problem problem, away;
+    bool has_news;
+    problem_clear(&problem);
+    problem_clear(&away);
+    if (reload_streams_differ(watch->settings, read, watch->reload.streams_news,
+                              sizeof watch->reload.streams_news)) {
+        store_close(watch->store); /* it may have been lost since the last look */
+        watch->store = NULL;
+        if (connect_store(watch, &away) != STATUS_OK) {
+            watch->store = NULL;
+        }
+    }
+    enum status status = reload_prepare(&watch->reload, watch->settings, read, watch->accounts,
+                                        watch->store, &away, &has_news, &problem);
+    if (status == STATUS_OK && has_news) {
+        status = make_reloaded(watch, &problem);
+    }
+    if (status != STATUS_OK) {
+        refuse_reload(watch, &problem);
+    } else if (!has_news) {
+        reload_log(&watch->reload);
+        service_is_ready("serving");
+        reload_drop(&watch->reload);
+    }
+}
+
+/* All stages have the new set: what only the former one had is nobody's. */
+static void end_reload(struct catalog_watch *watch)
+{
+    struct reload *reload = &watch->reload;
+    drop_settings(watch->loaded);
+    watch->loaded = reload->settings;
+    watch->settings = reload->settings;
+    if (reload->streams != NULL) {
+        streams_close(watch->streams);
+        watch->streams = reload->streams;
+    }
+    watch->retention.settings = watch->settings;
+    log_open((enum log_format)watch->settings->log_format, LOG_INFO); /* the news are told … */
+    reload_log(reload);
+    settings_open_log(watch->settings); /* … whatever the level becomes */
+    service_is_ready("serving");
+    *reload = (struct reload){0};
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* From the last look to the next. */
@@ -139,6 +221,9 @@ static bool hand_over(struct catalog_watch *watch)
     streams_free(watch->now);
     watch->now = watch->next;
     watch->next = NULL;
+    if (watch->reload.settings != NULL) {
+        end_reload(watch);
+    }
     return true;
 }
 
@@ -147,6 +232,11 @@ static int64_t turn(struct catalog_watch *watch)
 {
     if (watch->next != NULL && !hand_over(watch)) {
         return HANDOVER_US;
+    }
+    struct settings *read = atomic_exchange(&watch->read, NULL);
+    if (read != NULL) {
+        begin_reload(watch, read);
+        return 0;
     }
     int64_t look_us = watch->looked_us + pause_us(watch), now_us = clock_monotonic_us();
     int64_t retain_us = watch->retention.due_us;
@@ -194,7 +284,11 @@ enum status catalog_watch_open(const struct settings *settings, struct store *st
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to watch the catalog");
     }
     watch->settings = settings;
-    enum status status = streams_open(settings, store, &watch->streams, problem);
+    watch->accounts = accounts_create();
+    enum status status =
+        watch->accounts == NULL
+            ? problem_set(problem, STATUS_NO_MEMORY, "no memory to count what streams do")
+            : streams_open(settings, watch->accounts, store, &watch->streams, problem);
     if (status == STATUS_OK) {
         status = streams_make(watch->streams, &watch->now, problem);
     }
@@ -235,6 +329,14 @@ void catalog_watch_ask(struct catalog_watch *watch)
     doorbell_ring(&watch->bell);
 }
 
+void catalog_watch_reload(struct catalog_watch *watch, struct settings *read)
+{
+    /* The thread takes it by an exchange, too: of whatever comes back, nobody else has the address.
+     */
+    drop_settings(atomic_exchange(&watch->read, read));
+    doorbell_ring(&watch->bell);
+}
+
 void catalog_watch_stop(struct catalog_watch *watch)
 {
     if (watch->started) {
@@ -252,7 +354,11 @@ void catalog_watch_close(struct catalog_watch *watch)
     }
     streams_free(watch->next);
     streams_free(watch->now);
+    reload_drop(&watch->reload); /* handing it over was cut off by the end */
     streams_close(watch->streams);
+    accounts_destroy(watch->accounts);
+    drop_settings(watch->loaded);
+    drop_settings(atomic_exchange(&watch->read, NULL));
     if (watch->has_bell) {
         doorbell_fini(&watch->bell);
     }

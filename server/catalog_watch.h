@@ -1,8 +1,8 @@
 /*
  * catalog_watch.h - the thread that notices altered tables while the server runs, and gives the
- * stages what they are now.
+ * stages what they are now; with them, a configuration that was read again (reload.h).
  *
- * Threads: main opens, starts, stops and closes; catalog_watch_ask() is anybody's.
+ * Threads: main opens, starts, reloads, stops and closes; catalog_watch_ask() is anybody's.
  */
 #ifndef SERVER_CATALOG_WATCH_H
 #define SERVER_CATALOG_WATCH_H
@@ -22,6 +22,9 @@ enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pi
                                 struct node *node, struct problem *problem) must_use;
 /* Look soon: somebody has a reason to believe that a table was altered. Costs a fence. */
 void catalog_watch_ask(struct catalog_watch *watch);
+/* Takes settings that were just loaded (and their memory): the stages get what may change of them,
+ * or the log says why not. Of two that come close together the last one counts. */
+void catalog_watch_reload(struct catalog_watch *watch, struct settings *read);
 /* Ends the thread; waits for a statement under way, which has a deadline. Harmless when it was not
  * started. */
 void catalog_watch_stop(struct catalog_watch *watch);

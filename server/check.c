@@ -1,36 +1,41 @@
 /*
  * check.c - `penstock check`: would this configuration run against this database, on this machine?
  *
- * Every finding is a line, "ok" or "FAIL" and a sentence; all of them are looked for, so that one
- * run tells everything. The exit code is 1 when anything failed, for CI.
+ * All findings are looked for, so that one run tells everything, each with the statement that mends
+ * it. The exit code is 1 when anything failed, for CI. What the role could do beyond its needs is a
+ * note; --strict makes that a failure. With --migration, one more question: what would this
+ * migration do to the streams (check_migration.c)?
  */
+#include "arguments.h"
+#include "check_migration.h"
 #include "commands.h"
+#include "report.h"
 #include "streams.h"
 
 #include <stdio.h>
 
-struct report {
-    unsigned failed;
+static const char HELP[] =
+    "usage: penstock check [--json] [--strict] [--role NAME] [--migration FILE]\n"
+    "                      [--config FILE] [--key VALUE…]\n"
+    "\n"
+    "Compares configuration, tables, privileges and the way to the database with what the server\n"
+    "needs, and says what mends each finding.\n"
+    "\n"
+    "  --json             one JSON object instead of lines\n"
+    "  --strict           what the role may do beyond its needs is a failure, too\n"
+    "  --role NAME        looks at the privileges of this role, not of the one that connects\n"
+    "  --migration FILE   says what the statements in FILE would break, lock and rewrite, and the\n"
+    "                     safer form: runs them in a transaction that is rolled back, and locks "
+    "what\n"
+    "                     they lock until then, so give it a database of the same shape\n"
+    "\n"
+    "Exit codes: 0 all is well; 1 something is to be mended; 2 wrong usage or configuration.\n"
+    "\n";
+
+struct check_options {
+    bool as_json, is_strict;
+    const char *role, *migration; /* NULL: none */
 };
-
-static void report_ok(const char *what, const char *detail)
-{
-    printf("ok    %s%s%s\n", what, *detail == '\0' ? "" : ": ", detail);
-}
-
-/* Notes the verdict and empties the problem for the next one. */
-static bool report_status(struct report *report, enum status status, const char *what,
-                          const char *detail, struct problem *problem)
-{
-    if (status == STATUS_OK) {
-        report_ok(what, detail);
-    } else {
-        printf("FAIL  %s: %s\n", what, problem->text);
-        report->failed++;
-    }
-    problem_clear(problem);
-    return status == STATUS_OK;
-}
 
 static void check_loop(struct report *report, const struct settings *settings)
 {
@@ -49,8 +54,7 @@ static void check_streams(struct report *report, const struct settings *settings
     struct problem problem;
     problem_clear(&problem);
     if (settings->stream_count == 0) {
-        problem_set(&problem, STATUS_BAD_CONFIG, "none is configured");
-        report_status(report, STATUS_BAD_CONFIG, "streams", "", &problem);
+        report_add(report, FINDING_FAIL, "streams", "none is configured", NULL);
     }
     for (size_t i = 0; i < settings->stream_count; i++) {
         const struct stream_settings *wanted = &settings->streams[i];
@@ -60,53 +64,154 @@ static void check_streams(struct report *report, const struct settings *settings
         enum status status = streams_load_one(store, wanted, &stream, &problem);
         report_status(report, status, what, wanted->table, &problem);
         if (status == STATUS_OK && !stream_tells_duplicates(stream)) {
-            printf("note  %s: at least once: %s\n", what, STREAMS_NO_KEY);
+            report_add(report, FINDING_NOTE, what, "at least once: " STREAMS_NO_KEY, NULL);
         }
         stream_destroy(stream);
     }
 }
 
-static void check_database(struct report *report, const struct settings *settings)
+/* ---- privileges ------------------------------------------------------------------------------ */
+
+struct privilege_check {
+    struct report *report;
+    enum finding_level level;
+};
+
+static enum status on_privilege(void *owner, const char *what, const char *mend,
+                                struct problem *problem)
+{
+    (void)problem;
+    struct privilege_check *check = owner;
+    report_add(check->report, check->level, "privileges", what, mend);
+    return STATUS_OK;
+}
+
+static void check_privileges(struct report *report, const struct settings *settings,
+                             const char *role, struct store *store)
+{
+    static const enum finding_level levels[] = {
+        [PRIVILEGE_MISSING] = FINDING_FAIL,
+        [PRIVILEGE_ROW_SECURITY] = FINDING_FAIL,
+        [PRIVILEGE_SURPLUS] = FINDING_NOTE,
+    };
+    const char *tables[STREAMS_MAX];
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        tables[i] = settings->streams[i].table;
+    }
+    unsigned failed = report->failed;
+    for (int kind = PRIVILEGE_MISSING; kind <= PRIVILEGE_SURPLUS; kind++) {
+        struct privilege_check check = {report, levels[kind]};
+        struct problem problem;
+        problem_clear(&problem);
+        if (store_compare_privileges(store, (enum privilege_kind)kind, role, tables,
+                                     settings->stream_count, on_privilege, &check,
+                                     &problem) != STATUS_OK) {
+            report_add(report, FINDING_FAIL, "privileges", problem.text, NULL);
+        }
+    }
+    if (report->failed == failed) {
+        report_add(report, FINDING_OK, "privileges", "all that is needed", NULL);
+    }
+}
+
+/* ---- the way to the database ----------------------------------------------------------------- */
+
+static void check_pooler(struct report *report, const struct store_options *options,
+                         const char *what)
+{
+    enum pooler_kind kind = POOLER_NONE;
+    struct problem problem;
+    problem_clear(&problem);
+    enum status status = store_find_pooler(options, &kind, &problem);
+    if (status == STATUS_OK && kind == POOLER_OF_TRANSACTIONS) {
+        report_add(
+            report, FINDING_FAIL, what,
+            "leads through a pooler that lends backends for a transaction at a time: LISTEN, "
+            "session locks, prepared statements and settings of a session are lost there",
+            "name PostgreSQL itself (its own host and port), or use pool_mode = session for "
+            "this database");
+    } else {
+        report_status(report, status, what,
+                      kind == POOLER_OF_SESSIONS ? "through a pooler of sessions" : "direct",
+                      &problem);
+    }
+}
+
+static struct store_options options_for(const struct settings *settings, const char *url)
+{
+    return (struct store_options){
+        .url = url,
+        .role = "check",
+        .connect_timeout_ms = settings->connect_timeout_ms,
+        .statement_timeout_ms = settings->statement_timeout_ms,
+    };
+}
+
+static void check_poolers(struct report *report, const struct settings *settings)
+{
+    struct store_options options = options_for(settings, settings->database_url);
+    check_pooler(report, &options, "database_url");
+    if (settings->listen_url[0] != '\0') {
+        options.url = settings->listen_url;
+        check_pooler(report, &options, "listen_url");
+    }
+}
+
+static void check_database(struct report *report, const struct settings *settings,
+                           const struct check_options *chosen)
 {
     struct store *store = NULL;
     struct problem problem;
     char epoch[UUID_TEXT_BYTES + 1] = "";
     problem_clear(&problem);
-    struct store_options options = {
-        .url = settings->database_url,
-        .role = "check",
-        .connect_timeout_ms = settings->connect_timeout_ms,
-        .statement_timeout_ms = settings->statement_timeout_ms,
-    };
+    struct store_options options = options_for(settings, settings->database_url);
     enum status status = store_open(&options, &store, &problem);
     if (!report_status(report, status, "PostgreSQL", "connected", &problem)) {
         return;
     }
+    check_poolers(report, settings);
     status = store_check_schema(store, &problem);
     if (report_status(report, status, "schema penstock", "this version's", &problem)) {
         status = store_read_epoch(store, epoch, &problem);
         report_status(report, status, "epoch", epoch, &problem);
     }
     check_streams(report, settings, store);
+    check_privileges(report, settings, chosen->role, store);
+    if (chosen->migration != NULL) {
+        check_migration(report, settings, chosen->migration, store);
+    }
     store_close(store);
+}
+
+static bool take_options(int *argc, char **argv, struct check_options *out)
+{
+    out->as_json = take_switch(argc, argv, "--json");
+    out->is_strict = take_switch(argc, argv, "--strict");
+    return take_value(argc, argv, "--role", &out->role) &&
+           take_value(argc, argv, "--migration", &out->migration);
 }
 
 int check_command(int argc, char **argv)
 {
     struct settings settings;
-    struct report report = {0};
+    struct report report;
+    struct check_options options = {0};
     int exit_code;
+    if (wants_help(argc, argv)) {
+        fputs(HELP, stdout);
+        settings_print_help(stdout);
+        return 0;
+    }
+    if (!take_options(&argc, argv, &options)) {
+        return EXIT_USAGE;
+    }
     if (!command_settings(argc, argv, "penstock check", &settings, &exit_code)) {
         return exit_code;
     }
-    report_ok("configuration", "read");
+    report_open(&report, options.as_json, options.is_strict);
+    report_add(&report, FINDING_OK, "configuration", "read", NULL);
     check_loop(&report, &settings);
-    check_database(&report, &settings);
+    check_database(&report, &settings, &options);
     settings_fini(&settings);
-    if (report.failed > 0) {
-        printf("%u finding%s to mend\n", report.failed, report.failed == 1 ? "" : "s");
-        return EXIT_FAILED;
-    }
-    printf("all is well\n");
-    return 0;
+    return report_close(&report);
 }

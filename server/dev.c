@@ -7,6 +7,7 @@
  *
  * Everything else is `penstock serve`: the same settings, flags and pipeline.
  */
+#include "arguments.h"
 #include "commands.h"
 
 #include "penstock/dev.h"
@@ -102,6 +103,7 @@ static void set_defaults(const struct private_postgres *postgres, char *config, 
 static int run_with_postgres(struct private_postgres *postgres, int argc, char **argv)
 {
     struct settings settings;
+    struct configuration from;
     struct problem problem;
     char config[PATH_BYTES], data_dir[PATH_BYTES];
     int exit_code;
@@ -110,26 +112,22 @@ static int run_with_postgres(struct private_postgres *postgres, int argc, char *
     if (write_config(config, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (!command_settings(argc, argv, "penstock dev [--folder DIR]", &settings, &exit_code)) {
+    if (!command_configuration(argc, argv, "penstock dev [--folder DIR]", &from, &settings,
+                               &exit_code)) {
         return exit_code;
     }
     if (prepare_database(&settings, &problem) == STATUS_OK) {
-        exit_code = serve_run(&settings, true, postgres_is_alive, postgres);
+        struct serve_options options = {.settings = &settings,
+                                        .from = &from,
+                                        .is_development = true,
+                                        .is_alive = postgres_is_alive,
+                                        .owner = postgres};
+        exit_code = serve_run(&options);
     } else {
         exit_code = command_fail(&problem);
     }
     settings_fini(&settings);
     return exit_code;
-}
-
-static bool wants_help(int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 int dev_command(int argc, char **argv)

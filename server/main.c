@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"tail", client_tail_command, "print the events of a channel as they commit"},
     {"token", token_command, "make a token for development"},
     {"dead-letter", dead_letter_command, "list, show, retry or drop what the database refused"},
+    {"reference", reference_command, "print every setting, as a file or a manual page"},
     {"version", version_command, "print the version"},
 };
 
@@ -80,7 +81,8 @@ static void print_command_help(const char *usage)
     settings_print_help(stdout);
 }
 
-bool command_settings(int argc, char **argv, const char *usage, struct settings *out, int *out_exit)
+bool command_configuration(int argc, char **argv, const char *usage, struct configuration *out_from,
+                           struct settings *out, int *out_exit)
 {
     struct problem problem;
     const char *file = getenv("PENSTOCK_CONFIG");
@@ -97,11 +99,18 @@ bool command_settings(int argc, char **argv, const char *usage, struct settings 
         *out_exit = EXIT_USAGE;
         return false;
     }
-    if (settings_load(out, file, argc, argv, 0, &problem) != STATUS_OK) {
+    *out_from = (struct configuration){.file = file, .argc = argc, .argv = argv};
+    if (configuration_read(out_from, out, &problem) != STATUS_OK) {
         *out_exit = command_fail(&problem);
         return false;
     }
     return true;
+}
+
+bool command_settings(int argc, char **argv, const char *usage, struct settings *out, int *out_exit)
+{
+    struct configuration ignored;
+    return command_configuration(argc, argv, usage, &ignored, out, out_exit);
 }
 
 int main(int argc, char **argv)

@@ -1,37 +1,126 @@
-/* migrate.c - `penstock migrate`: makes or upgrades the schema `penstock`, and nothing else. */
+/*
+ * migrate.c - `penstock migrate`: makes or upgrades the schema `penstock`, and nothing else; with
+ * --role, makes a role for the server, or grants it what it lacks. All of it is one transaction,
+ * which --dry-run rolls back.
+ */
+#include "arguments.h"
 #include "commands.h"
 
 #include "penstock/store.h"
 
 #include <stdio.h>
 
+static const char HELP[] =
+    "usage: penstock migrate [--role NAME] [--dry-run] [--config FILE] [--key VALUE…]\n"
+    "\n"
+    "Makes or upgrades the schema penstock, and nothing else. Run it as a role that may make "
+    "schemas.\n"
+    "\n"
+    "  --role NAME   also makes this role, unless it is there, and grants it what it lacks to run\n"
+    "                the server with the configured streams: no more\n"
+    "  --dry-run     prints the statements, tries them, and rolls back\n"
+    "\n";
+
+struct migrate_options {
+    const char *role; /* NULL: none */
+    bool is_dry;
+};
+
+struct granting {
+    struct store *store;
+    unsigned statements;
+};
+
+static enum status on_missing(void *owner, const char *what, const char *mend,
+                              struct problem *problem)
+{
+    (void)what;
+    struct granting *granting = owner;
+    granting->statements++;
+    printf("%s;\n", mend);
+    return store_execute(granting->store, mend, problem);
+}
+
+static enum status grant(struct store *store, const struct settings *settings, const char *role,
+                         struct problem *problem)
+{
+    char statement[2 * NAME_BYTES_MAX + 32];
+    const char *tables[STREAMS_MAX];
+    struct granting granting = {.store = store};
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        tables[i] = settings->streams[i].table;
+    }
+    enum status status = store_make_role(store, role, statement, sizeof statement, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (statement[0] != '\0') {
+        printf("%s;\n", statement);
+    }
+    status = store_compare_privileges(store, PRIVILEGE_MISSING, role, tables,
+                                      settings->stream_count, on_missing, &granting, problem);
+    if (status == STATUS_OK && granting.statements == 0) {
+        printf("-- %s lacks nothing\n", role);
+    }
+    return status;
+}
+
+static enum status migrate(struct store *store, const struct settings *settings,
+                           const struct migrate_options *options, struct problem *problem)
+{
+    struct problem ignored; /* the first failure is the one to tell */
+    problem_clear(&ignored);
+    enum status status = store_migrate_begin(store, problem);
+    if (status == STATUS_OK && options->role != NULL) {
+        status = grant(store, settings, options->role, problem);
+    }
+    bool keep = status == STATUS_OK && !options->is_dry;
+    enum status ended = store_migrate_end(store, keep, status == STATUS_OK ? problem : &ignored);
+    return status == STATUS_OK ? ended : status;
+}
+
+static int run(const struct settings *settings, const struct migrate_options *options)
+{
+    struct problem problem;
+    struct store *store = NULL;
+    problem_clear(&problem);
+    struct store_options store_options = {
+        .url = settings->database_url,
+        .role = "migrate",
+        .connect_timeout_ms = settings->connect_timeout_ms,
+        .statement_timeout_ms = settings->statement_timeout_ms,
+    };
+    enum status status = store_open(&store_options, &store, &problem);
+    if (status == STATUS_OK) {
+        status = migrate(store, settings, options, &problem);
+    }
+    store_close(store);
+    if (status != STATUS_OK) {
+        return command_fail(&problem);
+    }
+    puts(options->is_dry ? "penstock: all of it works, and was rolled back"
+                         : "penstock: the schema penstock is up to date");
+    return 0;
+}
+
 int migrate_command(int argc, char **argv)
 {
     struct settings settings;
-    struct problem problem;
-    struct store *store = NULL;
+    struct migrate_options options = {0};
     int exit_code;
+    if (wants_help(argc, argv)) {
+        fputs(HELP, stdout);
+        settings_print_help(stdout);
+        return 0;
+    }
+    options.is_dry = take_switch(&argc, argv, "--dry-run");
+    if (!take_value(&argc, argv, "--role", &options.role)) {
+        return EXIT_USAGE;
+    }
     if (!command_settings(argc, argv, "penstock migrate", &settings, &exit_code)) {
         return exit_code;
     }
-    problem_clear(&problem);
-    struct store_options options = {
-        .url = settings.database_url,
-        .role = "migrate",
-        .connect_timeout_ms = settings.connect_timeout_ms,
-        .statement_timeout_ms = settings.statement_timeout_ms,
-    };
-    enum status status = store_open(&options, &store, &problem);
-    if (status == STATUS_OK) {
-        status = store_migrate(store, &problem);
-    }
-    if (status == STATUS_OK) {
-        printf("penstock: the schema penstock is up to date\n");
-        exit_code = 0;
-    } else {
-        exit_code = command_fail(&problem);
-    }
-    store_close(store);
+    exit_code = run(&settings, &options);
     settings_fini(&settings);
     return exit_code;
 }

@@ -5,13 +5,14 @@
  *   2. the catalog says what the streams' tables are;
  *   3. the data folder is locked, and says which node this is;
  *   4. the pipeline starts; journals are recovered, ports bound; the catalog is watched from here
- * on;
+ * on; SIGHUP reads the configuration again (reload.h);
  *   5. a signal drains it (a second one exits at once; the next start then replays the journal).
  */
 #include "catalog_watch.h"
 #include "commands.h"
 #include "node_folder.h"
 #include "pipeline.h"
+#include "service.h"
 
 #include "penstock/auth.h"
 #include "penstock/edge.h"
@@ -83,6 +84,7 @@ static enum status wait_for_store(const struct settings *settings, struct store 
         }
         if (!said) {
             log_warn("main", "waiting for PostgreSQL: %s", problem->text);
+            service_notify("STATUS=waiting for PostgreSQL");
         }
         if (is_ending(wait_for_signal(DATABASE_RETRY_MS))) {
             return status;
@@ -200,18 +202,38 @@ static void reload_certificate(const struct reloaded *what)
     }
 }
 
-static void on_hangup(const struct reloaded *what)
+/* Everything that may take long, such as asking PostgreSQL, is the catalog thread's. */
+static void reload_configuration(struct catalog_watch *catalog, const struct configuration *from)
 {
-    log_info("main", "SIGHUP: looks whether tables were altered; for another configuration, "
-                     "restart the server");
-    catalog_watch_ask(what->catalog);
+    struct problem problem;
+    problem_clear(&problem);
+    struct settings *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        problem_set(&problem, STATUS_NO_MEMORY, "no memory to read it");
+    } else if (configuration_read(from, read, &problem) == STATUS_OK) {
+        catalog_watch_reload(catalog, read);
+    }
+    if (problem.status != STATUS_OK) {
+        log_error("config", "the configuration stays as it was: %s", problem.text);
+        service_is_ready("serving; the last reload was refused, the log says why");
+        free(read);
+    }
+    catalog_watch_ask(catalog);
+}
+
+static void on_hangup(const struct reloaded *what, const struct configuration *from)
+{
+    service_is_reloading();
+    log_info("main",
+             "SIGHUP: reads the configuration again, and looks whether tables were altered");
+    reload_configuration(what->catalog, from);
     reload_keys(what);
     reload_certificate(what);
 }
 
 /* Returns the exit code: 0 after a signal. */
-static int watch(struct node *node, const struct reloaded *reloaded,
-                 bool (*is_alive)(void *, struct problem *), void *owner)
+static int watch(const struct serve_options *options, struct node *node,
+                 const struct reloaded *reloaded)
 {
     struct problem problem;
     for (;;) {
@@ -220,12 +242,12 @@ static int watch(struct node *node, const struct reloaded *reloaded,
             return 0;
         }
         if (number == SIGHUP) {
-            on_hangup(reloaded);
+            on_hangup(reloaded, options->from);
         }
         if (atomic_load(&node->journal_failed)) {
             return EXIT_FAILED; /* the lane has said why */
         }
-        if (is_alive != NULL && !is_alive(owner, &problem)) {
+        if (options->is_alive != NULL && !options->is_alive(options->owner, &problem)) {
             return command_fail(&problem);
         }
     }
@@ -236,10 +258,10 @@ static void on_drift(void *catalog)
     catalog_watch_ask(catalog);
 }
 
-static int run_pipeline(const struct settings *settings, struct catalog_watch *catalog,
-                        struct node *node, struct verifier *verifier, bool is_development,
-                        bool (*is_alive)(void *, struct problem *), void *owner)
+static int run_pipeline(const struct serve_options *serve, struct catalog_watch *catalog,
+                        struct node *node, struct verifier *verifier)
 {
+    const struct settings *settings = serve->settings;
     int exit_code;
     struct problem problem;
     struct pipeline *pipeline = NULL;
@@ -247,7 +269,7 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
                                        .streams = catalog_watch_streams(catalog),
                                        .node = node,
                                        .verifier = verifier,
-                                       .is_development = is_development,
+                                       .is_development = serve->is_development,
                                        .on_drift = on_drift,
                                        .owner = catalog};
     problem_clear(&problem);
@@ -256,17 +278,19 @@ static int run_pipeline(const struct settings *settings, struct catalog_watch *c
     }
     if (catalog_watch_start(catalog, pipeline, node, &problem) == STATUS_OK) {
         announce(node, settings, settings->stream_count);
-        if (is_development) {
+        service_is_ready("serving");
+        if (serve->is_development) {
             greet(settings);
         }
         struct reloaded reloaded = {settings, catalog, verifier, pipeline};
-        exit_code = watch(node, &reloaded, is_alive, owner);
+        exit_code = watch(serve, node, &reloaded);
     } else {
         exit_code = command_fail(&problem);
     }
     unblock_second_signal();
     atomic_store(&node->draining, true);
     log_info("main", "draining");
+    service_is_stopping();
     pipeline_stop(pipeline);
     catalog_watch_stop(catalog);
     pipeline_destroy(pipeline);
@@ -311,27 +335,18 @@ static enum status check_sets(const struct settings *settings, bool is_developme
     return STATUS_OK;
 }
 
-static void start_log(const struct settings *settings)
+int serve_run(const struct serve_options *options)
 {
-    struct log_levels levels;
-    log_open((enum log_format)settings->log_format, LOG_INFO);
-    if (log_levels_read(settings->log_level, &levels)) { /* the settings were checked */
-        log_set_levels(&levels);
-    }
-}
-
-int serve_run(const struct settings *settings, bool is_development,
-              bool (*is_alive)(void *owner, struct problem *problem), void *owner)
-{
+    const struct settings *settings = options->settings;
     struct problem problem;
     struct node_folder folder;
     struct catalog_watch *catalog = NULL;
     struct verifier *verifier = NULL;
     int exit_code;
     problem_clear(&problem);
-    start_log(settings);
+    settings_open_log(settings);
 
-    if (check_sets(settings, is_development, &problem) != STATUS_OK ||
+    if (check_sets(settings, options->is_development, &problem) != STATUS_OK ||
         open_verifier(settings, &verifier, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
@@ -351,7 +366,7 @@ int serve_run(const struct settings *settings, bool is_development,
         goto close_folder;
     }
     count_stages(node, settings);
-    exit_code = run_pipeline(settings, catalog, node, verifier, is_development, is_alive, owner);
+    exit_code = run_pipeline(options, catalog, node, verifier);
     catalog_watch_close(catalog);
 
 close_folder:
@@ -366,12 +381,14 @@ destroy_verifier:
 int serve_command(int argc, char **argv)
 {
     struct settings settings;
+    struct configuration from;
     int exit_code;
-    if (!command_settings(argc, argv, "penstock serve", &settings, &exit_code)) {
+    if (!command_configuration(argc, argv, "penstock serve", &from, &settings, &exit_code)) {
         return exit_code;
     }
     serve_block_signals();
-    exit_code = serve_run(&settings, false, NULL, NULL);
+    struct serve_options options = {.settings = &settings, .from = &from};
+    exit_code = serve_run(&options);
     settings_fini(&settings);
     return exit_code;
 }

@@ -15,8 +15,8 @@ struct watched_table {
 };
 
 struct streams {
-    const struct settings *settings;
-    struct stream_account *accounts; /* owns */
+    const struct settings *settings; /* borrows */
+    struct accounts *accounts;       /* borrows */
     struct watched_table tables[STREAMS_MAX];
     size_t count;
     bool changed; /* since the last set was made */
@@ -224,8 +224,8 @@ static enum status read_all(struct streams *streams, struct store *store, struct
     return status;
 }
 
-enum status streams_open(const struct settings *settings, struct store *store, struct streams **out,
-                         struct problem *problem)
+enum status streams_open(const struct settings *settings, struct accounts *accounts,
+                         struct store *store, struct streams **out, struct problem *problem)
 {
     if (settings->stream_count == 0) {
         return problem_set(problem, STATUS_BAD_CONFIG,
@@ -233,10 +233,7 @@ enum status streams_open(const struct settings *settings, struct store *store, s
                            "\"Table\" } to the configuration file");
     }
     struct streams *streams = calloc(1, sizeof *streams);
-    struct stream_account *accounts = calloc(settings->stream_count, sizeof *accounts);
-    if (streams == NULL || accounts == NULL) {
-        free(streams);
-        free(accounts);
+    if (streams == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for %zu streams",
                            settings->stream_count);
     }
@@ -263,15 +260,35 @@ void streams_close(struct streams *streams)
     for (size_t i = 0; i < streams->count; i++) {
         table_description_fini(&streams->tables[i].description);
     }
-    free(streams->accounts);
     free(streams);
+}
+
+void streams_follow(struct streams *streams, const struct settings *settings)
+{
+    streams->settings = settings;
+    for (size_t i = 0; i < streams->count; i++) {
+        for (size_t j = 0; j < settings->stream_count; j++) { /* perhaps in another order */
+            if (strcmp(streams->tables[i].settings->name, settings->streams[j].name) == 0) {
+                streams->tables[i].settings = &settings->streams[j];
+                break;
+            }
+        }
+    }
 }
 
 /* ---- sets ------------------------------------------------------------------------------------ */
 
-static enum status add_stream(struct stream_set *set, const struct watched_table *table,
-                              struct problem *problem)
+static enum status add_stream(struct stream_set *set, struct accounts *accounts,
+                              const struct watched_table *table, struct problem *problem)
 {
+    set->accounts[set->count] = accounts_find(accounts, table->settings->name);
+    if (set->accounts[set->count] == NULL) {
+        return problem_set(
+            problem, STATUS_NO_MEMORY,
+            "no account for stream \"%s\": there is no memory, or %d names were used "
+            "since the start, which a restart forgets",
+            table->settings->name, ACCOUNTS_MAX);
+    }
     if (table->refused) {
         set->refusals[set->count] = strdup(table->trouble.text);
         if (set->refusals[set->count] == NULL) {
@@ -290,14 +307,15 @@ enum status streams_make(struct streams *streams, struct stream_set **out, struc
     if (set == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
     }
-    set->accounts = streams->accounts;
+    set->settings = streams->settings;
+    set->accounts = calloc(streams->count, sizeof(struct stream_account *));
     set->streams = calloc(streams->count, sizeof(struct stream *));
     set->refusals = calloc(streams->count, sizeof(char *));
-    enum status status = set->streams != NULL && set->refusals != NULL
+    enum status status = set->accounts != NULL && set->streams != NULL && set->refusals != NULL
                              ? STATUS_OK
                              : problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
     for (size_t i = 0; i < streams->count && status == STATUS_OK; i++) {
-        status = add_stream(set, &streams->tables[i], problem);
+        status = add_stream(set, streams->accounts, &streams->tables[i], problem);
     }
     if (status != STATUS_OK) {
         streams_free(set);
@@ -317,6 +335,7 @@ void streams_free(struct stream_set *set)
         stream_destroy(set->streams[i]);
         free(set->refusals[i]);
     }
+    free(set->accounts);
     free(set->streams);
     free(set->refusals);
     free(set);

@@ -16,6 +16,8 @@
 #ifndef SERVER_STREAMS_H
 #define SERVER_STREAMS_H
 
+#include "accounts.h"
+
 #include "penstock/config.h"
 #include "penstock/store.h"
 #include "penstock/stream.h"
@@ -30,10 +32,13 @@ enum status streams_load_one(struct store *store, const struct stream_settings *
                              struct stream **out, struct problem *problem) must_use;
 
 struct streams;
-/* Reads all tables. The first that cannot be used, fails all. */
-enum status streams_open(const struct settings *settings, struct store *store, struct streams **out,
+/* Reads all tables. The first that cannot be used, fails all. Borrows settings and accounts. */
+enum status streams_open(const struct settings *settings, struct accounts *accounts,
+                         struct store *store, struct streams **out,
                          struct problem *problem) must_use;
-void streams_close(struct streams *streams); /* accepts NULL; after the last set was freed */
+void streams_close(struct streams *streams); /* accepts NULL */
+/* From now on these settings, whose streams are the same. */
+void streams_follow(struct streams *streams, const struct settings *settings);
 
 /* Reads again what was altered, and logs what that was. `*out_changed`: streams_make() has news. A
  * failure is the database's as a whole; what was read before it is kept. */
@@ -42,8 +47,8 @@ enum status streams_look(struct streams *streams, struct store *store, bool *out
 /* A table is gone, or cannot be used: look again soon. */
 bool streams_are_troubled(const struct streams *streams);
 
-/* All streams as they were last read, in the configuration's order. The accounts are the same for
- * all sets, and belong to `streams`. */
+/* All streams as they were last read, in the configuration's order, with the settings that they are
+ * of. A stream's account is the same in all sets. */
 enum status streams_make(struct streams *streams, struct stream_set **out,
                          struct problem *problem) must_use;
 void streams_free(struct stream_set *set); /* accepts NULL and the half-built */

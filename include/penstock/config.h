@@ -6,7 +6,8 @@
  * `PENSTOCK_BATCH_ROWS` in the environment and `--batch-rows` as a flag. `database_url` also reads
  * DATABASE_URL. Unknown keys are errors with file and line.
  *
- * Thread: main, before others start; afterwards everybody reads.
+ * Thread: main loads; afterwards everybody reads. A reload makes other settings, which stages are
+ * handed together with their streams (stream.h); those that the server began with stay as they are.
  */
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
@@ -115,11 +116,26 @@ bool settings_list_next(const char **list, struct span *out);
 enum status settings_load(struct settings *out, const char *file, int argc, char **argv, int first,
                           struct problem *problem) must_use;
 void settings_fini(struct settings *settings);
+/* Opens the log as `log_format` and `log_level` have it. */
+void settings_open_log(const struct settings *settings);
 /* Is presence on anywhere; is it on for this channel? */
 bool settings_have_presence(const struct settings *settings);
 bool settings_presence_is_on(const struct settings *settings, struct span channel);
+
+/* What became of a configuration that was read again: lists for a person, without secrets. */
+struct settings_news {
+    char changed[700]; /* "batch_rows 10000 → 5000, log_level info → debug" */
+    char kept[300];    /* "listen, lanes": these take a restart */
+};
+/* Makes of `next`, just loaded, what the server may go on with instead of `now`: keys that cannot
+ * change while it runs get the value of `now`. Streams are the caller's to compare. BAD_CONFIG when
+ * the result contradicts itself. */
+enum status settings_renew(const struct settings *now, struct settings *next,
+                           struct settings_news *news, struct problem *problem) must_use;
+
 /* For --help and the reference page: one block a key. */
 void settings_print_help(void *stdio_file);
 void settings_print_reference(void *stdio_file); /* a commented configuration file */
+void settings_print_manual(void *stdio_file);    /* penstock.conf(5), as roff source */
 
 #endif

@@ -40,6 +40,10 @@ void store_close(struct store *store); /* accepts NULL */
 struct span store_schema_sql(void);
 /* Makes or upgrades the schema `penstock`, in one transaction, under a lock. */
 enum status store_migrate(struct store *store, struct problem *problem) must_use;
+/* The same in two halves, for what belongs into that transaction; `keep` false rolls it back, which
+ * is also what to do after a failure of the first half. */
+enum status store_migrate_begin(struct store *store, struct problem *problem) must_use;
+enum status store_migrate_end(struct store *store, bool keep, struct problem *problem) must_use;
 /* UNAVAILABLE-free verdict: is the schema there, in the version this binary needs? */
 enum status store_check_schema(struct store *store, struct problem *problem) must_use;
 enum status store_read_epoch(struct store *store, char out[UUID_TEXT_BYTES + 1],
@@ -66,6 +70,47 @@ struct retained {
  * each lane; commits never wait for it. */
 enum status store_retain(struct store *store, uint64_t keep_s, uint64_t most, struct retained *out,
                          struct problem *problem) must_use;
+
+/* ---- privileges ------------------------------------------------------------------------------ */
+
+enum privilege_kind { PRIVILEGE_MISSING, PRIVILEGE_ROW_SECURITY, PRIVILEGE_SURPLUS };
+/*
+ * What the role (NULL: this connection's) lacks, or has beyond what the server needs for these
+ * tables. `visit` gets each finding as a sentence, with the statement that mends it; it may run it.
+ * Tables that are not there have none.
+ */
+enum status store_compare_privileges(struct store *store, enum privilege_kind kind,
+                                     const char *role, const char *const *tables, size_t count,
+                                     enum status (*visit)(void *owner, const char *what,
+                                                          const char *mend,
+                                                          struct problem *problem),
+                                     void *owner, struct problem *problem) must_use;
+/* Makes the role, which may log in, unless it is there; `out_statement` is how, or "". */
+enum status store_make_role(struct store *store, const char *role, char *out_statement, size_t size,
+                            struct problem *problem) must_use;
+
+/* What stands between us and PostgreSQL. One that lends backends for a transaction at a time has no
+ * LISTEN, no session locks and no prepared statements, all of which the server needs. */
+enum pooler_kind { POOLER_NONE, POOLER_OF_SESSIONS, POOLER_OF_TRANSACTIONS };
+enum status store_find_pooler(const struct store_options *options, enum pooler_kind *out,
+                              struct problem *problem) must_use;
+
+/* ---- trying a migration ---------------------------------------------------------------------- */
+
+/* What one statement did to a table that was there before it; lent for the call. */
+struct trial_effect {
+    const char *table;
+    const char *lock;           /* "AccessExclusiveLock": one that stops writers; or NULL */
+    const char *rewritten_size; /* "12 MB": it lies in another file now; or NULL */
+};
+/* In between, store_read_table() tells what the tables would be. Each begin has its end, whatever
+ * fails: everything is rolled back. */
+enum status store_trial_begin(struct store *store, struct problem *problem) must_use;
+enum status store_trial_run(struct store *store, const char *statement,
+                            void (*visit)(void *owner, const struct trial_effect *effect),
+                            void *owner, struct problem *problem) must_use;
+void store_trial_end(struct store *store);
+
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;
 

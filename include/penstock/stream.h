@@ -64,6 +64,7 @@ struct stream_options {
 };
 
 struct stream;
+struct settings;
 
 /*
  * Fails with BAD_CONFIG (a template names no column, a column in a template can be NULL: the
@@ -135,9 +136,12 @@ bool stream_difference(const struct stream *before, const struct stream *after, 
 /* A set of streams by name: immutable, shared by all edges. Borrows the streams. */
 struct stream_set {
     struct stream **streams;
-    struct stream_account *accounts; /* one for each stream, same index; they outlive the set */
+    struct stream_account **accounts; /* one for each stream, same index; they outlive the set */
     size_t count;
     char **refusals; /* NULL, or for each stream NULL or why its events are refused for now */
+    /* Those that go with it (config.h): whoever takes the set uses them from then on. NULL: what
+     * the stage began with. Borrows until the set is freed. */
+    const struct settings *settings;
 };
 /* Index in the set, or -1. */
 int stream_find(const struct stream_set *set, struct span name);

@@ -35,6 +35,7 @@ struct key {
     bool is_secret;         /* never shown: may hold a password */
     bool is_multiline;      /* may contain line ends */
     bool no_flag;           /* refused as a flag: everybody on the machine can read those */
+    bool is_live;           /* a reload changes it; otherwise it takes a restart */
     const char *choices[4]; /* ends with NULL */
     const char *help;       /* sentences */
     size_t offset;          /* in struct settings */

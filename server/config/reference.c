@@ -2,7 +2,7 @@
  * reference.c - what people read about the settings, made from the table: --help, and the commented
  * configuration file (deploy/penstock.conf.example is its output, and a test compares the two).
  */
-#include "keys.h"
+#include "reference.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -29,8 +29,7 @@ static void print_wrapped(FILE *out, const char *prefix, const char *text)
     }
 }
 
-/* "1 to 100", "1KB to 1GB", "auto, uring or epoll" … */
-static void bounds_format(const struct key *key, char *out, size_t size)
+void bounds_format(const struct key *key, char *out, size_t size)
 {
     char least[32], most[32];
     int length = 0;

@@ -172,3 +172,12 @@ void settings_fini(struct settings *settings)
     }
     *settings = (struct settings){0};
 }
+
+void settings_open_log(const struct settings *settings)
+{
+    struct log_levels levels;
+    log_open((enum log_format)settings->log_format, LOG_INFO);
+    if (log_levels_read(settings->log_level, &levels)) { /* the settings were checked */
+        log_set_levels(&levels);
+    }
+}

@@ -116,6 +116,8 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     }
 }
 
+/* libwebsockets reads it whenever it sets a connection's timer. */
+
 /* The first is for HTTP, and for clients that offer no subprotocol. */
 static const struct lws_protocols protocols[] = {
     {.name = PROTOCOL_JSON, .callback = on_lws, .tx_packet_size = TX_PACKET_BYTES},
@@ -125,13 +127,23 @@ static const struct lws_protocols protocols[] = {
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* A table was altered. No message is under way here: those that are held are decoded again. */
+/* What was made of settings at the start and follows them. Everything else reads them each time. */
+static void adopt_settings(struct edge *edge, const struct settings *settings)
+{
+    edge->options.settings = settings;
+}
+
+/* A table was altered, or the configuration. No message is under way here: those that are held are
+ * decoded again. */
 static void take_streams(struct edge *edge)
 {
     struct stream_handover *handover = edge->options.handover;
     const struct stream_set *offered = handover == NULL ? NULL : handover_look(handover);
     if (offered != NULL && offered != edge->options.streams) {
         edge->options.streams = offered;
+        if (offered->settings != NULL) {
+            adopt_settings(edge, offered->settings);
+        }
         handover_confirm(handover, offered);
     }
 }

@@ -226,7 +226,7 @@ void exchange_goodbye(struct session *session, bool is_late)
     struct problem problem;
     switch (exchange_state(session)) {
     case EXCHANGE_NONE:
-        if (is_late || !lws_partial_buffered(session->wsi)) {
+        if (is_late || session->wsi == NULL || !lws_partial_buffered(session->wsi)) {
             session_cut(session);
         }
         return;

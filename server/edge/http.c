@@ -127,7 +127,7 @@ static void build_streams(const struct session *session, struct writer *out)
     const struct stream_set *all = session->edge->options.streams;
     struct stream *streams[STREAMS_MAX];
     char *refusals[STREAMS_MAX];
-    struct stream_set seen = {streams, NULL, 0, refusals};
+    struct stream_set seen = {.streams = streams, .refusals = refusals};
     for (size_t i = 0; i < all->count; i++) {
         struct problem ignored;
         if (session->is_operator ||

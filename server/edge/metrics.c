@@ -260,7 +260,7 @@ static void write_stream_gauges(const struct stream_set *streams, struct writer 
     metrics_head(out, &pending);
     for (size_t i = 0; i < streams->count; i++) {
         write_stream(out, pending.name, streams->streams[i],
-                     stream_account_pending(&streams->accounts[i]));
+                     stream_account_pending(streams->accounts[i]));
     }
 }
 
@@ -272,7 +272,7 @@ static void write_streams(const struct stream_set *streams, struct writer *out)
         metrics_head(out, &column->family);
         for (size_t stream = 0; stream < streams->count; stream++) {
             write_stream(out, column->family.name, streams->streams[stream],
-                         value_at(&streams->accounts[stream], column->at));
+                         value_at(streams->accounts[stream], column->at));
         }
     }
 }

@@ -290,7 +290,7 @@ static void store_or_refuse(struct session *session, struct message *message, st
     }
     struct draft draft = {
         .stream = streams->streams[index],
-        .account = &streams->accounts[index],
+        .account = streams->accounts[index],
         .arrival_us = clock_unix_us(),
         .message_bytes = bytes.size,
     };

@@ -59,7 +59,7 @@ void pushed_flush(struct edge *edge)
 {
     struct pushed *pushed = &edge->pushed;
     if (pushed->events > 0) {
-        struct stream_account *account = &edge->options.streams->accounts[pushed->stream];
+        struct stream_account *account = edge->options.streams->accounts[pushed->stream];
         counter_add(&account->pushed, pushed->events);
         counter_add(&account->pushed_bytes, pushed->bytes);
         pushed->events = pushed->bytes = 0;

@@ -108,6 +108,9 @@ static void learn_streams(struct lane *lane)
     }
     lane->learn_failure_said = false;
     lane->options.streams = offered;
+    if (offered->settings != NULL) {
+        lane->options.settings = offered->settings;
+    }
     /* The edges still use the set before this one, and with empty rings nothing older can come. */
     if (lane->registry.count > SCHEMAS_MANY && rings_are_empty(lane)) {
         registry_trim(&lane->registry, journal_needs, lane->journal);

@@ -8,7 +8,7 @@
 static struct stream_account *account_of(const struct stream_set *streams, const char *name)
 {
     int index = stream_find(streams, span_string(name));
-    return index < 0 ? NULL : &streams->accounts[index];
+    return index < 0 ? NULL : streams->accounts[index];
 }
 
 enum status registry_add(struct registry *registry, struct span body, struct problem *problem)
@@ -62,7 +62,9 @@ static void mark(struct registry *registry)
     registry->sets++;
     for (size_t i = 0; i < registry->streams->count; i++) {
         uint64_t key = stream_schema_key(registry->streams->streams[i]);
-        registry_find(registry, key)->learned = registry->sets;
+        struct registered_schema *entry = registry_find(registry, key);
+        entry->learned = registry->sets;
+        entry->account = registry->streams->accounts[i]; /* the journal's may not have had one */
     }
 }
 

@@ -58,7 +58,7 @@ static const char fingerprint_sql[] =
     "   FROM found f WHERE f.place = w.place)"
     " FROM wanted w ORDER BY w.place";
 
-static bool append_names(struct text *names, const char *const *tables, size_t count)
+bool store_names(struct text *names, const char *const *tables, size_t count)
 {
     text_string(names, "{");
     for (size_t i = 0; i < count; i++) {
@@ -90,7 +90,7 @@ enum status store_fingerprint_tables(struct store *store, const char *const *tab
                                      uint64_t *out, struct problem *problem)
 {
     struct text names = {0};
-    if (!append_names(&names, tables, count)) {
+    if (!store_names(&names, tables, count)) {
         text_fini(&names);
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for the names of tables");
     }

@@ -94,21 +94,30 @@ static enum status apply_steps(struct store *store, struct problem *problem)
     return status;
 }
 
-enum status store_migrate(struct store *store, struct problem *problem)
+enum status store_migrate_begin(struct store *store, struct problem *problem)
 {
     enum status status =
         store_query(store, "making the schema penstock",
                     "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0)", 0,
                     NULL, NULL, problem);
+    return status == STATUS_OK ? apply_steps(store, problem) : status;
+}
+
+enum status store_migrate_end(struct store *store, bool keep, struct problem *problem)
+{
+    return store_query(store, "making the schema penstock", keep ? "COMMIT" : "ROLLBACK", 0, NULL,
+                       NULL, problem);
+}
+
+enum status store_migrate(struct store *store, struct problem *problem)
+{
+    enum status status = store_migrate_begin(store, problem);
     if (status == STATUS_OK) {
-        status = apply_steps(store, problem);
-    }
-    if (status == STATUS_OK) {
-        return store_query(store, "making the schema penstock", "COMMIT", 0, NULL, NULL, problem);
+        return store_migrate_end(store, true, problem);
     }
     struct problem ignored; /* the first failure is the one to tell */
     problem_clear(&ignored);
-    if (store_query(store, "ROLLBACK", "ROLLBACK", 0, NULL, NULL, &ignored) != STATUS_OK) {
+    if (store_migrate_end(store, false, &ignored) != STATUS_OK) {
         log_debug("store", "%s", ignored.text);
     }
     return status;

@@ -315,7 +315,19 @@ END
 $$;
 
 -- A dead letter that is put in again is pushed by its own commit (dead_letter.sql).
-ALTER FUNCTION penstock.insert_event(regclass, jsonb) SET penstock.own_rows = 'on';
+ALTER FUNCTION penstock.insert_event(regclass, jsonb) RENAME TO insert_row;
+CREATE FUNCTION penstock.insert_event(in_table regclass, in_event jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before text := coalesce(current_setting('penstock.own_rows', true), '');
+    stored bigint;
+BEGIN
+    PERFORM set_config('penstock.own_rows', 'on', true);
+    stored := penstock.insert_row(in_table, in_event);
+    PERFORM set_config('penstock.own_rows', before, true);
+    RETURN stored;
+END
+$$;
 
 -- ---- reading ------------------------------------------------------------------------------------
 

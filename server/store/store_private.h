@@ -19,4 +19,7 @@ enum status store_query(struct store *store, const char *doing, const char *sql,
                         int parameter_count, const char *const *parameters, PGresult **out,
                         struct problem *problem) must_use;
 
+/* Appends the names as an array literal; false (and names->failed) when there is no memory. */
+bool store_names(struct text *names, const char *const *tables, size_t count);
+
 #endif

@@ -9,7 +9,8 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev lib
     librhonabwy-dev libgnutls28-dev libcurl4-gnutls-dev|libcurl4-openssl-dev
     postgresql pgvector?"
 TEST_PACKAGES="libcmocka-dev openssl python3 python3-pytest python3-websockets python3-msgpack
-    python3-psycopg2 python3-psycopg python3-jsonschema nodejs valgrind prometheus"
+    python3-psycopg2 python3-psycopg python3-jsonschema python3-yaml nodejs valgrind prometheus dpkg-dev
+    zsh? pgbouncer?"
 # The test in a browser. Ubuntu has no chromium package that runs without snap: it is skipped there.
 BROWSER_PACKAGES="python3-selenium chromium chromium-driver"
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from penstock import binary, free_port, run, stream, until
+from penstock import binary, free_port, run, source_dir, stream, until
 
 BEHAVIOR = stream("behavior", "BehaviorLog", "stream:behavior")
 
@@ -26,7 +26,7 @@ def test_version_and_help():
     assert code == 0 and out.startswith("penstock ")
     code, out, _ = run("--help")
     assert code == 0 and "serve" in out and "tail" in out
-    for command in ("serve", "check", "migrate", "send", "tail", "dev", "dead-letter"):
+    for command in ("serve", "check", "migrate", "send", "tail", "dev", "dead-letter", "reference"):
         code, out, _ = run(command, "--help")
         assert code == 0 and "usage" in out.lower(), command
 
@@ -163,3 +163,17 @@ def test_tail_prints_events_as_they_commit(server, database):
     out, _ = tail.communicate(timeout=20)
     assert tail.returncode == 0
     assert len(out.splitlines()) == 3 and '"eventType":"e2"' in out
+
+
+def test_the_reference_is_a_configuration_that_changes_nothing(tmp_path):
+    """`penstock reference` is what deploy/penstock.conf.example holds, and the server takes it."""
+    code, out, err = run("reference")
+    assert (code, err) == (0, "")
+    with open(f"{source_dir()}/deploy/penstock.conf.example", encoding="utf-8") as example:
+        assert example.read() == out
+    code, out, err = run("check", "--config", config(tmp_path, out),
+                         env={"DATABASE_URL": "host=/no/such/folder"})
+    assert code == 1 and "ok    configuration: read" in out, err
+    code, out, _ = run("reference", "--man")
+    assert code == 0 and out.startswith(".TH PENSTOCK.CONF 5")
+    assert run("reference", "--nonsense")[0] == 2

@@ -216,8 +216,9 @@ static void make_stream(struct harness *harness)
     if (stream_create(&options, &table, &harness->stream, &problem) != STATUS_OK) {
         fail_msg("%s", problem.text);
     }
+    harness->accounts[0] = &harness->account;
     harness->streams =
-        (struct stream_set){.streams = &harness->stream, .accounts = &harness->account, .count = 1};
+        (struct stream_set){.streams = &harness->stream, .accounts = harness->accounts, .count = 1};
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

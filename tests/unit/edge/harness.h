@@ -22,6 +22,7 @@ struct harness {
     struct node node;
     struct stream *stream;
     struct stream_account account;
+    struct stream_account *accounts[1]; /* that one */
     struct stream_set streams;
     struct stream_handover handover; /* of sets that come later */
     struct window *window;

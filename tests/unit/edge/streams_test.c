@@ -50,7 +50,7 @@ static int start(void **state)
     make_wider();
     refusals[0] = NULL;
     next = (struct stream_set){
-        .streams = &wider, .accounts = &harness.account, .count = 1, .refusals = refusals};
+        .streams = &wider, .accounts = harness.accounts, .count = 1, .refusals = refusals};
     return 0;
 }
 

@@ -226,8 +226,9 @@ enum status world_open(struct world *world, struct problem *problem)
         to_edge[i] = &world->from_lane[i];
         edge_bells[i] = &world->edge_bells[i];
     }
+    world->accounts[0] = &world->account;
     world->streams = (struct stream_set){
-        .streams = &world->stream, .accounts = &world->account, .count = world->has_streams};
+        .streams = &world->stream, .accounts = world->accounts, .count = world->has_streams};
     struct lane_options options = {
         .settings = &world->settings,
         .streams = &world->streams,

@@ -36,6 +36,7 @@ struct world {
     struct node node;
     struct stream *stream;
     struct stream_account account;
+    struct stream_account *accounts[1]; /* that one */
     struct stream_set streams;
     struct ring to_lane[FIXTURE_EDGES], from_lane[FIXTURE_EDGES];
     struct doorbell lane_bell, edge_bells[FIXTURE_EDGES];

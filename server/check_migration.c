@@ -1,0 +1,252 @@
+/*
+ * check_migration.c - see check_migration.h.
+ *
+ *   1. The file is read, and split into statements. One that cannot be tried in a transaction that
+ *      is rolled back (its own COMMIT, CREATE INDEX CONCURRENTLY …) is refused before anything
+ * runs.
+ *   2. The streams are read as they are.
+ *   3. The statements run one by one. For each: which tables, there before it, it locks against
+ *      writers, and which it rewrites; and, where it locks any, what rules know of its kind and the
+ *      safer form (migration_rules.c). A new table's own indexes harm nobody and are not told.
+ *   4. The streams are read again, in the same transaction: what would publishers notice?
+ *   5. Everything is rolled back.
+ */
+#include "check_migration.h"
+#include "migration_rules.h"
+#include "streams.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_BYTES_MAX (8u << 20)
+#define RULES_MAX      4
+
+struct trial {
+    struct report *report;
+    const char *file;
+    struct sql_statement statement; /* the one under way */
+    unsigned locks;                 /* of it, that stop writers */
+};
+
+/* "migrations/7.sql:12". */
+static void place(const struct trial *trial, char *out, size_t size)
+{
+    snprintf(out, size, "%.200s:%d", trial->file, trial->statement.line);
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static char *read_file(const char *file, size_t *out_size, struct problem *problem)
+{
+    char *text = malloc(FILE_BYTES_MAX + 1);
+    FILE *stream = text == NULL ? NULL : fopen(file, "re");
+    if (stream == NULL) {
+        problem_set(problem, STATUS_BAD_CONFIG, "cannot open %.200s: %s", file, strerror(errno));
+        free(text);
+        return NULL;
+    }
+    *out_size = fread(text, 1, FILE_BYTES_MAX + 1, stream);
+    bool failed = ferror(stream) != 0;
+    fclose(stream);
+    if (failed || *out_size > FILE_BYTES_MAX) {
+        problem_set(problem, STATUS_BAD_CONFIG,
+                    failed ? "cannot read %.200s" : "%.200s is larger than 8 MB", file);
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* False when any of them cannot be tried; all of those are told. */
+static bool may_be_tried(struct trial *trial, struct span text)
+{
+    bool may = true;
+    struct sql_splitter splitter = sql_splitter_of(text);
+    while (sql_next(&splitter, &trial->statement)) {
+        const char *why = migration_refusal(&trial->statement);
+        if (why != NULL) {
+            char where[256];
+            place(trial, where, sizeof where);
+            report_add(trial->report, FINDING_FAIL, where, why,
+                       "check the other statements in a file of their own, and this one by eye");
+            may = false;
+        }
+    }
+    return may;
+}
+
+/* ---- the statements -------------------------------------------------------------------------- */
+
+static void on_effect(void *owner, const struct trial_effect *effect)
+{
+    struct trial *trial = owner;
+    char where[256], what[256];
+    place(trial, where, sizeof where);
+    if (effect->rewritten_size != NULL) {
+        snprintf(what, sizeof what,
+                 "rewrites %.100s, which then has %.20s; nobody can use it meanwhile",
+                 effect->table, effect->rewritten_size);
+        report_add(trial->report, FINDING_FAIL, where, what, NULL);
+        return;
+    }
+    bool stops_all = strcmp(effect->lock, "AccessExclusiveLock") == 0;
+    snprintf(what, sizeof what, "locks %.100s (%.30s) until it commits: %s", effect->table,
+             effect->lock, stops_all ? "nobody reads or writes it" : "nobody writes it");
+    report_add(trial->report, FINDING_NOTE, where, what,
+               "SET lock_timeout = '2s' before it, and try again when it is reached");
+    trial->locks++;
+}
+
+static void advise(struct trial *trial)
+{
+    const struct migration_rule *rules[RULES_MAX];
+    size_t count = migration_rules(&trial->statement, rules, RULES_MAX);
+    char where[256];
+    place(trial, where, sizeof where);
+    for (size_t i = 0; i < count; i++) {
+        report_add(trial->report, FINDING_FAIL, where, rules[i]->what, rules[i]->safer);
+    }
+}
+
+static enum status try_statement(struct trial *trial, struct store *store, struct problem *problem)
+{
+    char *text = strndup((const char *)trial->statement.text.data, trial->statement.text.size);
+    if (text == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a statement");
+    }
+    trial->locks = 0;
+    enum status status = store_trial_run(store, text, on_effect, trial, problem);
+    free(text);
+    bool is_bulk = sql_begins(&trial->statement, "UPDATE");
+    if (status == STATUS_OK && (trial->locks > 0 || is_bulk)) {
+        advise(trial);
+    }
+    return status;
+}
+
+static bool try_all(struct trial *trial, struct span text, struct store *store)
+{
+    struct sql_splitter splitter = sql_splitter_of(text);
+    unsigned count = 0;
+    while (sql_next(&splitter, &trial->statement)) {
+        struct problem problem;
+        problem_clear(&problem);
+        if (try_statement(trial, store, &problem) != STATUS_OK) {
+            char where[256];
+            place(trial, where, sizeof where);
+            report_add(trial->report, FINDING_FAIL, where, problem.text, NULL);
+            return false; /* what comes behind it may need it */
+        }
+        count++;
+    }
+    char detail[64];
+    snprintf(detail, sizeof detail, "%u statement%s run, and rolled back", count,
+             count == 1 ? "" : "s");
+    report_add(trial->report, FINDING_OK, trial->file, detail, NULL);
+    return true;
+}
+
+/* ---- the streams ----------------------------------------------------------------------------- */
+
+/* Would events that were right before be refused? */
+static bool breaks(const char *difference)
+{
+    static const char *const words[] = {
+        "\" is gone",         ", required)", "\" is now required",
+        "\" is NOT NULL now", ", was ",      "no primary key tells duplicates"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strstr(difference, words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void compare(struct report *report, const struct stream_settings *settings,
+                    const struct stream *before, struct store *store)
+{
+    struct stream *after = NULL;
+    struct problem problem;
+    char what[NAME_BYTES_MAX + 32], text[600];
+    snprintf(what, sizeof what, "stream %s", settings->name);
+    problem_clear(&problem);
+    if (streams_load_one(store, settings, &after, &problem) != STATUS_OK) {
+        report_add(report, FINDING_FAIL, what, problem.text,
+                   "let the configuration follow, or keep the old shape until publishers have");
+        return;
+    }
+    struct writer difference = writer_of(text, sizeof text - 1);
+    if (!stream_difference(before, after, &difference)) {
+        report_add(report, FINDING_OK, what, "is the same for publishers", NULL);
+    } else {
+        text[writer_size(&difference)] = '\0';
+        report_add(report, breaks(text) ? FINDING_FAIL : FINDING_NOTE, what, text,
+                   breaks(text)
+                       ? "publishers that know the old shape are refused: change them first, "
+                         "or let both shapes be right for a while"
+                       : NULL);
+    }
+    stream_destroy(after);
+}
+
+static void read_streams(const struct settings *settings, struct store *store,
+                         struct stream *out[STREAMS_MAX])
+{
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        struct problem problem; /* who checks the streams has told it */
+        problem_clear(&problem);
+        out[i] = NULL;
+        if (streams_load_one(store, &settings->streams[i], &out[i], &problem) != STATUS_OK) {
+            log_debug("check", "%s", problem.text);
+        }
+    }
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static void run(struct trial *trial, struct span text, const struct settings *settings,
+                struct store *store)
+{
+    struct stream *before[STREAMS_MAX];
+    struct problem problem;
+    problem_clear(&problem);
+    read_streams(settings, store, before);
+    if (store_trial_begin(store, &problem) != STATUS_OK) {
+        report_add(trial->report, FINDING_FAIL, trial->file, problem.text, NULL);
+    } else if (try_all(trial, text, store)) {
+        for (size_t i = 0; i < settings->stream_count; i++) {
+            if (before[i] != NULL) {
+                compare(trial->report, &settings->streams[i], before[i], store);
+            }
+        }
+    }
+    store_trial_end(store);
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        stream_destroy(before[i]);
+    }
+}
+
+void check_migration(struct report *report, const struct settings *settings, const char *file,
+                     struct store *store)
+{
+    struct problem problem;
+    size_t size;
+    problem_clear(&problem);
+    char *text = read_file(file, &size, &problem);
+    struct trial *trial = text == NULL ? NULL : calloc(1, sizeof *trial);
+    if (trial == NULL) {
+        report_add(report, FINDING_FAIL, "migration",
+                   text == NULL ? problem.text : "no memory to try it", NULL);
+        free(text);
+        return;
+    }
+    trial->report = report;
+    trial->file = file;
+    if (may_be_tried(trial, span_of(text, size))) {
+        run(trial, span_of(text, size), settings, store);
+    }
+    free(trial);
+    free(text);
+}

@@ -1,0 +1,85 @@
+/*
+ * migration.c - runs somebody's migration in a transaction that is rolled back, and measures.
+ *
+ * 1. Every table that is there, and the file that it lies in, is noted in a temporary table.
+ * 2. Each statement runs by itself. Then pg_locks tells which locks on those tables our backend has
+ *    that it had not before, and pg_class which of them lie in another file: those were rewritten.
+ * 3. Everything is rolled back, the temporary tables too.
+ *
+ * A lock that others hold is waited for no longer than LOCK_TIMEOUT. What the migration does locks
+ * out others until the rollback: it is meant for a database of the same shape, not for the busiest.
+ */
+#include "store_private.h"
+
+#define LOCK_TIMEOUT "2s"
+
+static const char begin_sql[] =
+    "BEGIN; SET LOCAL lock_timeout = '" LOCK_TIMEOUT "';"
+    "CREATE TEMP TABLE penstock_before ON COMMIT DROP AS"
+    "  SELECT c.oid, c.oid::pg_catalog.regclass::text AS name,"
+    "    pg_catalog.pg_relation_filenode(c.oid) AS file FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%'"
+    "    AND n.nspname <> 'information_schema';"
+    "CREATE TEMP TABLE penstock_locked (oid oid, mode text) ON COMMIT DROP";
+
+/* Of the locks, those that stop writers (manual, "Table-Level Locks"): ROW EXCLUSIVE, which INSERT
+ * takes, conflicts with them. */
+static const char effects_sql[] =
+    "WITH locked AS ("
+    "  INSERT INTO pg_temp.penstock_locked (oid, mode)"
+    "  SELECT l.relation, l.mode FROM pg_catalog.pg_locks l"
+    "  WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted"
+    "    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
+    "      'AccessExclusiveLock')"
+    "    AND l.relation IN (SELECT b.oid FROM pg_temp.penstock_before b)"
+    "    AND NOT EXISTS (SELECT FROM pg_temp.penstock_locked k"
+    "      WHERE k.oid = l.relation AND k.mode = l.mode)"
+    "  RETURNING oid, mode"
+    "), rewritten AS ("
+    "  UPDATE pg_temp.penstock_before b SET file = pg_catalog.pg_relation_filenode(b.oid)"
+    "  WHERE pg_catalog.pg_relation_filenode(b.oid) IS DISTINCT FROM b.file"
+    "    AND pg_catalog.pg_relation_filenode(b.oid) IS NOT NULL RETURNING b.oid"
+    ")"
+    " SELECT b.name, k.mode, false, NULL FROM locked k JOIN pg_temp.penstock_before b USING (oid)"
+    " UNION ALL"
+    " SELECT b.name, NULL, true, pg_catalog.pg_size_pretty(pg_catalog.pg_relation_size(b.oid))"
+    "  FROM rewritten r JOIN pg_temp.penstock_before b USING (oid)"
+    " ORDER BY 3, 1, 2";
+
+enum status store_trial_begin(struct store *store, struct problem *problem)
+{
+    return store_query(store, "beginning the trial", begin_sql, 0, NULL, NULL, problem);
+}
+
+enum status store_trial_run(struct store *store, const char *statement,
+                            void (*visit)(void *owner, const struct trial_effect *effect),
+                            void *owner, struct problem *problem)
+{
+    PGresult *result = NULL;
+    enum status status = connection_query(store->connection, store->statement_timeout_ms, statement,
+                                          0, NULL, NULL, problem);
+    if (status == STATUS_OK) {
+        status = store_query(store, "looking at the locks", effects_sql, 0, NULL, &result, problem);
+    }
+    for (int row = 0; status == STATUS_OK && row < PQntuples(result); row++) {
+        bool rewrites = PQgetvalue(result, row, 2)[0] == 't';
+        struct trial_effect effect = {
+            .table = PQgetvalue(result, row, 0),
+            .lock = rewrites ? NULL : PQgetvalue(result, row, 1),
+            .rewritten_size = rewrites ? PQgetvalue(result, row, 3) : NULL,
+        };
+        visit(owner, &effect);
+    }
+    PQclear(result);
+    return status;
+}
+
+void store_trial_end(struct store *store)
+{
+    struct problem ignored; /* the session is closed next, which ends the transaction, too */
+    problem_clear(&ignored);
+    if (store_query(store, "rolling back", "ROLLBACK", 0, NULL, NULL, &ignored) != STATUS_OK) {
+        log_debug("store", "%s", ignored.text);
+    }
+}
