@@ -142,9 +142,9 @@ struct stream_account {
 /* Outcomes first: an event whose outcome is seen was counted as received before. */
 static inline uint64_t stream_account_pending(const struct stream_account *account)
 {
-    uint64_t settled = counter_read(&account->committed) + counter_read(&account->duplicates) +
-                       counter_read(&account->dead_lettered);
-    atomic_thread_fence(memory_order_acquire);
+    uint64_t settled = atomic_load_explicit(&account->committed, memory_order_acquire) +
+                       atomic_load_explicit(&account->duplicates, memory_order_acquire) +
+                       atomic_load_explicit(&account->dead_lettered, memory_order_acquire);
     uint64_t taken = counter_read(&account->received) + counter_read(&account->replayed);
     return taken > settled ? taken - settled : 0;
 }

@@ -1,5 +1,6 @@
 """Tokens, end to end: what they allow, what is denied without them, how they end."""
 
+import json
 import signal
 import time
 
@@ -306,3 +307,27 @@ def test_what_serve_refuses(database, tmp_path):
     config = tmp_path / "penstock.conf"
     config.write_text('stream "a" { table = "T" set = {"userId = claim sub"} }\n')
     assert "sets columns from tokens" in refused(f"--config={config}")
+
+
+def test_http_is_held_to_the_token(make_guarded):
+    """POST, pages and event streams ask for the same rights as a WebSocket, for each request anew."""
+    server = make_guarded()
+    shown = bearer(token(AN, publish=["behavior"], subscribe=["user:{sub}"]))
+    body = json.dumps(event())
+    json_body = {"Content-Type": "application/json"}
+
+    def post(stream, headers):
+        return server.http("POST", f"/v1/streams/{stream}/events?ack=committed", body,
+                           {**json_body, **headers})[0]
+
+    def page(channel, headers):
+        return server.http("GET", f"/v1/channels/{channel}/events?last=5", headers=headers)
+
+    assert (post("behavior", {}), post("behavior", bearer("x.y.z"))) == (401, 401)
+    assert (post("cost", shown), post("behavior", shown)) == (403, 200)
+    assert page(f"user:{AN}", {})[0] == 401
+    assert page(f"user:{BINH}", shown)[0] == page("stream:behavior", shown)[0] == 403
+    status, _, text = page(f"user:{AN}", shown)
+    assert status == 200 and len(json.loads(text)["events"]) == 1
+    refused = {**shown, "Accept": "text/event-stream"}
+    assert server.http("GET", f"/v1/channels/user:{BINH}/events", headers=refused)[0] == 403
