@@ -46,7 +46,7 @@ def main():
         folder = pathlib.Path(name)
         events, source = recorded_events(folder)
         prepare_database(events)
-        server = Server(folder, SETTINGS)
+        server = Server(folder, free_port())
         try:
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -60,5 +60,4 @@ def main():
     print_results(results, source, rows, rounds)
 
 
-if __name__ == "__main__":
-    main()
+main()
