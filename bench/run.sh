@@ -16,7 +16,7 @@ if [ ! -f "bench/flow/$what.py" ] || [ "$what" = measure ]; then
 fi
 
 . tests/lib/packages.sh
-install_packages $BUILD_PACKAGES python3
+install_packages $BUILD_PACKAGES $BENCH_PACKAGES
 cmake --preset release >/dev/null
 cmake --build --preset release --target penstock penstock_load penstock_latency penstock_fanout copy_floor >&2
 [ "$what" != peers ] || bench/peers/prepare.sh
