@@ -2,7 +2,7 @@
  * auth.h - who is there: tokens (JSON Web Tokens, RFC 7519) are checked and their claims read.
  *
  * A verifier holds the keys that its options name, and says of a token whether one of them signed
- * it, for us, and for now. What the claims allow is not decided here (server/edge/access.c).
+ * it, for us, and for now. What the claims allow is not decided here (server/edge/access/access.c).
  *
  *   options ─► verifier_create() ─► verifier
  *   verifier, token, now ─► verifier_check() ─► claims, or a problem

@@ -33,7 +33,7 @@ struct lane_state {
 struct edge_state {
     counter connections_accepted, messages_in, bytes_in, bytes_out, frames_out, events_pushed;
     counter errors_sent, gaps_sent, publisher_holds, events_skipped, writes;
-    counter limits_hit[LIMITS_MAX]; /* by enum limit (server/edge/limits.h) */
+    counter limits_hit[LIMITS_MAX]; /* by enum limit (server/edge/arrive/limits.h) */
     counter tokens_taken, tokens_refused, origins_refused;
     counter http_requests, acks_durable, acks_committed;
     counter errors[STATUS_KINDS]; /* `error` answers by their code */

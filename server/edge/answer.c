@@ -6,6 +6,8 @@
  * times the limit by that (a thousand rejected events, say) ends the connection.
  */
 #include "edge_private.h"
+#include "arrive/arrive.h"
+#include "push/push.h"
 
 #define QUEUE_LIMITS_MAX   4
 #define RECEIPT_TEXT_BYTES 1024 /* of a reason; what is longer is cut where a character ends */

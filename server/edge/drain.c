@@ -8,6 +8,8 @@
  *   4. when no session is left, or drain_ms are over, the loop ends.
  */
 #include "edge_private.h"
+#include "arrive/arrive.h"
+#include "http/http.h"
 
 #define STEP_MS           50
 #define GOODBYES_LEAST    16 /* a step: few sessions need no spreading */

@@ -19,8 +19,10 @@
  * library began: an HTTP request that is left unanswered would spin the loop.
  */
 #include "edge_private.h"
-
-#include "tls.h"
+#include "arrive/arrive.h"
+#include "arrive/tls.h"
+#include "http/http.h"
+#include "push/push.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>

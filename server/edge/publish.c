@@ -14,6 +14,9 @@
  * When it must not wait any longer it is refused with `overloaded`.
  */
 #include "edge_private.h"
+#include "access/access.h"
+#include "arrive/arrive.h"
+#include "http/http.h"
 
 #include <assert.h>
 

@@ -14,6 +14,10 @@
  *   - the edge's memory for messages in pieces is used up (1013).
  */
 #include "edge_private.h"
+#include "access/access.h"
+#include "arrive/arrive.h"
+#include "http/http.h"
+#include "push/push.h"
 
 #include <stdlib.h>
 

@@ -9,6 +9,10 @@
  * from the socket, and goes on there when none is left and it is the session's turn (turns.c).
  */
 #include "edge_private.h"
+#include "access/access.h"
+#include "arrive/arrive.h"
+#include "http/http.h"
+#include "push/push.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

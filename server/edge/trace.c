@@ -7,6 +7,7 @@
  * line has anything of a message but the protocol's own words and the name of a field.
  */
 #include "edge_private.h"
+#include "access/access.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@
 #include "fuzz.h"
 
 #include "base64url.h"
-#include "grant.h"
+#include "access/grant.h"
 
 #include <gnutls/crypto.h>
 

@@ -12,9 +12,9 @@
  */
 #include "fuzz.h"
 
-#include "forwarded.h"
-#include "proxy_header.h"
-#include "upgrade_check.h"
+#include "arrive/forwarded.h"
+#include "arrive/proxy_header.h"
+#include "arrive/upgrade_check.h"
 
 #define SEED(text)                                \
     {                                             \

@@ -1,7 +1,7 @@
 /*
  * forwarded_test.c - whose word on a client's address is taken, and whose is not.
  */
-#include "forwarded.h"
+#include "arrive/forwarded.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* grant_test.c - rules and claims against names: what is put in reaches nowhere else. */
-#include "grant.h"
+#include "access/grant.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

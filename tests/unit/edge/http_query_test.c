@@ -1,7 +1,7 @@
 /*
  * http_query_test.c - the arguments of requests: what each must be, and which belong together.
  */
-#include "http_query.h"
+#include "http/query.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * limits_test.c - buckets by a clock of the test's own, and the table, alone and with threads.
  */
-#include "limits.h"
+#include "arrive/limits.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* origin_test.c - whose pages may connect. */
-#include "origin.h"
+#include "access/origin.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

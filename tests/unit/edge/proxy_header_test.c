@@ -1,7 +1,7 @@
 /*
  * proxy_header_test.c - headers of the PROXY protocol, whole, cut anywhere, and wrong.
  */
-#include "proxy_header.h"
+#include "arrive/proxy_header.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

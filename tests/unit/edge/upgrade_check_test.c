@@ -1,7 +1,7 @@
 /*
  * upgrade_check_test.c - which requests may become a WebSocket.
  */
-#include "upgrade_check.h"
+#include "arrive/upgrade_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

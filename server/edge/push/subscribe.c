@@ -1,0 +1,378 @@
+/*
+ * subscribe.c - a channel's name becomes a cursor over the window.
+ *
+ * What `subscribe` answers:
+ *
+ *   nothing else     from the next event on; recovered, because nothing was asked for
+ *   last: n          the channel's last n events first, from the window and, where it has fewer,
+ *                    from the log (catch_up.c says how far back)
+ *   since + epoch    what came after that offset first, from the window or the log. recovered:
+ *                    false with a reason, when the epoch is another (the offset means nothing here:
+ *                    from the next event on), or when the log no longer reaches back (a `gap` says
+ *                    what is missing, then what is left of it follows)
+ *
+ *   latest_only      whatever else: the cursor never goes to the log, and passes over what the
+ * socket did not take in time (catch_up.c). With `since`, what came meanwhile is that already, and
+ * what memory no longer has of it is told as recovered: false
+ *
+ * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
+ * retention takes after that is told by a `gap`, as always.
+ *
+ * Subscribing again to a channel replaces the subscription. A `since` above our head is legal: the
+ * client comes from a node that was ahead of ours. It waits for what comes after that; only when it
+ * lies so far ahead that it would wait for ever, it is told so, and hears what comes from now on.
+ * `offset` in the answer is where the subscription stands, so it is always safe to resume from, and
+ * every event that follows is behind it.
+ */
+#include "push/push.h"
+#include "access/access.h"
+#include "arrive/arrive.h"
+#include "edge_private.h"
+
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+/* What the nodes of one database commit in the time that one of them may stand still. */
+#define AHEAD_MAX 10000000
+
+/* ---- the list of a session ------------------------------------------------------------------- */
+
+void ready_put_last(struct subscription *subscription)
+{
+    struct session *session = subscription->session;
+    subscription->is_ready = true;
+    subscription->ready_previous = session->ready_last;
+    subscription->ready_next = NULL;
+    if (session->ready_last != NULL) {
+        session->ready_last->ready_next = subscription;
+    } else {
+        session->ready = subscription;
+    }
+    session->ready_last = subscription;
+}
+
+void ready_put_first(struct subscription *subscription)
+{
+    struct session *session = subscription->session;
+    subscription->is_ready = true;
+    subscription->ready_previous = NULL;
+    subscription->ready_next = session->ready;
+    if (session->ready != NULL) {
+        session->ready->ready_previous = subscription;
+    } else {
+        session->ready_last = subscription;
+    }
+    session->ready = subscription;
+}
+
+static void ready_remove(struct subscription *subscription)
+{
+    struct session *session = subscription->session;
+    struct subscription *previous = subscription->ready_previous, *next = subscription->ready_next;
+    if (!subscription->is_ready) {
+        return;
+    }
+    if (previous != NULL) {
+        previous->ready_next = next;
+    } else {
+        session->ready = next;
+    }
+    if (next != NULL) {
+        next->ready_previous = previous;
+    } else {
+        session->ready_last = previous;
+    }
+    subscription->is_ready = false;
+}
+
+struct subscription *ready_take(struct session *session)
+{
+    struct subscription *first = session->ready;
+    ready_remove(first);
+    return first;
+}
+
+static void list_add(struct session *session, struct subscription *subscription)
+{
+    subscription->next = session->subscriptions;
+    if (subscription->next != NULL) {
+        subscription->next->previous = subscription;
+    }
+    session->subscriptions = subscription;
+    session->subscription_count++;
+}
+
+static void list_remove(struct session *session, struct subscription *subscription)
+{
+    if (subscription->previous != NULL) {
+        subscription->previous->next = subscription->next;
+    } else {
+        session->subscriptions = subscription->next;
+    }
+    if (subscription->next != NULL) {
+        subscription->next->previous = subscription->previous;
+    }
+    session->subscription_count--;
+}
+
+static void drop(struct session *session, struct subscription *subscription)
+{
+    list_remove(session, subscription);
+    index_remove(&session->edge->index, subscription);
+    ready_remove(subscription);
+    catch_up_end(subscription);
+    attendance_end(subscription);
+    cursor_close(subscription->cursor);
+    free(subscription);
+    atomic_fetch_sub_explicit(&session->edge->state->subscriptions, 1, memory_order_relaxed);
+}
+
+void subscriptions_drop(struct session *session)
+{
+    while (session->subscriptions != NULL) {
+        drop(session, session->subscriptions);
+    }
+}
+
+void subscriptions_review(struct session *session)
+{
+    for (struct subscription *at = session->subscriptions, *next; at != NULL; at = next) {
+        struct problem problem;
+        struct span channel = cursor_channel(at->cursor);
+        next = at->next;
+        if (!access_may_subscribe(session, channel, &problem)) {
+            answer_unsubscribed_because(session, channel,
+                                        span_string("the new token does not allow this channel"));
+            drop(session, at);
+        }
+    }
+}
+
+void on_cursor_ready(void *owner, struct cursor *cursor, void *cursor_owner)
+{
+    (void)owner;
+    (void)cursor;
+    struct subscription *subscription = cursor_owner;
+    if (!subscription->is_ready) {
+        ready_put_last(subscription);
+    }
+    session_ask_write(subscription->session);
+}
+
+/* ---- subscribe ------------------------------------------------------------------------------- */
+
+enum status channel_check(struct span channel, struct problem *problem)
+{
+    if (channel.size == 0 || channel.size > CHANNEL_BYTES_MAX) {
+        return problem_set(problem, STATUS_INVALID_CHANNEL,
+                           "a channel's name has 1 to %d bytes, this one has %zu",
+                           CHANNEL_BYTES_MAX, channel.size);
+    }
+    for (size_t i = 0; i < channel.size; i++) {
+        if (channel.data[i] < 0x20 || channel.data[i] == 0x7f) {
+            return problem_set(problem, STATUS_INVALID_CHANNEL,
+                               "a channel's name has no control characters, byte %zu is one", i);
+        }
+    }
+    if (!utf8_valid(channel)) {
+        return problem_set(problem, STATUS_INVALID_CHANNEL, "a channel's name must be UTF-8");
+    }
+    return STATUS_OK;
+}
+
+static enum status check_request(const struct message *message, struct problem *problem)
+{
+    if (message->has_since && message->has_last) {
+        return problem_set(problem, STATUS_MALFORMED, "`since` and `last` exclude each other");
+    }
+    if (message->has_since && message->epoch.size == 0) {
+        return problem_set(problem, STATUS_MALFORMED,
+                           "`since` needs the `epoch` that the offset came with");
+    }
+    return channel_check(message->channel, problem);
+}
+
+static enum status add(struct session *session, struct span channel, uint64_t since,
+                       struct subscription **out, struct problem *problem)
+{
+    struct edge *edge = session->edge;
+    uint64_t most = edge_settings(edge)->channels;
+    if (session->subscription_count >= most) {
+        limit_hit(session->edge, LIMIT_CHANNELS);
+        return problem_set(problem, STATUS_TOO_MANY,
+                           "a connection listens to at most %llu channels",
+                           (unsigned long long)most);
+    }
+    struct subscription *subscription = calloc(1, sizeof *subscription);
+    if (subscription == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory to subscribe");
+    }
+    subscription->session = session;
+    subscription->subscribed_at = window_reader_head(edge->reader);
+    enum status status =
+        cursor_open(edge->reader, channel, since, subscription, &subscription->cursor, problem);
+    if (status != STATUS_OK) {
+        ready_remove(subscription);
+        free(subscription);
+        return status;
+    }
+    list_add(session, subscription);
+    index_add(&edge->index, subscription);
+    atomic_fetch_add_explicit(&edge->state->subscriptions, 1, memory_order_relaxed);
+    *out = subscription;
+    return STATUS_OK;
+}
+
+/* No node can be so far ahead of this one: the offset was made up, or its database was restored. */
+static bool is_of_no_log(const struct edge *edge, uint64_t since)
+{
+    return since > window_reader_head(edge->reader) + AHEAD_MAX;
+}
+
+/* Whoever was on the channel before stays there: nobody hears of it. */
+static enum status replace(struct session *session, struct span channel, uint64_t since,
+                           struct subscription **out, struct problem *problem)
+{
+    struct attendance *attendance = NULL;
+    struct subscription *former = index_find(&session->edge->index, session, channel);
+    if (former != NULL) {
+        attendance = former->attendance;
+        former->attendance = NULL;
+        drop(session, former);
+    }
+    enum status status = add(session, channel, since, out, problem);
+    if (status != STATUS_OK) {
+        attendance_drop(session, attendance);
+        return status;
+    }
+    (*out)->attendance = attendance;
+    if (attendance == NULL && session->is_websocket) { /* who reads over HTTP is nobody's company */
+        status = attendance_begin(*out, channel, problem);
+    }
+    if (status != STATUS_OK) {
+        drop(session, *out);
+    }
+    return status;
+}
+
+/* Why what was asked for cannot be had; size 0: it can. */
+static struct span loss(const struct edge *edge, const struct message *message)
+{
+    if (!message->has_since) {
+        return span_of(NULL, 0);
+    }
+    if (!span_is(message->epoch, edge->options.node->epoch)) {
+        return span_string("the epoch is another: the database was made anew or restored");
+    }
+    if (is_of_no_log(edge, message->since)) {
+        return span_string("the offset lies far past the log's end: nobody has committed it");
+    }
+    if (message->since >= window_reader_floor(edge->reader)) {
+        return span_of(NULL, 0);
+    }
+    if (message->latest_only) {
+        return span_string("the offset is older than what this server has in memory, and "
+                           "latest_only does not read the log");
+    }
+    uint64_t log_floor =
+        atomic_load_explicit(&edge->options.node->history.log_floor, memory_order_relaxed);
+    if (message->since < log_floor) {
+        return span_string("the offset is older than what the log keeps (retention)");
+    }
+    return span_of(NULL, 0);
+}
+
+/* Begins with the channel's last `count` events; returns an offset before them all. */
+static uint64_t look_back(struct subscription *subscription, uint64_t count)
+{
+    uint64_t here = cursor_history(subscription->cursor, count);
+    if (here == count) {
+        return cursor_offset(subscription->cursor);
+    }
+    return catch_up_seek(subscription, count - here);
+}
+
+/* Where its cursor begins. */
+static uint64_t start_of(const struct edge *edge, const struct message *message)
+{
+    if (!message->has_since || !span_is(message->epoch, edge->options.node->epoch) ||
+        is_of_no_log(edge, message->since)) {
+        return CURSOR_LIVE;
+    }
+    uint64_t floor = window_reader_floor(edge->reader);
+    return message->latest_only && message->since < floor ? floor : message->since;
+}
+
+/* What is not on its way yet can still be skipped: so the kernel is to hold little of it. Best
+ * effort; the option exists since Linux 3.12 (tcp(7) does not have it, Documentation/networking
+ * does). */
+static void hold_little(const struct session *session)
+{
+    int bytes = WRITE_BYTES;
+    (void)setsockopt(lws_get_socket_fd(session->wsi), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes,
+                     sizeof bytes);
+}
+
+static void want_latest_only(struct subscription *subscription)
+{
+    hold_little(subscription->session);
+    subscription->is_latest_only = true;
+    subscription->skipped = cursor_skip(subscription->cursor);
+}
+
+bool subscription_start(struct session *session, const struct message *message,
+                        struct subscribed *out, struct problem *problem)
+{
+    const struct edge *edge = session->edge;
+    if (check_request(message, problem) != STATUS_OK ||
+        !access_may_subscribe(session, message->channel, problem)) {
+        return false;
+    }
+    struct subscription *subscription = NULL;
+    uint64_t since = start_of(edge, message);
+    if (replace(session, message->channel, since, &subscription, problem) != STATUS_OK) {
+        return false;
+    }
+    uint64_t offset = cursor_offset(subscription->cursor);
+    if (message->latest_only) {
+        want_latest_only(subscription);
+    }
+    if (message->has_last) {
+        offset = look_back(subscription, message->last);
+    }
+    struct span reason = loss(edge, message);
+    *out = (struct subscribed){
+        .id = message->id,
+        .channel = message->channel,
+        .epoch = span_string(edge->options.node->epoch),
+        .reason = reason,
+        .offset = offset,
+        .recovered = reason.size == 0,
+    };
+    return true;
+}
+
+void subscribe(struct session *session, const struct message *message, struct problem *problem)
+{
+    struct subscribed subscribed;
+    if (subscription_start(session, message, &subscribed, problem)) {
+        answer_subscribed(session, &subscribed);
+    }
+}
+
+void unsubscribe(struct session *session, const struct message *message, struct problem *problem)
+{
+    if (channel_check(message->channel, problem) != STATUS_OK) {
+        return;
+    }
+    struct subscription *subscription =
+        index_find(&session->edge->index, session, message->channel);
+    if (subscription == NULL) {
+        (void)problem_set(problem, STATUS_NOT_SUBSCRIBED, "not subscribed to \"%.*s\"",
+                          SPAN_PRINT(message->channel));
+        return;
+    }
+    drop(session, subscription);
+    queue_splice(&session->queue, &session->shouts); /* nothing of the channel follows the answer */
+    answer_unsubscribed(session, message->id, message->channel);
+}
