@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from penstock import run, stream
+from penstock import run, stream, until
 from penstock.tokens import SECRET, bearer, token
 
 AN = "00000000-0000-4000-8000-000000000001"
@@ -49,10 +49,10 @@ def test_send_and_tail_show_a_token(guarded, tmp_path):
 
 
 def test_tail_goes_on_with_another_token(guarded, tmp_path):
-    """When the token of a file has expired, `tail` connects again with the one that is there by then, and
-    misses nothing."""
+    """When its token has expired, `tail` connects again with the one that its file has by then, and misses
+    nothing."""
     file = tmp_path / "token"
-    file.write_text(token(AN, 1))
+    file.write_text(token(AN, 6))  # long enough for a slow machine to connect with it
     result = []
     reader = threading.Thread(target=lambda: result.append(run(
         "tail", f"user:{AN}", f"--url={guarded.ws_url}", f"--token-file={file}", "--last=10",
@@ -60,8 +60,10 @@ def test_tail_goes_on_with_another_token(guarded, tmp_path):
     client = guarded.connect(headers=bearer(token(AN)))
     client.publish("behavior", [{"userId": AN, "eventType": "first"}], ack="committed")
     reader.start()
-    assert guarded.connect(headers=bearer(token(AN, 1))).wait_closed() == 1008
+    until("tail has subscribed",
+          lambda: guarded.metrics()['penstock_edge_subscriptions{edge="0"}'] == 1)
     file.write_text(token(AN, 600))
+    guarded.wait_for_log("because=the token has expired")
     client.publish("behavior", [{"userId": AN, "eventType": "second"}], ack="committed")
     reader.join()
     code, out, err = result[0]
