@@ -213,6 +213,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     sessions_tick(edge, now_us);
     holds_tick(edge, now_us);
     catch_ups_tick(edge, now_us);
+    channels_answer(edge);
     /* The plugin looks at the library's timers only behind a socket's event: make one. */
     lws_cancel_service(edge->context);
     if (edge->draining) {

@@ -20,9 +20,8 @@
  *   tls.c        certificate and key
  *   grant.c      rules with claims put in (pure)   pinned.c     columns that its token fills
  *   pushed.c     counting what goes out            trace.c      who came, was refused, left
- *   http.c, http_reply.c, metrics.c, accounts.c           requests that are answered at once
- *   exchange.c   requests that wait for their answer
- *   http_query.c their arguments
+ *   http.c, http_reply.c, metrics.c, accounts.c, channels_page.c  requests that are answered at
+ * once exchange.c   requests that wait for their answer http_query.c their arguments
  *   http_publish.c, http_events.c                          POST of events, a page of history
  *   http_stream.c                                          live events, as text/event-stream
  *
@@ -580,6 +579,8 @@ void trace_closed(const struct session *session);
 void trace_hang_up(const struct session *session, enum close_code code, const char *text);
 void trace_upgrade_refused(const struct session *session, int http_status,
                            const struct problem *problem);
+/* The problem of a token never carries a piece of it (auth.h). */
+void trace_token_refused(const struct session *session, const struct problem *problem);
 /* `stream` as the peer named it, or none. */
 void trace_refused(struct session *session, struct span stream, const struct problem *problem);
 void refusals_write(const struct edge *edge, struct writer *out);
@@ -610,6 +611,11 @@ int http_status_of(enum status status);
 int http_serve(struct session *session, struct lws *wsi);
 void metrics_write(const struct edge *edge, struct writer *out);
 void publishers_write(const struct edge *edge, struct writer *out);
+void channels_write(const struct edge *edge, struct writer *out);
+/* Once a second: tells what other edges are asked about channels. */
+void channels_answer(struct edge *edge);
+/* Are the pages for operators there at all? Whom they answer is another question. */
+bool http_shows_operator_pages(const struct edge *edge);
 /* Reads what is there of Content-Length and Transfer-Encoding. */
 enum http_body {
     HTTP_BODY_NONE,
