@@ -218,6 +218,14 @@ def test_pages(make_guarded, tmp_path):
     assert b'"cost"' in body and b"behavior" not in body
     _, _, body = server.http("GET", "/v1/streams", headers=operator)
     assert b'"cost"' in body and b'"behavior"' in body
+    password.write_text("short\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("must hold 16 bytes or more")
+    assert server.http("GET", "/metrics", headers=operator)[0] == 200  # stays as it was
+    password.write_text("another-password-for-prometheus\n")
+    server.process.send_signal(signal.SIGHUP)
+    until("the new password is asked for", lambda: server.http("GET", "/metrics", headers=operator)[0] == 401)
+    assert server.http("GET", "/metrics", headers=bearer("another-password-for-prometheus"))[0] == 200
 
 
 def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):
