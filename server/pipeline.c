@@ -386,7 +386,7 @@ static enum status make_all_bells(struct pipeline *p, struct problem *problem)
 
 static enum status build(struct pipeline *p, struct problem *problem)
 {
-    const struct node *node = p->options.node;
+    struct node *node = p->options.node;
     enum status status = make_all_bells(p, problem);
     if (status == STATUS_OK) {
         status = make_links(p, problem);
@@ -400,6 +400,9 @@ static enum status build(struct pipeline *p, struct problem *problem)
     if (status == STATUS_OK) {
         status =
             window_create(p->options.settings->window_bytes, node->edge_count, &p->window, problem);
+    }
+    if (status == STATUS_OK) {
+        status = census_create(node->edge_count, &node->census, problem);
     }
     if (status == STATUS_OK) {
         status = open_feed(p, problem);
@@ -528,6 +531,8 @@ void pipeline_destroy(struct pipeline *p)
     history_close(p->history);
     feed_close(p->feed);
     window_destroy(p->window);
+    census_destroy(p->options.node->census);
+    p->options.node->census = NULL;
     while (p->links_made > 0) {
         p->links_made--;
         ring_fini(&p->links[p->links_made].records);

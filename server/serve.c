@@ -188,17 +188,26 @@ static void reload_keys(const struct reloaded *what)
     }
 }
 
-static void reload_certificate(const struct reloaded *what)
+/* The certificate and the password of metrics_token_file: both or, with a mistake, none. */
+static void reload_files(const struct reloaded *what)
 {
     struct problem problem;
-    if (!settings_have_tls(what->settings)) {
+    bool has_tls = settings_have_tls(what->settings);
+    bool has_password = *what->settings->metrics_token_file != '\0';
+    if (!has_tls && !has_password) {
         return;
     }
-    if (edge_check_reload(what->settings, &problem) == STATUS_OK) {
-        pipeline_reload(what->pipeline);
+    if (edge_check_reload(what->settings, &problem) != STATUS_OK) {
+        log_error("main", "SIGHUP: %s stays as it was: %s",
+                  has_tls ? "the certificate" : "the password of metrics_token_file", problem.text);
+        return;
+    }
+    pipeline_reload(what->pipeline);
+    if (has_tls) {
         log_info("main", "SIGHUP: new connections get the certificate that is there now");
-    } else {
-        log_error("main", "SIGHUP: the certificate stays as it was: %s", problem.text);
+    }
+    if (has_password) {
+        log_info("main", "SIGHUP: metrics_token_file was read again");
     }
 }
 
@@ -228,7 +237,7 @@ static void on_hangup(const struct reloaded *what, const struct configuration *f
              "SIGHUP: reads the configuration again, and looks whether tables were altered");
     reload_configuration(what->catalog, from);
     reload_keys(what);
-    reload_certificate(what);
+    reload_files(what);
 }
 
 /* Returns the exit code: 0 after a signal. */

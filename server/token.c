@@ -22,17 +22,19 @@ struct wishes {
     const char *subject, *expires;
     const char *publish[LIST_MAX], *subscribe[LIST_MAX];
     size_t publish_count, subscribe_count;
+    bool is_operator;
     bool is_wrong;
 };
 
 static const char usage[] =
     "usage: penstock token [--sub USER] [--publish STREAM]… [--subscribe CHANNEL]… [--expires 1h]\n"
-    "                      [--config FILE] [--key VALUE…]\n\n"
+    "                      [--operator] [--config FILE] [--key VALUE…]\n\n"
     "Prints a token, signed with auth_key or auth_key_file of the configuration.\n\n"
     "  --sub USER           who it is for (`sub`)\n"
     "  --publish STREAM     a stream to publish to; \"*\" stands for all; may be repeated\n"
     "  --subscribe CHANNEL  a channel to subscribe to, as in user:{sub} or \"news:*\"; may be "
     "repeated\n"
+    "  --operator           may read /metrics and the operator's pages (auth_operator_claim)\n"
     "  --expires TIME       how long it is valid: 90s, 15m, 1h (default), 7d\n";
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -71,6 +73,10 @@ static void take_flags(int *argc, char **argv, struct wishes *wishes)
     for (int i = 0; i < *argc; i++) {
         size_t size = strcspn(argv[i], "=");
         bool has_value = argv[i][size] == '=';
+        if (strcmp(argv[i], "--operator") == 0) {
+            wishes->is_operator = true;
+            continue;
+        }
         const char *next = i + 1 < *argc ? argv[i + 1] : NULL;
         if (!take(argv[i], size, has_value ? argv[i] + size + 1 : next, wishes)) {
             argv[kept++] = argv[i];
@@ -142,6 +148,11 @@ static void write_payload(const struct settings *settings, const struct wishes *
     write_list_claim(out, settings->auth_publish_claim, wishes->publish, wishes->publish_count);
     write_list_claim(out, settings->auth_subscribe_claim, wishes->subscribe,
                      wishes->subscribe_count);
+    if (wishes->is_operator && *settings->auth_operator_claim != '\0') {
+        writer_u8(out, ',');
+        json_string(out, span_string(settings->auth_operator_claim));
+        writer_string(out, ":true");
+    }
     writer_string(out, "}");
     writer_u8(out, '\0');
 }

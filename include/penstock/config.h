@@ -46,7 +46,7 @@ struct settings {
     uint64_t auth_jwks_refresh_s;
     char *auth_issuer, *auth_audience; /* "": any */
     uint64_t auth_leeway_s, auth_grace_s, auth_deadline_s;
-    char *auth_publish_claim, *auth_subscribe_claim;
+    char *auth_publish_claim, *auth_subscribe_claim, *auth_operator_claim;
     char *allow_publish, *allow_subscribe; /* templates between commas */
     char *metrics_token_file;
     char *database_url, *listen_url; /* listen_url "": same as database_url */

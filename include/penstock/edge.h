@@ -63,7 +63,7 @@ uint16_t edge_port(const struct edge *edge);
 void edge_run(struct edge *edge);
 /* Are the files that edge_reload() reads in order? BAD_CONFIG: which one is not. */
 enum status edge_check_reload(const struct settings *settings, struct problem *problem) must_use;
-/* Reads certificate and key again, for new connections. */
+/* Reads certificate and key again, for new connections, and the password of metrics_token_file. */
 void edge_reload(struct edge *edge);
 /* Stops accepting, closes sessions with 1001 spread over drain_ms, then edge_run() returns. */
 void edge_stop(struct edge *edge);

@@ -7,6 +7,7 @@
 #define PENSTOCK_NODE_H
 
 #include "penstock/base.h"
+#include "penstock/census.h"
 #include "penstock/histogram.h"
 #include "penstock/publishers.h"
 #include "penstock/refusals.h"
@@ -25,6 +26,7 @@ struct lane_state {
     _Atomic bool journal_full;
     _Atomic int64_t oldest_us; /* when the oldest event arrived that is not settled; 0: all are */
     struct publishers *publishers; /* the lane owns it; there while edges are open */
+    struct refusals refusals;      /* likewise: events that the database rejected */
     /* Microseconds: of each message, from its arrival to its frame being durable; of each frame,
      * from there to the commit's answer. And the size of batches. */
     struct histogram receive_to_journal, journal_to_commit, batch_rows, batch_bytes;
@@ -86,10 +88,11 @@ struct node {
     _Atomic uint64_t announced;  /* the feed: the highest offset known to be committed */
     counter listen_losses;       /* the feed: connections lost, or not made */
     const struct ring *rings[EDGES_MAX][LANES_MAX]; /* of records; NULL: there is none */
-    struct history_state history;                   /* the history thread */
-    struct log_state log;                           /* the catalog thread */
-    struct outbox_state outbox;                     /* the outbox thread */
-    struct bus_state bus;                           /* the bus */
+    struct census *census;        /* the pipeline owns it; NULL: channels are not counted */
+    struct history_state history; /* the history thread */
+    struct log_state log;         /* the catalog thread */
+    struct outbox_state outbox;   /* the outbox thread */
+    struct bus_state bus;         /* the bus */
     struct lane_state lanes[LANES_MAX];
     struct edge_state edges[EDGES_MAX];
 };

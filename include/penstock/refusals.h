@@ -1,8 +1,8 @@
 /*
  * refusals.h - the last messages that were refused, for whoever asks what goes wrong.
  *
- * What is kept says what and where, never the contents: the protocol's code, our stream's name, the
- * name of the field.
+ * What is kept says what, where and why, never the contents: the protocol's code, our stream's
+ * name, the name of the field, the rule that it broke or the SQLSTATE.
  *
  * Threads: any. The lock is held for a copy, and nobody waits while holding it.
  */
@@ -17,12 +17,14 @@
 #define REFUSALS_KEPT        32
 #define REFUSAL_STREAM_BYTES 63
 #define REFUSAL_FIELD_BYTES  63
+#define REFUSAL_REASON_BYTES 119
 
 struct refusal {
     int64_t at_us; /* unix time */
     enum status status;
     char stream[REFUSAL_STREAM_BYTES + 1]; /* "": none that is ours */
     char field[REFUSAL_FIELD_BYTES + 1];   /* "": none that is ours */
+    char reason[REFUSAL_REASON_BYTES + 1]; /* "": the code says it all */
 };
 
 struct refusals {

@@ -28,6 +28,7 @@
 #define PENSTOCK_WINDOW_H
 
 #include "penstock/base.h"
+#include "penstock/census.h"
 #include "penstock/record.h"
 
 #include <stdalign.h>
@@ -88,6 +89,9 @@ void batch_walk_advance(struct batch_walk *walk); /* only after a peek that show
  * stops at 0. Returns the offset of the last one counted; 0: there was none. */
 uint64_t batch_count_back(const struct window_batch *batch, struct span channel, uint64_t from,
                           uint64_t until, uint64_t *left);
+
+/* Counts each of the batch's events for each of its channels. */
+void window_batch_count(const struct window_batch *batch, struct census *census, int64_t now_us);
 
 /* ---- the window: the feed's side ------------------------------------------------------------- */
 
@@ -163,6 +167,8 @@ void cursor_close(struct cursor *cursor); /* accepts NULL */
  */
 void window_reader_visit(struct window_reader *reader, struct span channel,
                          void (*visit)(void *owner, void *cursor_owner), void *owner);
+/* How many there are. */
+size_t window_reader_count(const struct window_reader *reader, struct span channel);
 struct span cursor_channel(const struct cursor *cursor);
 /* The cursor has passed all of its channel's events up to this offset: where to resume. */
 uint64_t cursor_offset(const struct cursor *cursor);

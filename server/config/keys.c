@@ -225,6 +225,16 @@ const struct key keys[] = {
      .help = "The claim that lists the channels its owner may subscribe to, as in [\"user:{sub}\", "
              "\"group:*\"]. Empty: no claim does.",
      AT(auth_subscribe_claim)},
+    {.name = "auth_operator_claim",
+     .is_live = true,
+     .type = KEY_TEXT,
+     .unit = "NAME",
+     .value = "penstock_operator",
+     .most = 200,
+     .help = "The claim that makes its owner an operator where it is true: may read /metrics, "
+             "/v1/publishers, /v1/refusals and /v1/channels, and so sees the server's part of the "
+             "page at /. Empty: no claim does, only metrics_token_file.",
+     AT(auth_operator_claim)},
     {.name = "allow_publish",
      .is_live = true,
      .type = KEY_TEXT,
@@ -248,8 +258,10 @@ const struct key keys[] = {
      .unit = "FILE",
      .value = "",
      .most = 3000,
-     .help = "A file with a password of 16 bytes or more: who sends it as a bearer token may read "
-             "/metrics and /v1/streams. Where clients need tokens, nobody else reads /metrics.",
+     .help =
+         "A file with a password of 16 bytes or more: who sends it as a bearer token may read "
+         "/metrics, /v1/streams and the operator's pages. Where clients need tokens, nobody else "
+         "does but owners of auth_operator_claim. Read again on SIGHUP.",
      AT(metrics_token_file)},
 
     {.group = "Limits for clients",
@@ -647,10 +659,10 @@ const struct key keys[] = {
      .type = KEY_SWITCH,
      .unit = "BOOL",
      .value = "false",
-     .help =
-         "Answers GET /v1/publishers (who publishes how much) and /v1/refusals (what was refused "
-         "last, without contents). Everybody who reaches the server "
-         "may read it. `penstock dev` answers it always.",
+     .help = "Answers GET /v1/publishers (who publishes how much), /v1/refusals (what was refused "
+             "last, without contents) and /v1/channels (which channels hear most) to everybody who "
+             "reaches the server. Where clients need tokens they are always answered, to operators "
+             "only (auth_operator_claim, metrics_token_file); `penstock dev` answers them always.",
      AT(operator_pages)},
 
     {.group = "Log",

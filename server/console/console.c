@@ -12,6 +12,7 @@
 #include "sample_js.h"
 #include "server_js.h"
 #include "style_css.h"
+#include "token_js.h"
 
 #define JS             "text/javascript; charset=utf-8"
 #define CONTENTS(name) name, sizeof name - 1 /* behind the contents stands a zero */
@@ -23,6 +24,7 @@ static const struct console_file files[] = {
     {"/main.js", JS, CONTENTS(main_js)},
     {"/plot.js", JS, CONTENTS(plot_js)},
     {"/server.js", JS, CONTENTS(server_js)},
+    {"/token.js", JS, CONTENTS(token_js)},
     {"/sample.js", JS, CONTENTS(sample_js)},
     {"/penstock.js", JS, CONTENTS(penstock_js)},
     {"/msgpack.js", JS, CONTENTS(msgpack_js)},

@@ -150,13 +150,46 @@ static void take_streams(struct edge *edge)
     }
 }
 
-/* New connections get the certificate that is there now. */
+/* The password of metrics_token_file, without the line end that editors leave; NULL: there is none.
+ * The caller frees it with key_text_free(). */
+static enum status read_metrics_token(const struct settings *settings, char **out,
+                                      struct problem *problem)
+{
+    const char *file = settings->metrics_token_file;
+    *out = NULL;
+    if (*file == '\0') {
+        return STATUS_OK;
+    }
+    enum status status = key_text_read(file, out, problem);
+    if (status != STATUS_OK) {
+        problem_context(problem, "metrics_token_file");
+        return status;
+    }
+    (*out)[strcspn(*out, " \t\r\n")] = '\0';
+    if (strlen(*out) < METRICS_TOKEN_BYTES_LEAST) {
+        key_text_free(*out);
+        *out = NULL;
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "metrics_token_file %.200s must hold %d bytes or more, without blanks",
+                           file, METRICS_TOKEN_BYTES_LEAST);
+    }
+    return STATUS_OK;
+}
+
+/* New connections get the certificate that is there now, new requests need the password. */
 static void reload(struct edge *edge)
 {
     struct problem problem;
+    char *token;
     atomic_store(&edge->reload_asked, false);
     if (edge->tls != NULL && tls_load(edge_settings(edge), edge->tls, &problem) != STATUS_OK) {
         log_error("edge", "the certificate stays as it was: %s", problem.text);
+    }
+    if (read_metrics_token(edge_settings(edge), &token, &problem) == STATUS_OK) {
+        key_text_free(edge->metrics_token);
+        edge->metrics_token = token;
+    } else {
+        log_error("edge", "the password of metrics_token_file stays as it was: %s", problem.text);
     }
 }
 
@@ -215,6 +248,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     sessions_tick(edge, now_us);
     holds_tick(edge, now_us);
     catch_ups_tick(edge, now_us);
+    channels_answer(edge);
     /* The plugin looks at the library's timers only behind a socket's event: make one. */
     lws_cancel_service(edge->context);
     if (edge->draining) {
@@ -365,27 +399,6 @@ static enum status open_buffers(struct edge *edge, struct problem *problem)
     return encode_context_create(message_bytes, &edge->encode_context, problem);
 }
 
-/* The password of metrics_token_file, without the line end that editors leave. */
-static enum status open_metrics_token(struct edge *edge, struct problem *problem)
-{
-    const char *file = edge_settings(edge)->metrics_token_file;
-    if (*file == '\0') {
-        return STATUS_OK;
-    }
-    enum status status = key_text_read(file, &edge->metrics_token, problem);
-    if (status != STATUS_OK) {
-        problem_context(problem, "metrics_token_file");
-        return status;
-    }
-    edge->metrics_token[strcspn(edge->metrics_token, " \t\r\n")] = '\0';
-    if (strlen(edge->metrics_token) < METRICS_TOKEN_BYTES_LEAST) {
-        return problem_set(problem, STATUS_BAD_CONFIG,
-                           "metrics_token_file %.200s must hold %d bytes or more, without blanks",
-                           file, METRICS_TOKEN_BYTES_LEAST);
-    }
-    return STATUS_OK;
-}
-
 static enum status open_parts(struct edge *edge, struct problem *problem)
 {
     edge->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -398,7 +411,7 @@ static enum status open_parts(struct edge *edge, struct problem *problem)
         status = sessions_init(edge, problem);
     }
     if (status == STATUS_OK) {
-        status = open_metrics_token(edge, problem);
+        status = read_metrics_token(edge_settings(edge), &edge->metrics_token, problem);
     }
     if (status == STATUS_OK) {
         status = open_buffers(edge, problem);
@@ -449,7 +462,13 @@ void edge_run(struct edge *edge)
 
 enum status edge_check_reload(const struct settings *settings, struct problem *problem)
 {
-    return settings_have_tls(settings) ? tls_check(settings, problem) : STATUS_OK;
+    char *token;
+    enum status status = settings_have_tls(settings) ? tls_check(settings, problem) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = read_metrics_token(settings, &token, problem);
+        key_text_free(status == STATUS_OK ? token : NULL);
+    }
+    return status;
 }
 
 void edge_reload(struct edge *edge)

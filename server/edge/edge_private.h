@@ -319,6 +319,8 @@ void trace_closed(const struct session *session);
 void trace_hang_up(const struct session *session, enum close_code code, const char *text);
 void trace_upgrade_refused(const struct session *session, int http_status,
                            const struct problem *problem);
+/* The problem of a token never carries a piece of it (auth.h). */
+void trace_token_refused(const struct session *session, const struct problem *problem);
 /* `stream` as the peer named it, or none. */
 void trace_refused(struct session *session, struct span stream, const struct problem *problem);
 void refusals_write(const struct edge *edge, struct writer *out);

@@ -65,6 +65,11 @@ void trace_upgrade_refused(const struct session *session, int http_status,
              status_word(problem->status));
 }
 
+void trace_token_refused(const struct session *session, const struct problem *problem)
+{
+    log_info(AREA, "token refused: %s because=%s", who_is(session).text, problem->text);
+}
+
 /* Limits and rights; all else is a client's own mistake. */
 static bool is_remarkable(enum status status)
 {
@@ -81,6 +86,25 @@ static bool is_remarkable(enum status status)
     }
 }
 
+/* What stands behind the field's name in a refusal by the schema (stream/cell.c) is the column's
+ * rule: it speaks of the type, its labels and bounds, and of the kind of what came, not of values.
+ */
+static void name_rule(const struct problem *problem, struct refusal *out)
+{
+    char named[sizeof problem->field + sizeof "\"\" "];
+    snprintf(named, sizeof named, "\"%s\" ", problem->field);
+    const char *at = problem->status == STATUS_INVALID_EVENT ? strstr(problem->text, named) : NULL;
+    if (at == NULL) {
+        return;
+    }
+    struct span rule = span_string(at + strlen(named));
+    size_t size = rule.size < REFUSAL_REASON_BYTES ? rule.size : REFUSAL_REASON_BYTES;
+    while (size < rule.size && size > 0 && (rule.data[size] & 0xC0) == 0x80) {
+        size--; /* labels may be cut, but not in a character */
+    }
+    memcpy(out->reason, rule.data, size);
+}
+
 /* Our names only: what a peer calls a stream or a field may be anything. */
 static void name_place(const struct stream_set *streams, struct span stream,
                        const struct problem *problem, struct refusal *out)
@@ -93,6 +117,7 @@ static void name_place(const struct stream_set *streams, struct span stream,
     snprintf(out->stream, sizeof out->stream, "%.*s", SPAN_PRINT(stream_name(ours)));
     if (problem->field[0] != '\0' && stream_has_field(ours, span_string(problem->field))) {
         snprintf(out->field, sizeof out->field, "%.*s", REFUSAL_FIELD_BYTES, problem->field);
+        name_rule(problem, out);
     }
 }
 
@@ -112,18 +137,33 @@ void trace_refused(struct session *session, struct span stream, const struct pro
 
 /* ---- GET /v1/refusals ------------------------------------------------------------------------ */
 
-static void write_refusal(const struct refusal *refusal, unsigned edge, bool is_first,
+static void write_refusal(const struct refusal *refusal, const char *place, bool is_first,
                           struct writer *out)
 {
     char text[120];
     snprintf(text, sizeof text,
-             "%s\n{\"at_ms\":%" PRId64 ",\"edge\":%u,\"code\":\"%s\",\"stream\":",
-             is_first ? "" : ",", refusal->at_us / 1000, edge, status_word(refusal->status));
+             "%s\n{\"at_ms\":%" PRId64 ",%s,\"code\":\"%s\",\"stream\":", is_first ? "" : ",",
+             refusal->at_us / 1000, place, status_word(refusal->status));
     writer_string(out, text);
     json_string(out, span_string(refusal->stream));
     writer_string(out, ",\"field\":");
     json_string(out, span_string(refusal->field));
+    writer_string(out, ",\"reason\":");
+    json_string(out, span_string(refusal->reason));
     writer_string(out, "}");
+}
+
+static void write_place(struct refusals *refusals, const char *name, unsigned index, bool *is_first,
+                        struct writer *out)
+{
+    struct refusal last[REFUSALS_KEPT];
+    char place[32];
+    size_t count = refusals_copy(refusals, last);
+    snprintf(place, sizeof place, "\"%s\":%u", name, index);
+    for (size_t at = 0; at < count; at++) {
+        write_refusal(&last[at], place, *is_first, out);
+        *is_first = false;
+    }
 }
 
 void refusals_write(const struct edge *edge, struct writer *out)
@@ -132,12 +172,10 @@ void refusals_write(const struct edge *edge, struct writer *out)
     bool is_first = true;
     writer_string(out, "{\"refusals\":[");
     for (unsigned i = 0; i < node->edge_count; i++) {
-        struct refusal last[REFUSALS_KEPT];
-        size_t count = refusals_copy(&node->edges[i].refusals, last);
-        for (size_t at = 0; at < count; at++) {
-            write_refusal(&last[at], i, is_first, out);
-            is_first = false;
-        }
+        write_place(&node->edges[i].refusals, "edge", i, &is_first, out);
+    }
+    for (unsigned i = 0; i < node->lane_count; i++) {
+        write_place(&node->lanes[i].refusals, "lane", i, &is_first, out);
     }
     writer_string(out, "]}\n");
 }

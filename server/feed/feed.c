@@ -436,7 +436,11 @@ static void give_out(struct feed *feed)
     struct window *window = feed->options.window;
     bool has_grown = false;
     while (feed->is_started && order_has_next(&feed->order) && !window_is_full(window)) {
-        window_append(window, order_next(&feed->order));
+        struct window_batch *batch = order_next(&feed->order);
+        if (feed->options.node->census != NULL) {
+            window_batch_count(batch, feed->options.node->census, clock_monotonic_us());
+        }
+        window_append(window, batch);
         has_grown = true;
     }
     window_trim(window);

@@ -12,6 +12,9 @@
 #include "lane_private.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+#define REJECTIONS_NOTED 4 /* of a batch */
 
 struct outcomes {
     uint64_t of[3]; /* by enum event_outcome */
@@ -42,8 +45,22 @@ static void settle_stream(struct lane *lane, uint64_t schema_key, const struct o
     }
 }
 
+/* For the page of refusals: a few are enough, the log and the dead letters have them all. */
+static void note_rejections(struct lane *lane, const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->rejection_count && i < REJECTIONS_NOTED; i++) {
+        const struct batch_rejection *rejection = &batch->rejections[i];
+        struct refusal refusal = {.at_us = clock_unix_us(), .status = STATUS_REJECTED_BY_DATABASE};
+        snprintf(refusal.stream, sizeof refusal.stream, "%s",
+                 batch->events[rejection->event].schema->stream);
+        snprintf(refusal.reason, sizeof refusal.reason, "SQLSTATE %s", rejection->sqlstate);
+        refusals_add(&lane->state->refusals, &refusal);
+    }
+}
+
 void lane_account_batch(struct lane *lane, const struct batch *batch)
 {
+    note_rejections(lane, batch);
     for (size_t i = 0; i < batch->record_count;) {
         uint64_t schema_key = batch->records[i].header.schema_key;
         struct outcomes sum = {0};

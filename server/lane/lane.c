@@ -383,6 +383,7 @@ enum status lane_open(const struct lane_options *options, struct lane **out,
     lane->options = *options;
     lane->state = &options->node->lanes[options->index];
     lane->sequence_next = 1;
+    refusals_init(&lane->state->refusals);
     enum status status = registry_learn(&lane->registry, options->streams, problem);
     if (status == STATUS_OK) {
         status = loop_open((enum loop_engine)options->settings->loop, &lane->loop, problem);
@@ -419,6 +420,7 @@ void lane_close(struct lane *lane)
     lane_batch_fini(lane);
     publishers_destroy(lane->state->publishers);
     lane->state->publishers = NULL;
+    refusals_fini(&lane->state->refusals);
     registry_fini(&lane->registry);
     free(lane);
 }

@@ -118,3 +118,16 @@ void entry_open(const struct entry *entry, struct window_entry *out)
     out->stream = span_of(stream, entry->stream_bytes);
     out->data = span_of(stream + entry->stream_bytes, entry->data_bytes);
 }
+
+void window_batch_count(const struct window_batch *batch, struct census *census, int64_t now_us)
+{
+    if (batch->mention_count == 0) {
+        return;
+    }
+    census_begin(census, now_us);
+    for (uint32_t i = 0; i < batch->mention_count; i++) {
+        const struct mention *mention = batch_mention(batch, i);
+        census_count(census, mention->hash, mention_channel(batch, mention));
+    }
+    census_end(census);
+}

@@ -202,6 +202,12 @@ void window_reader_visit(struct window_reader *reader, struct span name,
     }
 }
 
+size_t window_reader_count(const struct window_reader *reader, struct span name)
+{
+    const struct channel *channel = channel_find(&reader->table, name);
+    return channel == NULL ? 0 : channel->cursor_count;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 struct span cursor_channel(const struct cursor *cursor)

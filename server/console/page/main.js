@@ -6,6 +6,7 @@
  */
 import { connect, uuidv7 } from "/penstock.js";
 import { RatePlot } from "/plot.js";
+import { askToken, fetchHere, heldToken, isAsking, isUserToken, onToken } from "/token.js";
 import { channelsOf, idFieldOf, sampleEvent, whenAbsent } from "/sample.js";
 
 const LIST_MAX = 60; // events shown
@@ -41,16 +42,45 @@ function describeState({ state: name, delay, code, reason }) {
     return `${why}, again in ${(delay / 1000).toFixed(1)} s`;
 }
 
+/** Without a connection: `name` is one of its states, `text` is what is shown of it. */
+function closeConnection(name, text) {
+    const client = state.client;
+    state.client = state.subscription = null;
+    stopMany();
+    client?.close();
+    element("state").dataset.state = name;
+    element("state").textContent = text;
+    element("watching").textContent = "";
+}
+
 function openConnection() {
+    const token = heldToken();
+    if (isAsking()) {
+        return;
+    }
+    if (token !== undefined && !isUserToken(token)) {
+        closeConnection("waiting", "figures only");
+        showProblem("The password of metrics_token_file shows the server's figures. To publish and watch, use a JSON Web Token.");
+        return;
+    }
     state.client?.close();
-    const client = connect(undefined, { encoding: element("encoding").value });
+    const client = connect(undefined, { encoding: element("encoding").value, token });
     state.client = client;
     client.on("state", (change) => {
+        if (client !== state.client) {
+            return; // its last words
+        }
         element("state").dataset.state = change.state;
         element("state").textContent = describeState(change);
         element("node").textContent = client.welcome ? `${client.welcome.node} · ${client.welcome.version}` : "";
     });
-    client.on("error", showError);
+    client.on("error", (error) => {
+        if (error.code === "unauthorized" && client === state.client) {
+            askToken(`Refused: ${error.message}.`);
+        } else {
+            showError(error);
+        }
+    });
     watch(element("channel").value);
 }
 
@@ -59,7 +89,7 @@ function openConnection() {
 function watch(channel) {
     state.subscription?.close();
     state.subscription = null;
-    if (channel === "") {
+    if (channel === "" || !state.client) {
         return;
     }
     const subscription = state.client.subscribe(channel, { onGap: (gap) => state.arrived.push({ gap }) }, receive);
@@ -222,7 +252,7 @@ function publish(event, copies) {
 
 async function sendOne() {
     const event = readEvent();
-    if (event && state.stream) {
+    if (event && state.stream && state.client) {
         await publish(event, 1).catch((error) => showProblem(sentence(error)));
     }
 }
@@ -259,7 +289,7 @@ function sendMany() {
     }
     const event = readEvent();
     const [total, rate, batch] = ["count", "rate", "batch"].map((id) => Math.max(1, element(id).valueAsNumber || 1));
-    if (event && state.stream) {
+    if (event && state.stream && state.client) {
         state.many = { event, total, rate, batch, sent: 0, startedAt: performance.now(), timer: setInterval(tickMany, MANY_TICK_MS) };
         element("many").textContent = "Stop";
         element("many").classList.add("running");
@@ -394,21 +424,35 @@ function draw(now) {
 
 async function loadStreams() {
     try {
-        const answer = await fetch("/v1/streams");
-        if (!answer.ok) {
-            throw new Error(`/v1/streams answers ${answer.status}`);
-        }
-        state.streams = await answer.json();
+        state.streams = await (await fetchHere("/v1/streams")).json();
     } catch (error) {
+        if (isAsking()) {
+            return; // the prompt says it; with a token it begins anew
+        }
         showError({ code: "unavailable", message: `${error.message}; trying again` });
         setTimeout(loadStreams, 2000);
         return;
     }
     element("stream").replaceChildren(...state.streams.map(({ stream }) => new Option(stream)));
     if (state.streams.length === 0) {
-        showProblem("No stream is configured: name one in the configuration file.");
+        showProblem(heldToken() ? "This token allows to publish to no stream."
+            : "No stream is configured: name one in the configuration file.");
     }
     pickStream();
+    if (!state.client) {
+        openConnection(); // not before: now it is known whether the server asks for a token
+    }
+}
+
+/** Another token: who it is may have changed, and what may be seen. null: it was refused. */
+function changeToken(token) {
+    showProblem(null);
+    if (token === null) {
+        closeConnection("closed", "no token");
+    } else {
+        closeConnection("connecting", "connecting");
+        loadStreams();
+    }
 }
 
 element("send").addEventListener("click", sendOne);
@@ -439,6 +483,6 @@ element("clear").addEventListener("click", () => {
     state.errorsChanged = true;
 });
 
-openConnection();
+onToken(changeToken);
 loadStreams();
 requestAnimationFrame(draw);

@@ -6,12 +6,14 @@
  * server has been started anew, and so is the memory of this page.
  */
 import { RatePlot } from "/plot.js";
+import { fetchHere, isAsking, onToken } from "/token.js";
 
 const EVERY_MS = 2000;
 const PLOT_MS = 500;
 const RATE_MS = 10000;
 const SPAN_MS = 300000;
 const REFUSALS_MAX = 12;
+const CHANNELS_MAX = 10;
 
 const LATENCIES = [
     ["receive_to_journal_seconds", "received → durable"],
@@ -156,9 +158,25 @@ function showServer(families) {
 
 function showRefusals(refusals) {
     refusals.sort((a, b) => b.at_ms - a.at_ms);
-    showRows("server-refusals", refusals.slice(0, REFUSALS_MAX).map(({ at_ms, code, stream, field }) =>
-        [new Date(at_ms).toLocaleTimeString(), { text: code, bad: true }, stream, field]));
+    showRows("server-refusals", refusals.slice(0, REFUSALS_MAX).map(({ at_ms, code, stream, field, reason }) =>
+        [new Date(at_ms).toLocaleTimeString(), { text: code, bad: true }, stream, field, reason]));
     element("server-refused").hidden = refusals.length === 0;
+}
+
+function spanOf(length) {
+    return length < 90 ? `the last ${length} seconds` : `the last ${Math.round(length / 60)} minutes`;
+}
+
+/** Where a channel shared its place in the server's table, its count lies between two numbers. */
+function eventsOf({ events, events_most: most }) {
+    return most > events ? `${compact.format(events)} – ${compact.format(most)}` : compact.format(events);
+}
+
+function showChannels({ channels, seconds: length }) {
+    showRows("server-channels", channels.slice(0, CHANNELS_MAX).map((each) =>
+        [each.channel, eventsOf(each), compact.format(each.events / Math.max(length, 1)), compact.format(each.subscribers)]));
+    element("server-busy-span").textContent = spanOf(length);
+    element("server-busy").hidden = channels.length === 0;
 }
 
 // ---- the plot -----------------------------------------------------------------------------------
@@ -184,25 +202,32 @@ function draw() {
 
 // ---- asking -------------------------------------------------------------------------------------
 
-async function get(path) {
-    const answer = await fetch(path);
-    if (!answer.ok) {
-        throw new Error(`${path} answers ${answer.status}`);
-    }
-    return answer;
+let isForbidden = false; // with this token: asking again every two seconds would not help
+
+function showTrouble(error) {
+    const isOver = isAsking() || isForbidden;
+    element("server-problem").textContent = isOver ? `${error.message}.` : `${error.message}; trying again`;
+    element("server-problem").hidden = isAsking(); // the prompt says it
 }
 
 async function look() {
     try {
-        const families = parseMetrics(await (await get("/metrics")).text());
+        const families = parseMetrics(await (await fetchHere("/metrics")).text());
         showServer(families);
         if (sum(families.operator_pages)) {
-            showRefusals((await (await get("/v1/refusals")).json()).refusals);
+            showChannels(await (await fetchHere("/v1/channels")).json());
+            showRefusals((await (await fetchHere("/v1/refusals")).json()).refusals);
         }
         element("server-problem").hidden = true;
     } catch (error) {
-        element("server-problem").textContent = `${error.message}; trying again`;
-        element("server-problem").hidden = false;
+        isForbidden = error.status === 403;
+        showTrouble(error);
+    }
+}
+
+function lookAgain() {
+    if (isShown() && !document.hidden && !isAsking() && !isForbidden) {
+        look();
     }
 }
 
@@ -216,13 +241,17 @@ function turn() {
     for (const link of document.querySelectorAll("nav a")) {
         link.toggleAttribute("aria-current", link.hash === (isShown() ? "#server" : "#try"));
     }
-    if (isShown()) {
-        look();
-        draw();
-    }
+    lookAgain();
+    draw();
 }
 
 addEventListener("hashchange", turn);
 setInterval(feedPlot, PLOT_MS);
-setInterval(() => isShown() && !document.hidden && look(), EVERY_MS);
+setInterval(lookAgain, EVERY_MS);
+onToken((token) => {
+    isForbidden = false;
+    if (token !== null) {
+        lookAgain();
+    }
+});
 turn();

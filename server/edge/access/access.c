@@ -40,6 +40,12 @@ struct span access_user(const struct session *session)
     return session->access == NULL ? span_of(NULL, 0) : session->access->claims.subject;
 }
 
+bool access_claims_operator(const struct session *session)
+{
+    const char *claim = edge_settings(session->edge)->auth_operator_claim;
+    return session->access != NULL && claim_is_true(span_string(claim), &session->access->claims);
+}
+
 /* ---- publish --------------------------------------------------------------------------------- */
 
 static bool allows_stream(const struct settings *settings, const struct claims *claims,

@@ -48,6 +48,8 @@ bool pinned_apply(struct session *session, size_t index, const struct stream *st
 int access_take_request(struct session *session, struct lws *wsi, struct problem *problem);
 /* Does this request bring the password of metrics_token_file? */
 bool access_is_operator(const struct edge *edge, struct lws *wsi);
+/* Does the token that it brought, by access_take_request(), make its owner an operator? */
+bool access_claims_operator(const struct session *session);
 /* The op `auth`: answers, or says in `problem` why not. */
 void authenticate(struct session *session, const struct message *message, struct problem *problem);
 /* Once a second: closes who has no token in time, or whose token has expired. */

@@ -56,7 +56,6 @@ static struct access *read_token(const struct edge *edge, struct span token,
     if (verifier_check(edge->options.verifier, token, clock_unix_us() / 1000000, &room,
                        &access->claims, problem) != STATUS_OK) {
         counter_add(&edge->state->tokens_refused, 1);
-        log_debug("auth", "a token is refused: %s", problem->text);
         free(access);
         return NULL;
     }
@@ -65,7 +64,7 @@ static struct access *read_token(const struct edge *edge, struct span token,
     return access;
 }
 
-static bool take_token(struct session *session, struct span token, struct problem *problem)
+static bool try_token(struct session *session, struct span token, struct problem *problem)
 {
     struct access *access = read_token(session->edge, token, problem);
     if (access == NULL) {
@@ -90,6 +89,15 @@ static bool take_token(struct session *session, struct span token, struct proble
     session->access = access;
     counter_add(&session->edge->state->tokens_taken, 1);
     return true;
+}
+
+static bool take_token(struct session *session, struct span token, struct problem *problem)
+{
+    bool is_taken = try_token(session, token, problem);
+    if (!is_taken) {
+        trace_token_refused(session, problem);
+    }
+    return is_taken;
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */

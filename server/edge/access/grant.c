@@ -165,3 +165,10 @@ bool claim_allows(struct span claim, const struct claims *claims, struct span na
     }
     return false;
 }
+
+bool claim_is_true(struct span claim, const struct claims *claims)
+{
+    struct value value;
+    return claim.size > 0 && claims_find(claims, claim, &value) && value.kind == VALUE_BOOL &&
+           value.boolean;
+}

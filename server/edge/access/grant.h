@@ -23,5 +23,7 @@ bool rule_allows(struct span rule, const struct claims *claims, struct span name
 bool rule_list_allows(const char *list, const struct claims *claims, struct span name);
 /* Rules that the token brings: the claim is a text, or an array of them. */
 bool claim_allows(struct span claim, const struct claims *claims, struct span name);
+/* The claim is there and `true`, as JSON has it: no text, no number. */
+bool claim_is_true(struct span claim, const struct claims *claims);
 
 #endif

@@ -157,6 +157,29 @@ static void build_refusals(const struct session *session, struct writer *out)
     refusals_write(session->edge, out);
 }
 
+static void build_channels(const struct session *session, struct writer *out)
+{
+    channels_write(session->edge, out);
+}
+
+/* The request has a token that says no such thing, or none. 0: it may read. */
+static int refuse_reader(const struct session *session, bool is_for_all, struct problem *problem)
+{
+    if (session->is_operator || (is_for_all && access_is_known(session, problem))) {
+        return 0;
+    }
+    if (is_for_all || access_is_missing(session)) {
+        (void)problem_set(
+            problem, STATUS_UNAUTHORIZED, "this needs a token in `Authorization: Bearer`%s",
+            is_for_all ? "" : ": an operator's, or the password of metrics_token_file");
+        return 401;
+    }
+    (void)problem_set(problem, STATUS_FORBIDDEN,
+                      "the token is not an operator's: its claim \"%s\" is not true",
+                      edge_settings(session->edge)->auth_operator_claim);
+    return 403;
+}
+
 /* Who may read what this server says of itself: with tokens asked for, an operator; the streams may
  * be read by everybody with a token. False: it is answered. `*out_alive` as reply() has it. */
 static bool may_read(const struct request *request, bool is_for_all, bool *out_alive)
@@ -168,24 +191,41 @@ static bool may_read(const struct request *request, bool is_for_all, bool *out_a
         return true;
     }
     int http_status = access_take_request(session, request->wsi, &problem);
-    if (http_status == 0 && is_for_all && access_is_known(session, &problem)) {
-        return true;
+    if (http_status == 0) {
+        session->is_operator = access_claims_operator(session);
+        http_status = refuse_reader(session, is_for_all, &problem);
     }
-    if (http_status == 0 && !is_for_all) {
-        (void)problem_set(&problem, STATUS_UNAUTHORIZED,
-                          "this needs the password of metrics_token_file as a bearer token");
+    if (http_status != 0) {
+        *out_alive = http_reply_problem(request->wsi, http_status, &problem, closes(request));
     }
-    *out_alive = http_reply_problem(request->wsi, http_status == 0 ? 401 : http_status, &problem,
-                                    closes(request));
-    return false;
+    return http_status == 0;
 }
 
-/* Who is not to see them is not told that they are there. */
-static bool shows_operator_pages(const struct request *request)
+bool http_shows_operator_pages(const struct edge *edge)
 {
-    const struct edge *edge = request->session->edge;
     return edge_settings(edge)->operator_pages || edge->options.is_development ||
            edge->options.verifier != NULL;
+}
+
+/* Pages of which who is not to see them is not told that they are there. */
+static const struct operator_page {
+    const char *path;
+    void (*build)(const struct session *session, struct writer *out);
+} operator_pages[] = {
+    {"/v1/publishers", build_publishers},
+    {"/v1/refusals", build_refusals},
+    {"/v1/channels", build_channels},
+};
+
+static const struct operator_page *find_operator_page(const struct request *request)
+{
+    bool are_shown = http_shows_operator_pages(request->session->edge);
+    for (size_t i = 0; are_shown && i < sizeof operator_pages / sizeof operator_pages[0]; i++) {
+        if (span_is(request->path, operator_pages[i].path)) {
+            return &operator_pages[i];
+        }
+    }
+    return NULL;
 }
 
 static bool serve_path(const struct request *request)
@@ -207,14 +247,10 @@ static bool serve_path(const struct request *request)
                    ? reply_built(request, "application/json", build_streams)
                    : is_alive;
     }
-    if (span_is(request->path, "/v1/publishers") && shows_operator_pages(request)) {
+    const struct operator_page *page = find_operator_page(request);
+    if (page != NULL) {
         return may_read(request, false, &is_alive)
-                   ? reply_built(request, "application/json", build_publishers)
-                   : is_alive;
-    }
-    if (span_is(request->path, "/v1/refusals") && shows_operator_pages(request)) {
-        return may_read(request, false, &is_alive)
-                   ? reply_built(request, "application/json", build_refusals)
+                   ? reply_built(request, "application/json", page->build)
                    : is_alive;
     }
     if (span_is(request->path, UPGRADE_PATH)) {

@@ -2,7 +2,8 @@
  * http.h - requests that do not become WebSockets: the pages, POST of events, pages of history, and
  * text/event-stream.
  *
- *   http.c, reply.c, metrics.c, accounts.c   what is answered at once
+ *   http.c, reply.c, metrics.c,
+ *   accounts.c, channels.c                   what is answered at once
  *   exchange.c                               what waits for its answer
  *   query.c                                  arguments
  *   publish.c, events.c, stream.c            POST of events, a page of history, live events
@@ -76,6 +77,11 @@ int http_status_of(enum status status);
 int http_serve(struct session *session, struct lws *wsi);
 void metrics_write(const struct edge *edge, struct writer *out);
 void publishers_write(const struct edge *edge, struct writer *out);
+void channels_write(const struct edge *edge, struct writer *out);
+/* Once a second: tells what other edges are asked about channels. */
+void channels_answer(struct edge *edge);
+/* Are the pages for operators there at all? Whom they answer is another question. */
+bool http_shows_operator_pages(const struct edge *edge);
 /* Reads what is there of Content-Length and Transfer-Encoding. */
 enum http_body {
     HTTP_BODY_NONE,

@@ -515,8 +515,9 @@ void metrics_write(const struct edge *edge, struct writer *out)
     metrics_single(out, "draining", "gauge", "1: shutting down.", atomic_load(&node->draining));
     metrics_single(out, "journal_failed", "gauge", "1: nothing is acknowledged any more.",
                    atomic_load(&node->journal_failed));
-    metrics_single(out, "operator_pages", "gauge", "1: GET /v1/publishers and /v1/refusals answer.",
-                   edge_settings(edge)->operator_pages || edge->options.is_development);
+    metrics_single(out, "operator_pages", "gauge",
+                   "1: GET /v1/publishers, /v1/refusals and /v1/channels answer.",
+                   http_shows_operator_pages(edge));
     write_feed(edge, out);
     write_log(edge, out);
     write_history(&node->history, out);

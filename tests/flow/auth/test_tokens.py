@@ -189,23 +189,43 @@ def test_expiry(make_guarded):
 
 
 def test_pages(make_guarded, tmp_path):
-    """/healthz and /readyz are open; /v1/streams shows a token's own streams; /metrics is for who has
-    the password of metrics_token_file, and for no user."""
+    """/healthz and /readyz are open; /v1/streams shows a token's own streams; /metrics and the pages for
+    operators are for who has the password of metrics_token_file, or a token whose claim says so with
+    `true` and nothing like it."""
     password = tmp_path / "metrics"
     password.write_text("a password for prometheus\n".replace(" ", "-"))
     server = make_guarded(settings={"metrics_token_file": str(password)})
     operator, user = bearer("a-password-for-prometheus"), bearer(token(AN, publish=["cost"]))
     assert server.http("GET", "/healthz")[0] == server.http("GET", "/readyz")[0] == 200
-    for headers in ({}, user, bearer("a-password-for-prometheuz"), bearer("a")):
-        status, answered, _ = server.http("GET", "/metrics", headers=headers)
-        assert status == 401 and answered["www-authenticate"] == "Bearer"
+    pages = ("/metrics", "/v1/publishers", "/v1/refusals", "/v1/channels")
+    expired = bearer(token(AN, -100, penstock_operator=True))
+    for headers in ({}, expired, bearer("a-password-for-prometheuz"), bearer("a")):
+        for page in pages:
+            status, answered, _ = server.http("GET", page, headers=headers)
+            assert status == 401 and answered["www-authenticate"] == "Bearer"
+    for claims in ({}, {"penstock_operator": False}, {"penstock_operator": "true"}, {"operator": True},
+                   {"penstock_operator": 1}, {"penstock_operator": [True]}):
+        for page in pages:
+            assert server.http("GET", page, headers=bearer(token(AN, **claims)))[0] == 403
+    for headers in (operator, bearer(token(AN, penstock_operator=True))):
+        for page in pages:
+            assert server.http("GET", page, headers=headers)[0] == 200
     status, _, body = server.http("GET", "/metrics", headers=operator)
     assert status == 200 and b"penstock_edge_tokens_refused_total" in body
+    assert server.metrics()["penstock_operator_pages"] == 1
     assert server.http("GET", "/v1/streams")[0] == 401
     _, _, body = server.http("GET", "/v1/streams", headers=user)
     assert b'"cost"' in body and b"behavior" not in body
     _, _, body = server.http("GET", "/v1/streams", headers=operator)
     assert b'"cost"' in body and b'"behavior"' in body
+    password.write_text("short\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("must hold 16 bytes or more")
+    assert server.http("GET", "/metrics", headers=operator)[0] == 200  # stays as it was
+    password.write_text("another-password-for-prometheus\n")
+    server.process.send_signal(signal.SIGHUP)
+    until("the new password is asked for", lambda: server.http("GET", "/metrics", headers=operator)[0] == 401)
+    assert server.http("GET", "/metrics", headers=bearer("another-password-for-prometheus"))[0] == 200
 
 
 def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):

@@ -11,7 +11,8 @@ import tempfile
 
 import pytest
 
-from penstock import source_dir, until
+from penstock import source_dir, stream, until
+from penstock.tokens import SECRET, token
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
 
@@ -223,6 +224,16 @@ def test_it_fits_a_phone(page):
     page.screenshot("phone")
 
 
+class Any:
+    """Equal to everything: a figure that depends on the clock."""
+
+    def __eq__(self, other):
+        return True
+
+
+ANY = Any()
+
+
 def open_server_view(page, size=WIDE, dark=False):
     page.open(size, dark)
     page.driver.find_element(By.CSS_SELECTOR, 'nav a[href="#server"]').click()
@@ -255,7 +266,12 @@ def test_an_operator_sees_the_server_at_a_glance(driver, make_server, database, 
     latency = cells(page, "server-latencies", "durable → committed")
     assert len(latency) == 5 and all(each.endswith("s") for each in latency[1:4]), latency
     until("the refusal is shown", lambda: "invalid_event" in page.text("server-refusals"))
-    assert "eventType" in page.text("server-refusals")
+    assert "eventType" in page.text("server-refusals") and "is required" in page.text("server-refusals")
+    client.send("publish", id=2, stream="behavior", ack="committed",
+                events=[{"userId": user[:-4] + "dead", "eventType": "nobody"}])
+    until("the database's refusal is shown", lambda: "SQLSTATE 23503" in page.text("server-refusals"))
+    until("the channels are shown", lambda: cells(page, "server-channels", "stream:behavior")[1:] == ["250", ANY, "2"])
+    assert cells(page, "server-channels", f"user:{user}")[1] == "250"
     until("the plot has something", lambda: page.run("""const canvas = document.getElementById("server-plot");
         return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte);"""))
     for n in range(100):
@@ -282,6 +298,84 @@ def test_who_is_no_operator_sees_no_refusals(driver, make_server):
     open_server_view(page)
     assert not page.find("server-refused").is_displayed()
     assert page.console_messages() == []
+
+
+GUARDED = stream("behavior", "BehaviorLog", "user:{userId}", "stream:behavior")
+
+
+@pytest.fixture
+def guarded(driver, make_server):
+    """The page of a server that asks for tokens, as it stands before one was given."""
+    server = make_server(streams=GUARDED, env={"PENSTOCK_AUTH_KEY": SECRET},
+                         settings={"auth_grace_s": 0, "auth_leeway_s": 0}).start()
+    page = Page(driver, server)
+    driver.get(server.url + "/")
+    until("the page asks for a token", lambda: page.find("token-form").is_displayed())
+    return page
+
+
+def give(page, text):
+    page.run("""document.getElementById("token").value = arguments[0];
+                document.getElementById("token-form").requestSubmit();""", text)
+
+
+def test_a_token_is_asked_for_used_and_forgotten(guarded):
+    """It goes into the header and the socket's `auth`, stays in sessionStorage alone, and is gone with
+    the button; without it nothing of the server is shown."""
+    page = guarded
+    assert page.text("token-reason") == "This server asks for a token." and page.text("state") == "no token"
+    good = token("00000000-0000-4000-8000-000000000001", publish=["*"], subscribe=["*"], penstock_operator=True)
+    give(page, good)
+    until("the page is connected", lambda: page.text("state") == "connected")
+    until("the channel is watched", lambda: "from" in page.text("watching"))
+    assert not page.find("token-form").is_displayed() and page.find("forget").is_displayed()
+    page.find("send").click()
+    page.wait_number("received", 1)
+    page.driver.find_element(By.CSS_SELECTOR, 'nav a[href="#server"]').click()
+    until("the channels are shown", lambda: cells(page, "server-channels", "stream:behavior")[1:2] == ["1"])
+    kept = page.run("return [JSON.stringify(sessionStorage), localStorage.length, document.cookie, location.href]")
+    assert json.loads(kept[0]) == {"penstock.token": good} and kept[1:] == [0, "", page.server.url + "/#server"]
+    asked = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name).join()")
+    assert good not in asked and "eyJ" not in page.server.log()
+    page.driver.refresh()
+    until("it holds over a reload", lambda: cells(page, "server-channels", "stream:behavior")[1:2] == ["1"])
+    page.find("forget").click()
+    until("the page asks again", lambda: page.find("token-form").is_displayed())
+    assert page.run("return sessionStorage.length") == 0
+    assert page.text("server-connections") == "–"
+
+
+def test_tokens_that_do_not_help_are_told_from_each_other(guarded):
+    """Expired, forged, no operator's, the operators' password, and one that expires while in use."""
+    page, user = guarded, "00000000-0000-4000-8000-000000000001"
+    rights = {"publish": ["*"], "subscribe": ["*"]}
+    give(page, token(user, -100, **rights))
+    until("it has expired", lambda: "expired" in page.text("token-reason"))
+    give(page, token(user, secret="x" * 40, **rights))
+    until("it is forged", lambda: "signature" in page.text("token-reason"))
+    assert page.run("return sessionStorage.length") == 0
+    give(page, "what-tests-ask-metrics-with")
+    until("it shows figures", lambda: page.text("state") == "figures only")
+    page.run("location.hash = '#server'")
+    until("the figures are there", lambda: page.text("server-connections") not in ("", "–"))
+    page.find("forget").click()
+    until("the page asks again", lambda: page.find("token-form").is_displayed())
+    give(page, token(user, **rights))
+    until("it is no operator's", lambda: "not an operator's" in page.text("server-problem"))
+    page.run("location.hash = '#try'")
+    until("the page is connected", lambda: page.text("state") == "connected")
+    page.find("forget").click()
+    until("the page asks again", lambda: page.find("token-form").is_displayed())
+    give(page, token(user, 8, **rights))
+    until("it expires in use", lambda: "expired" in page.text("token-reason"), 60)
+    assert page.text("state") == "no token"
+
+
+def test_the_prompt_fits_a_phone(guarded):
+    guarded.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+        "width": PHONE[0], "height": PHONE[1], "deviceScaleFactor": 1, "mobile": True})
+    assert guarded.run("return document.documentElement.scrollWidth") <= PHONE[0]
+    guarded.screenshot("token-phone")
 
 
 def test_no_request_leaves_the_server(page):
