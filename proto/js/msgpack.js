@@ -9,6 +9,7 @@
 
 const DEPTH_MAX = 100;
 
+/** An extension value of a type that this module does not know. */
 export class Extension {
     constructor(type, data) {
         this.type = type;

@@ -1,52 +1,44 @@
 /*
  * penstock.js - the browser client of penstock.v1: publish until acknowledged, subscribe until closed.
  *
- * Life of a publish:
- *   1. publish() gives every event an id (UUIDv7), so that sending it again stores it once, and
- *      encodes the message; it waits in `waiting`, in order;
- *   2. with a session open, at most `maxInFlight` messages move to `inFlight` and onto the socket;
- *   3. `ack` resolves the promise, `error` rejects it. "Try again later" errors and a lost connection
- *      move messages back to `waiting`, in their old order: nothing is forgotten before its answer.
- *
- * Life of a subscription: `subscribe` is sent whenever a session opens, with the offset of the last
- * event that was handed out, so that a new session continues where the old one ended. What the server
- * no longer has is reported as a gap. An iterator that is not read does not grow: past its limit the
- * client unsubscribes, and resumes by offset when the reader has caught up.
+ *   penstock.js      what a page calls, and which part each message of the server is for
+ *   connection.js    one session after another: back-off, tokens, silence
+ *   outbox.js        what was published and has no answer yet; store.js keeps it across page loads
+ *   subscription.js  one channel: a cursor that continues where the last session ended
+ *   beacon.js        the last chance of a page that hides
+ *   codec.js         JSON and MessagePack (msgpack.js)
  *
  * No dependencies. Runs in browsers, and in Node 18 and newer with a WebSocket constructor passed in.
  */
+import { flushByBeacon } from "./beacon.js";
+import { CODECS } from "./codec.js";
+import { Connection } from "./connection.js";
+import { closedError, notConnectedError, PenstockError } from "./error.js";
+import { isPassing, Outbox, pauseOf } from "./outbox.js";
+import { openIndexedStore } from "./store.js";
+import { memoryOf, Subscription } from "./subscription.js";
+import { uuidv7 } from "./uuid.js";
 
-import { decodeMsgpack, encodeMsgpack } from "./msgpack.js";
+export { PenstockError, uuidv7 };
 
-const SUBPROTOCOLS = { json: "penstock.v1.json", msgpack: "penstock.v1.msgpack" };
-const RETRYABLE = new Set(["overloaded", "rate_limited", "unavailable"]);
-const STEADY_MS = 5000; // a session that lasted so long resets the back-off
-const REFRESH_MS = 60000; // a token is refreshed so long before it expires, or when a fifth of its time is left
-const REFRESH_AGAIN_MS = 5000; // when the function that gives tokens has failed
-const REFRESH_MS_LEAST = 1000;
-const TIMER_MS_MAX = 2 ** 31 - 1;
+const ADOPT_MS = 5000; // how often a store is asked for what other pages have left
 
 const DEFAULTS = {
     encoding: "json",
     producer: undefined, // drawn per client; name one to keep publish order across page loads
     token: undefined, // a string, or a function that returns one (or a promise of one): per connection, and to refresh
     idField: "id", // the stream's uuid primary key; null: events get no id
+    outbox: "memory", // or "indexeddb", or a store of one's own
+    outboxName: "penstock", // of the database in IndexedDB
     maxPending: 10000, // messages waiting for their answer
     maxInFlight: 128, // of these, sent
     maxPendingBytes: 32 << 20,
+    beacon: true, // when the page hides
     backoff: { min: 250, max: 30000 },
+    openTimeout: 15000, // ms that a connection has until its session is open
     pongTimeout: 10000, // ms that a silent server has to answer a ping
     WebSocket: undefined,
 };
-
-/** An answer of the server (or of this client) that says no. `code` is a word of the protocol. */
-export class PenstockError extends Error {
-    constructor({ code, message, id, index, field, retry_after_ms: retryAfter }) {
-        super(message ?? code);
-        this.name = "PenstockError";
-        Object.assign(this, { code, id, index, field, retryAfter });
-    }
-}
 
 /** Connects, and keeps connected until close(). Returns at once; see `opened`. */
 export function connect(url, options = {}) {
@@ -57,46 +49,65 @@ class Penstock {
     #url;
     #options;
     #listeners = { state: new Set(), error: new Set(), gap: new Set() };
-    #socket = null;
-    #state = "connecting";
-    #attempt = 0;
-    #openedAt = 0;
-    #heardAt = 0;
-    #token = undefined; // of this connection; sent when the server has said `welcome`
-    #authId = null; // of the `auth` that waits for its answer
-    #timers = { retry: null, heartbeat: null, hold: null, refresh: null };
-    #nextId = 1;
-    #waiting = new Map(); // id -> entry, in the order of publish()
-    #inFlight = new Map();
-    #pendingBytes = 0;
+    #connection;
+    #store;
+    #outbox;
+    #producer;
+    #limits = {}; // of the last `welcome`
     #channels = new Map(); // channel -> Subscription
     #requests = new Map(); // id of a subscribe -> Subscription
     #questions = new Map(); // id of a broadcast or presence -> {resolve, reject}
+    #handed = new Set(); // messages that a beacon has taken since the page was last seen
+    #adoptTimer = null;
     #openedPromise;
     #resolveOpened;
-    #onOnline = () => this.#state === "waiting" && this.#dial();
+    #stopListening;
 
     constructor(url, options) {
-        this.#options = { ...DEFAULTS, producer: uuidv7(), ...options };
-        this.#options.backoff = { ...DEFAULTS.backoff, ...options.backoff };
-        if (!(this.#options.encoding in SUBPROTOCOLS)) {
-            throw new TypeError(`encoding must be "json" or "msgpack", not ${this.#options.encoding}`);
+        this.#options = { ...DEFAULTS, ...options, backoff: { ...DEFAULTS.backoff, ...options.backoff } };
+        const { encoding, outbox, outboxName } = this.#options;
+        if (!Object.hasOwn(CODECS, encoding)) {
+            throw new TypeError(`encoding must be "json" or "msgpack", not ${encoding}`);
         }
+        if (outbox !== "memory" && outbox !== "indexeddb" && typeof outbox?.put !== "function") {
+            throw new TypeError(`outbox must be "memory", "indexeddb" or a store, not ${outbox}`);
+        }
+        this.#options.codec = CODECS[encoding];
         this.#url = socketUrl(url);
-        this.welcome = null;
         this.#openedPromise = new Promise((resolve) => (this.#resolveOpened = resolve));
-        globalThis.addEventListener?.("online", this.#onOnline);
-        this.#dial();
+        this.#connection = new Connection(this.#url, this.#options, {
+            state: (change) => this.#emit("state", change),
+            error: (error) => this.#emit("error", error),
+            begin: () => this.#begin(),
+            lost: () => this.#lost(),
+            receive: (message) => this.#handlers[message.op]?.(message),
+        });
+        this.#store = outbox === "indexeddb" ? openIndexedStore(outboxName, (error) => this.#emitSoon(error))
+            : outbox === "memory" ? null : outbox;
+        this.#outbox = new Outbox(this.#options, this.#store, {
+            limits: () => (this.state === "open" ? this.#limits : null),
+            nextId: () => this.#connection.nextId(),
+            send: (frame) => this.#connection.sendFrame(frame),
+            refresh: () => this.#connection.refresh(),
+            fail: (error) => this.#emit("error", error),
+        });
+        this.#stopListening = this.#listenToPage();
+        this.#start();
     }
 
     /** "connecting", "open", "waiting" (for the next attempt) or "closed". */
     get state() {
-        return this.#state;
+        return this.#connection.state;
+    }
+
+    /** What the server said of itself when the session opened; null without a session. */
+    get welcome() {
+        return this.#connection.welcome;
     }
 
     /** Messages published and not answered yet. */
     get pending() {
-        return this.#waiting.size + this.#inFlight.size;
+        return this.#outbox.pending;
     }
 
     /** A promise of the first `welcome`. */
@@ -106,7 +117,7 @@ class Penstock {
 
     /** Calls `listener` for every "state", "error" or "gap"; returns what undoes it. */
     on(event, listener) {
-        const listeners = this.#listeners[event];
+        const listeners = Object.hasOwn(this.#listeners, event) && this.#listeners[event];
         if (!listeners) {
             throw new TypeError(`there is no event "${event}": state, error or gap`);
         }
@@ -114,51 +125,43 @@ class Penstock {
         return () => listeners.delete(listener);
     }
 
-    /** Publishes one event or an array of them; resolves with the `ack`. */
-    publish(stream, events, { ack = "durable", idField = this.#options.idField } = {}) {
-        if (this.#state === "closed") {
-            return Promise.reject(closedError());
+    /**
+     * Publishes one event or an array of them; resolves with the `ack`. An array over the server's limits goes as
+     * several messages, whose answers are put together; all or nothing is then true of each of them only.
+     */
+    async publish(stream, events, { ack = "durable", idField = this.#options.idField } = {}) {
+        if (this.state === "closed") {
+            throw closedError();
         }
-        const list = (Array.isArray(events) ? events : [events]).map((event) =>
-            idField === null || event[idField] !== undefined ? event : { [idField]: uuidv7(), ...event });
-        const id = this.#nextId++;
-        let frame;
-        try {
-            frame = this.#encode({ op: "publish", id, stream, ack, events: list });
-        } catch (error) {
-            return Promise.reject(new PenstockError({ code: "malformed", message: error.message }));
-        }
-        const entry = { id, frame, bytes: frame.byteLength ?? frame.length, ack };
-        if (this.pending >= this.#options.maxPending ||
-            this.#pendingBytes + entry.bytes > this.#options.maxPendingBytes) {
-            return Promise.reject(new PenstockError({
-                code: "overloaded", message: `${this.pending} messages wait for their answer already` }));
-        }
-        return new Promise((resolve, reject) => {
-            Object.assign(entry, { resolve, reject });
-            this.#waiting.set(id, entry);
-            this.#pendingBytes += entry.bytes;
-            this.#flush();
-        });
+        const list = Array.isArray(events) ? events : [events];
+        const named = idField === null ? list : list.map((event) => withId(event, idField));
+        return this.#outbox.add(stream, named, ack, idField !== null);
     }
 
     /**
      * Listens to a channel. With `onEvent`, events go there; without, the subscription is an async
-     * iterator. `since` (with `epoch`) resumes behind an offset, `last` begins with recent events.
+     * iterator. `since` (with `epoch`) resumes behind an offset, `last` begins with recent events, and
+     * `remember` (a sessionStorage or localStorage) resumes where the page before was.
      * With `latestOnly`, events that did not come through in time are skipped, and counted.
      * What is not stored goes to `onBroadcast`, `onJoined` and `onLeft`.
      */
     subscribe(channel, options = {}, onEvent = options.onEvent) {
-        if (this.#state === "closed") {
+        if (this.state === "closed") {
             throw closedError();
         }
         if (this.#channels.has(channel)) {
             throw new Error(`this client is subscribed to ${channel} already`);
         }
-        const subscription = new Subscription(channel, options, onEvent, {
-            pause: () => this.#sendOp({ op: "unsubscribe", channel }),
+        const memory = options.remember ? memoryOf(options.remember, `penstock:${this.#url}:${channel}`,
+            (error) => this.#emitSoon(error)) : null;
+        const subscription = new Subscription(channel, options, onEvent, memory, {
+            pause: () => this.#connection.send({ op: "unsubscribe", channel }),
             resume: () => this.#sendSubscribe(subscription),
-            close: () => this.#dropSubscription(subscription),
+            close: () => {
+                this.#channels.delete(channel);
+                this.#connection.send({ op: "unsubscribe", channel });
+            },
+            gap: (gap) => this.#emit("gap", gap),
         });
         this.#channels.set(channel, subscription);
         this.#sendSubscribe(subscription);
@@ -178,274 +181,139 @@ class Penstock {
         return this.#ask({ op: "presence", channel }).then(({ count, members }) => ({ count, members }));
     }
 
-    /** Ends everything. What was not answered is rejected with code "closed". */
+    /** Ends everything. What was not answered is rejected with code "closed"; an outbox in IndexedDB keeps it. */
     close(code = 1000, reason = "") {
-        if (this.#state === "closed") {
+        if (this.state === "closed") {
             return;
         }
-        globalThis.removeEventListener?.("online", this.#onOnline);
-        const socket = this.#socket;
-        this.#forgetSession();
-        socket?.close(code, reason);
-        this.#setState("closed");
-        for (const entry of [...this.#inFlight.values(), ...this.#waiting.values()]) {
-            entry.reject(closedError());
-        }
-        this.#inFlight.clear();
-        this.#waiting.clear();
-        this.#pendingBytes = 0;
+        this.#stopListening();
+        clearInterval(this.#adoptTimer);
+        this.#forgetQuestions();
+        this.#connection.close(code, reason);
+        this.#outbox.close();
+        this.#store?.close?.();
         for (const subscription of [...this.#channels.values()]) {
             subscription._end(closedError());
         }
         this.#channels.clear();
     }
 
-    // ---- the session ------------------------------------------------------------------------
+    // ---- the life of the page ---------------------------------------------------------------
 
-    async #dial() {
-        clearTimeout(this.#timers.retry);
-        this.#attempt++;
-        this.#setState("connecting", { attempt: this.#attempt });
-        const attempt = this.#attempt;
-        try {
-            const token = await this.#askToken();
-            if (this.#state !== "connecting" || attempt !== this.#attempt) {
+    /** The page before may have left something: that comes first, under the name it was published under. */
+    async #start() {
+        let kept = { records: [] };
+        if (this.#store) {
+            kept = await this.#store.open();
+            if (this.state === "closed") {
                 return;
             }
-            this.#token = token;
-            this.#listen(this.#open());
-        } catch (error) {
-            this.#lost({ reason: error.message });
+            this.#adoptTimer = setInterval(() => this.#adopt(), ADOPT_MS);
+        }
+        this.#producer = this.#options.producer ?? kept.producer ?? uuidv7();
+        this.#outbox.restore(kept.records, true);
+        this.#connection.start(this.#producer);
+    }
+
+    /** What other pages have left that are gone goes on from here. */
+    async #adopt() {
+        for (;;) {
+            const records = await this.#store.adopt?.(this.#outbox.room) ?? [];
+            if (records.length === 0 || this.state === "closed") {
+                return;
+            }
+            this.#outbox.restore(records, false);
         }
     }
 
-    #askToken() {
-        const { token } = this.#options;
-        return typeof token === "function" ? token() : token;
+    #listenToPage() {
+        const { document, addEventListener } = globalThis;
+        if (!addEventListener) {
+            return () => {};
+        }
+        const aborter = new AbortController();
+        const { signal } = aborter;
+        const seen = () => {
+            this.#handed.clear();
+            this.#connection.wake();
+        };
+        addEventListener("online", () => this.#connection.wake(), { signal });
+        addEventListener("pageshow", seen, { signal });
+        addEventListener("pagehide", () => this.#hide(), { signal });
+        document?.addEventListener("visibilitychange",
+            () => (document.visibilityState === "hidden" ? this.#hide() : seen()), { signal });
+        return () => aborter.abort();
     }
 
-    #open() {
-        const Constructor = this.#options.WebSocket ?? globalThis.WebSocket;
-        if (!Constructor) {
-            throw new TypeError("there is no WebSocket here: pass one in options.WebSocket");
+    /** The page may be going: what has no answer yet is written down, and handed to the browser. */
+    #hide() {
+        this.#store?.flush?.();
+        const messages = this.#outbox.unanswered().filter((message) => !this.#handed.has(message));
+        if (!this.#options.beacon || messages.length === 0 || !globalThis.navigator?.sendBeacon) {
+            return;
         }
+        const post = (stream, body) => navigator.sendBeacon(this.#addressOf(stream), body);
+        const taken = flushByBeacon(messages, this.#options.codec, post, this.#limits.message_bytes);
+        taken.forEach((message) => this.#handed.add(message));
+    }
+
+    /** Where events of a stream are posted. */
+    #addressOf(stream) {
         const url = new URL(this.#url);
-        url.searchParams.set("producer", this.#options.producer);
-        return new Constructor(url.href, [SUBPROTOCOLS[this.#options.encoding]]);
-    }
-
-    #listen(socket) {
-        this.#socket = socket;
-        socket.binaryType = "arraybuffer";
-        socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
-        socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost({ code, reason });
-        socket.onerror = () => {}; // `close` follows, and says no less
-    }
-
-    /** The session is gone: everything unanswered goes back to the queue, and a new one is due. */
-    #lost({ code, reason } = {}) {
-        if (this.#openedAt && Date.now() - this.#openedAt >= STEADY_MS) {
-            this.#attempt = 0;
+        url.protocol = url.protocol.replace(/^ws/, "http");
+        url.pathname = url.pathname.replace(/\/ws$/, `/streams/${encodeURIComponent(stream)}/events`);
+        url.searchParams.set("producer", this.#producer);
+        if (this.#connection.token && !url.searchParams.has("token")) {
+            url.searchParams.set("token", this.#connection.token);
         }
-        this.#forgetSession();
-        this.#waiting = new Map([...this.#inFlight, ...this.#waiting].sort(([a], [b]) => a - b));
-        this.#inFlight.clear();
-        const { min, max } = this.#options.backoff;
-        const ceiling = Math.min(max, min * 2 ** Math.min(this.#attempt, 20));
-        const delay = Math.round(ceiling / 2 + (Math.random() * ceiling) / 2);
-        this.#timers.retry = setTimeout(() => this.#dial(), delay);
-        this.#setState("waiting", { attempt: this.#attempt, delay, code, reason });
+        return url.href;
     }
 
-    #forgetSession() {
-        Object.values(this.#timers).forEach(clearTimeout);
-        this.#timers.hold = null;
-        this.#socket = null;
-        this.welcome = null;
-        this.#openedAt = 0;
-        this.#authId = null;
+    // ---- the session ------------------------------------------------------------------------
+
+    #begin() {
+        this.#limits = this.welcome.limits ?? {};
+        this.#resolveOpened(this.welcome);
+        for (const subscription of this.#channels.values()) {
+            subscription._isPaused || this.#sendSubscribe(subscription);
+        }
+        this.#outbox.flush();
+        if (this.#store) {
+            this.#adopt();
+        }
+    }
+
+    #lost() {
         this.#requests.clear();
+        this.#forgetQuestions();
+        this.#outbox.lost();
+        for (const subscription of this.#channels.values()) {
+            subscription._wait();
+        }
+    }
+
+    #forgetQuestions() {
         for (const question of this.#questions.values()) {
             question.reject(notConnectedError());
         }
         this.#questions.clear();
     }
 
-    // ---- who we are -------------------------------------------------------------------------
-
-    /** The token goes in a message: addresses end up in logs. Nothing else is said before the answer. */
-    #authenticate(token) {
-        this.#authId = this.#nextId++;
-        this.#socket.send(this.#encode({ op: "auth", id: this.#authId, token }));
-    }
-
-    #begin() {
-        this.#setState("open", { session: this.welcome.session });
-        this.#resolveOpened(this.welcome);
-        for (const subscription of this.#channels.values()) {
-            subscription._isPaused || this.#sendSubscribe(subscription);
-        }
-        this.#flush();
-    }
-
-    #authenticated({ id, expires }) {
-        if (id !== this.#authId) {
-            return;
-        }
-        this.#authId = null;
-        if (this.#state !== "open") {
-            this.#begin();
-        }
-        const left = expires * 1000 - Date.now();
-        this.#refreshIn(Math.max(left - REFRESH_MS, left * 0.8));
-    }
-
-    #refreshIn(delay) {
-        if (typeof this.#options.token === "function" && this.#socket) {
-            clearTimeout(this.#timers.refresh);
-            this.#timers.refresh = setTimeout(() => this.#refresh(), Math.min(Math.max(delay, REFRESH_MS_LEAST), TIMER_MS_MAX));
-        }
-    }
-
-    async #refresh() {
-        const socket = this.#socket;
-        try {
-            const token = await this.#askToken();
-            if (socket === this.#socket && this.#state === "open") {
-                this.#authenticate(token);
-            }
-        } catch (error) {
-            if (socket === this.#socket) {
-                this.#emit("error", new PenstockError({ code: "unauthorized", message: error.message }));
-                this.#refreshIn(REFRESH_AGAIN_MS);
-            }
-        }
-    }
-
-    /** A server that asks for no tokens says `unsupported`. A refused refresh leaves the session as it was. */
-    #authRefused(message) {
-        this.#authId = null;
-        if (message.code === "unsupported") {
-            this.#state === "open" || this.#begin();
-            return;
-        }
-        this.#emit("error", new PenstockError(message));
-        if (this.#state !== "open") {
-            const socket = this.#socket;
-            this.#lost({ reason: message.message });
-            socket.close(4001, "the token was refused");
-        }
-    }
-
-    #setState(state, details = {}) {
-        this.#state = state;
-        this.#emit("state", { state, ...details });
-    }
-
-    #emit(event, value) {
-        for (const listener of [...this.#listeners[event]]) {
-            try {
-                listener(value);
-            } catch (error) {
-                // A listener's mistake is its own; it must not tear down the session.
-                setTimeout(() => { throw error; });
-            }
-        }
-    }
-
-    /** Browsers answer the server's pings unseen, so a dead connection is found by one of ours. */
-    #watch() {
-        const period = Math.max(1, this.welcome.heartbeat_s ?? 30) * 1000;
-        const limit = period + this.#options.pongTimeout;
-        const check = () => {
-            const silence = Date.now() - this.#heardAt;
-            if (silence >= limit) {
-                const socket = this.#socket;
-                this.#lost({ reason: "the server is silent" });
-                socket.close(4000, "silent");
-                return;
-            }
-            if (silence >= period) {
-                this.#sendOp({ op: "ping" });
-            }
-            const next = silence >= period ? limit - silence : period - silence;
-            this.#timers.heartbeat = setTimeout(check, Math.max(next, 50));
-        };
-        this.#timers.heartbeat = setTimeout(check, period);
-    }
-
-    // ---- sending ----------------------------------------------------------------------------
-
-    #encode(message) {
-        return this.#options.encoding === "json" ? JSON.stringify(message) : encodeMsgpack(message);
-    }
-
-    #sendOp(message) {
-        if (this.#state === "open" || message.op === "ping") {
-            this.#socket.send(this.#encode(message));
-        }
-    }
-
-    #flush() {
-        const { maxInFlight } = this.#options;
-        if (this.#state !== "open" || this.#timers.hold !== null) {
-            return;
-        }
-        for (const [id, entry] of this.#waiting) {
-            if (this.#inFlight.size >= maxInFlight) {
-                return;
-            }
-            this.#waiting.delete(id);
-            const most = this.welcome.limits?.message_bytes ?? Infinity;
-            if (entry.bytes > most) {
-                // Sent anyway, it would close the session, and again after every reconnect.
-                this.#settle(entry).reject(new PenstockError({
-                    code: "too_large", message: `${entry.bytes} bytes; the server takes ${most}` }));
-                continue;
-            }
-            this.#socket.send(entry.frame);
-            if (entry.ack === "none") {
-                this.#settle(entry).resolve(null);
-            } else {
-                this.#inFlight.set(id, entry);
-            }
-        }
-    }
-
-    #settle(entry) {
-        this.#inFlight.delete(entry.id);
-        this.#waiting.delete(entry.id);
-        this.#pendingBytes -= entry.bytes;
-        return entry;
-    }
-
-    /** The server is busy: this message, and all that have not been sent, wait a while. */
-    #holdBack(entry, message) {
-        this.#inFlight.delete(entry.id);
-        this.#waiting = new Map([[entry.id, entry], ...this.#waiting].sort(([a], [b]) => a - b));
-        clearTimeout(this.#timers.hold);
-        const delay = (message.retry_after_ms ?? 1000) * (1 + Math.random() / 4);
-        this.#timers.hold = setTimeout(() => {
-            this.#timers.hold = null;
-            this.#flush();
-        }, delay);
-    }
-
     /** Sends a message that is not repeated; resolves with its answer. */
-    #ask(message) {
-        if (this.#state !== "open") {
-            return Promise.reject(this.#state === "closed" ? closedError() : notConnectedError());
+    async #ask(message) {
+        if (this.state !== "open") {
+            throw this.state === "closed" ? closedError() : notConnectedError();
         }
-        const id = this.#nextId++;
+        const id = this.#connection.nextId();
         let frame;
         try {
-            frame = this.#encode({ op: message.op, id, ...message });
+            frame = this.#options.codec.encode({ op: message.op, id, ...message });
         } catch (error) {
-            return Promise.reject(new PenstockError({ code: "malformed", message: error.message }));
+            throw new PenstockError({ code: "malformed", message: error.message });
         }
         return new Promise((resolve, reject) => {
             this.#questions.set(id, { resolve, reject });
-            this.#socket.send(frame);
+            this.#connection.sendFrame(frame);
         });
     }
 
@@ -458,101 +326,52 @@ class Penstock {
     }
 
     #sendSubscribe(subscription) {
-        if (this.#state !== "open") {
-            return;
+        subscription._wait();
+        if (this.state === "open") {
+            const id = this.#connection.nextId();
+            const { channel } = subscription;
+            this.#requests.set(id, subscription);
+            this.#connection.send({ op: "subscribe", id, channel, ...subscription._position() });
         }
-        const id = this.#nextId++;
-        this.#requests.set(id, subscription);
-        this.#sendOp({ op: "subscribe", id, channel: subscription.channel, ...subscription._position() });
     }
 
-    #dropSubscription(subscription) {
+    /** What is no fault of the channel's is asked for again; else the subscription ends. */
+    #subscribeRefused(subscription, message) {
+        const isOurs = () => this.#channels.get(subscription.channel) === subscription;
+        const { welcome } = this;
+        this.#requests.delete(message.id);
+        if (!isOurs()) {
+            return; // closed since
+        }
+        if (isPassing(message.code) || (message.code === "unauthorized" && this.#connection.refresh())) {
+            setTimeout(() => isOurs() && this.welcome === welcome && this.#sendSubscribe(subscription),
+                pauseOf(message));
+            return;
+        }
         this.#channels.delete(subscription.channel);
-        this.#sendOp({ op: "unsubscribe", channel: subscription.channel });
+        subscription._end(new PenstockError(message));
     }
 
-    // ---- receiving --------------------------------------------------------------------------
-
-    #receive(data) {
-        this.#heardAt = Date.now();
-        let message;
-        try {
-            message = typeof data === "string" ? JSON.parse(data) : decodeMsgpack(new Uint8Array(data));
-        } catch (error) {
-            this.#emit("error", new PenstockError({ code: "malformed", message: error.message }));
-            return;
-        }
-        this.#handlers[message.op]?.(message);
-    }
+    // ---- what the server says ---------------------------------------------------------------
 
     #handlers = {
-        welcome: (message) => {
-            this.welcome = message;
-            this.#openedAt = Date.now();
-            this.#watch();
-            this.#token ? this.#authenticate(this.#token) : this.#begin();
-        },
-        authenticated: (message) => this.#authenticated(message),
-        ack: (message) => {
-            if (this.#answer(message, "resolve")) {
-                return;
-            }
-            const entry = this.#inFlight.get(message.id);
-            if (!entry) {
-                return;
-            }
-            this.#settle(entry);
-            if (entry.rejected) {
-                const { rejected } = entry;
-                entry.reject(Object.assign(new PenstockError(rejected[0]), { rejected, ack: message }));
-            } else {
-                entry.resolve(message);
-            }
-            this.#flush();
-        },
+        ack: (message) => this.#answer(message, "resolve") ?? this.#outbox.acked(message),
         error: (message) => {
-            if (this.#authId !== null && message.id === this.#authId) {
-                this.#authRefused(message);
-                return;
-            }
-            if (this.#answer(message, "reject")) {
-                return;
-            }
-            const entry = this.#inFlight.get(message.id);
-            if (entry && RETRYABLE.has(message.code)) {
-                this.#holdBack(entry, message);
-                return;
-            }
-            const error = new PenstockError(message);
-            if (message.code === "rejected_by_database") {
-                // Only some events of the message are meant. With `committed` its `ack` is still to come; with
-                // `durable` it has come, and this is all that says so.
-                entry ? (entry.rejected ??= []).push(message) : this.#emit("error", error);
+            if (this.#answer(message, "reject") || this.#outbox.refused(message)) {
                 return;
             }
             const subscription = this.#requests.get(message.id);
-            if (entry) {
-                this.#settle(entry).reject(error);
-                this.#flush();
-            } else if (subscription) {
-                this.#requests.delete(message.id);
-                this.#channels.delete(subscription.channel);
-                subscription._end(error);
+            if (subscription) {
+                this.#subscribeRefused(subscription, message);
             } else {
-                this.#emit("error", error);
+                this.#emit("error", new PenstockError(message));
             }
         },
         subscribed: (message) => {
             const subscription = this.#requests.get(message.id);
             this.#requests.delete(message.id);
-            if (subscription?._subscribed(message) === false) {
-                this.#gap(subscription, { channel: message.channel, reason: message.reason });
-            }
+            subscription?._subscribed(message);
         },
-        presence: (message) => this.#answer(message, "resolve"),
-        broadcast: ({ channel, session, data }) => this.#tell(channel, "onBroadcast", data, session),
-        joined: ({ channel, member }) => this.#tell(channel, "onJoined", member),
-        left: ({ channel, member }) => this.#tell(channel, "onLeft", member),
         unsubscribed: ({ channel, reason }) => {
             const subscription = this.#channels.get(channel);
             if (subscription && reason !== undefined) { // not ours: a refreshed token does not allow it any more
@@ -560,155 +379,35 @@ class Penstock {
                 subscription._end(new PenstockError({ code: "forbidden", message: reason }));
             }
         },
-        events: (message) => this.#channels.get(message.channel)?._events(message.events, message.skipped),
-        gap: (message) => {
-            const subscription = this.#channels.get(message.channel);
-            if (subscription) {
-                subscription._passed(message.to);
-                this.#gap(subscription, { channel: message.channel, from: message.from, to: message.to });
-            }
-        },
+        events: ({ channel, events, skipped }) => this.#channels.get(channel)?._events(events, skipped),
+        gap: ({ channel, from, to }) => this.#channels.get(channel)?._gap({ channel, from, to }),
+        presence: (message) => this.#answer(message, "resolve"),
+        broadcast: ({ channel, session, data }) => this.#channels.get(channel)?._tell("onBroadcast", data, session),
+        joined: ({ channel, member }) => this.#channels.get(channel)?._tell("onJoined", member),
+        left: ({ channel, member }) => this.#channels.get(channel)?._tell("onLeft", member),
     };
 
-    #tell(channel, callback, ...values) {
-        try {
-            this.#channels.get(channel)?._options[callback]?.(...values);
-        } catch (error) {
-            setTimeout(() => { throw error; });
-        }
-    }
-
-    #gap(subscription, gap) {
-        this.#emit("gap", gap);
-        subscription._options.onGap?.(gap);
-    }
-}
-
-class Subscription {
-    #client;
-    #onEvent;
-    #queue = [];
-    #reader = null; // resolve of a next() that waits
-    #ended = null;
-    #settleReady;
-
-    constructor(channel, options, onEvent, client) {
-        this.channel = channel;
-        this.offset = null; // of the last event handed out (or, so far, where we began)
-        this.epoch = options.epoch ?? null;
-        this.skipped = 0;
-        this._options = options;
-        this._isPaused = false;
-        this.#client = client;
-        this.#onEvent = onEvent;
-        /** A promise of the first `subscribed`: {offset, epoch, recovered, reason}. */
-        this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
-        this.ready.catch(() => {}); // whoever awaits it hears of it; nobody has to
-    }
-
-    /** Stops listening; an iterator ends. */
-    close() {
-        if (!this.#ended) {
-            this.#client.close();
-            this._end(null);
-        }
-    }
-
-    [Symbol.asyncIterator]() {
-        if (this.#onEvent) {
-            throw new Error("the events of this subscription go to its callback");
-        }
-        return { next: () => this.#next(), return: () => this.#return() };
-    }
-
-    #next() {
-        if (this.#queue.length > 0) {
-            const value = this.#queue.shift();
-            if (this._isPaused && this.#queue.length === 0) {
-                this._isPaused = false;
-                this.#client.resume();
+    #emit(event, value) {
+        for (const listener of [...this.#listeners[event]]) {
+            try {
+                listener(value);
+            } catch (error) {
+                // A listener's mistake is its own; it must not tear down the session.
+                setTimeout(() => { throw error; });
             }
-            return Promise.resolve({ value, done: false });
-        }
-        if (this.#ended) {
-            const { error } = this.#ended;
-            return error && error.code !== "closed" ? Promise.reject(error)
-                : Promise.resolve({ value: undefined, done: true });
-        }
-        return new Promise((resolve, reject) => (this.#reader = { resolve, reject }));
-    }
-
-    #return() {
-        this.close();
-        return Promise.resolve({ value: undefined, done: true });
-    }
-
-    // ---- called by the client ---------------------------------------------------------------
-
-    /** What a `subscribe` must say for the server to continue where we are. */
-    _position() {
-        const { since, epoch, last, latestOnly } = this._options;
-        const position = this.offset !== null ? { since: this.offset, epoch: this.epoch }
-            : since !== undefined ? { since, epoch } : last !== undefined ? { last } : {};
-        return latestOnly ? { ...position, latest_only: true } : position;
-    }
-
-    /** False when events were missed. */
-    _subscribed({ offset, epoch, recovered, reason }) {
-        this.offset = offset;
-        this.epoch = epoch;
-        this.#settleReady.resolve({ offset, epoch, recovered, reason });
-        return recovered;
-    }
-
-    _passed(offset) {
-        this.offset = Math.max(this.offset, offset);
-    }
-
-    _events(events, skipped = 0) {
-        if (skipped > 0 && !this._isPaused && !this.#ended) {
-            this.skipped += skipped;
-            this._options.onSkip?.(skipped);
-        }
-        for (const event of events) {
-            if (this._isPaused || this.#ended || event.offset <= this.offset) {
-                continue; // on its way before the server heard of the pause; it will come again
-            }
-            this.offset = event.offset;
-            this.#deliver(event);
         }
     }
 
-    #deliver(event) {
-        if (this.#onEvent) {
-            this.#onEvent(event);
-        } else if (this.#reader) {
-            const { resolve } = this.#reader;
-            this.#reader = null;
-            resolve({ value: event, done: false });
-        } else if (this.#queue.push(event) >= (this._options.buffer ?? 1000)) {
-            this._isPaused = true;
-            this.#client.pause();
-        }
-    }
-
-    _end(error) {
-        this.#ended = { error };
-        this.#settleReady.reject(error ?? closedError());
-        if (this.#reader) {
-            const { resolve, reject } = this.#reader;
-            this.#reader = null;
-            error && error.code !== "closed" ? reject(error) : resolve({ value: undefined, done: true });
-        }
+    /** For errors of calls that have not returned yet: their caller may still add its listener. */
+    #emitSoon(error) {
+        queueMicrotask(() => this.#emit("error", error));
     }
 }
 
-function closedError() {
-    return new PenstockError({ code: "closed", message: "the client is closed" });
-}
-
-function notConnectedError() {
-    return new PenstockError({ code: "not_connected", message: "there is no session, or it was lost" });
+/** The event with an id; what is no object is left to the outbox to refuse. */
+function withId(event, idField) {
+    const needsOne = typeof event === "object" && event !== null && event[idField] === undefined;
+    return needsOne ? { ...event, [idField]: uuidv7() } : event;
 }
 
 /** http(s) becomes ws(s), a bare host gets the usual path, and in a page the page's host is meant. */
@@ -719,35 +418,4 @@ function socketUrl(url) {
         resolved.pathname = "/v1/ws";
     }
     return resolved.href;
-}
-
-// ---- UUIDv7 -----------------------------------------------------------------------------------
-
-let lastMs = 0;
-let counter = 0;
-
-/** RFC 9562: milliseconds, then a counter (method 1 of section 6.2), then random bits: ids ascend. */
-export function uuidv7(now = Date.now()) {
-    const bytes = randomBytes(16);
-    if (now > lastMs) {
-        lastMs = now;
-        counter = ((bytes[6] & 0x07) << 8) | bytes[7]; // the upper half stays free to count in
-    } else if (++counter > 0xfff) {
-        lastMs++;
-        counter = 0;
-    }
-    for (let i = 0, rest = lastMs; i < 6; i++, rest = Math.floor(rest / 256)) {
-        bytes[5 - i] = rest % 256;
-    }
-    bytes[6] = 0x70 | (counter >> 8);
-    bytes[7] = counter & 0xff;
-    bytes[8] = 0x80 | (bytes[8] & 0x3f);
-    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
-/** Ids are no secrets: where there is no crypto (Node 18), Math.random serves. */
-function randomBytes(count) {
-    const bytes = new Uint8Array(count);
-    return globalThis.crypto?.getRandomValues?.(bytes) ?? bytes.map(() => Math.random() * 256);
 }

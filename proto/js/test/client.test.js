@@ -410,6 +410,64 @@ test("a slow iterator pauses its channel", async () => {
     assert.equal((await reader.next()).value.offset, 4);
 });
 
+/** Events on the way from before a pause must not step over those that the resumed subscription is about to bring. */
+test("what was on the way at a pause comes again, in order", async () => {
+    const { client, socket } = await open();
+    const subscription = client.subscribe("a", { buffer: 2 });
+    const answer = (message) => socket.say({
+        op: "subscribed", id: message.id, channel: "a", epoch: EPOCH, offset: message.since ?? 0, recovered: true });
+    answer(socket.of("subscribe")[0]);
+    socket.say({ op: "events", channel: "a", events: [event(1), event(2), event(3)] });
+    assert.equal(subscription.buffered, 2);
+    const reader = subscription[Symbol.asyncIterator]();
+    const got = [(await reader.next()).value.offset, (await reader.next()).value.offset];
+    assert.equal(subscription.offset, 1); // 2 is still in the reader's hands
+    socket.say({ op: "events", channel: "a", events: [event(4)] });
+    answer(socket.of("subscribe")[1]);
+    const both = [reader.next(), reader.next()];
+    socket.say({ op: "events", channel: "a", events: [event(3), event(4)] });
+    got.push(...(await Promise.all(both)).map(({ value }) => value.offset));
+    assert.deepEqual(got, [1, 2, 3, 4]);
+});
+
+/** With `remember`, the next page continues behind what was handled, whatever `last` says. */
+test("a position outlives the client", async () => {
+    const kept = new Map();
+    const remember = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+    const { client, socket } = await open();
+    client.subscribe("a", { remember, last: 5 }, () => {});
+    const [asked] = socket.of("subscribe");
+    assert.equal(asked.last, 5);
+    socket.say({ op: "subscribed", id: asked.id, channel: "a", epoch: EPOCH, offset: 3, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(4), event(8)] });
+    client.close();
+    const next = await open();
+    next.client.subscribe("a", { remember, last: 5 });
+    const { since, epoch, last } = next.socket.of("subscribe")[0];
+    assert.deepEqual([since, epoch, last], [8, EPOCH, undefined]);
+});
+
+/** A busy server is asked again for a subscription, after its pause. */
+test("a subscription survives a busy server", async () => {
+    const { client, socket } = await open();
+    const got = [];
+    client.subscribe("a", {}, ({ offset }) => got.push(offset));
+    socket.say({ op: "error", id: socket.of("subscribe")[0].id, code: "overloaded", message: "later", retry_after_ms: 5 });
+    await until(() => socket.of("subscribe").length === 2);
+    const { id } = socket.of("subscribe")[1];
+    socket.say({ op: "subscribed", id, channel: "a", epoch: EPOCH, offset: 0, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(1), event(2)] });
+    assert.deepEqual(got, [1, 2]);
+});
+
+/** A connection on which no session opens is given up. */
+test("a server that never says welcome is left", async () => {
+    const { client, sockets } = start({ openTimeout: 20 });
+    await until(() => sockets.length >= 2);
+    assert.equal(sockets[0].closedWith.code, 4000);
+    assert.notEqual(client.state, "open");
+});
+
 /** A refused subscription ends, and the channel is free for another. */
 test("a refused subscription ends with the error", async () => {
     const { client, socket } = await open();

@@ -5,25 +5,19 @@ Screenshots go to <build folder>/screenshots, for people.
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 
 import pytest
 
 from penstock import source_dir, stream, until
 from penstock.tokens import SECRET, token
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
+pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
 
-from selenium.webdriver.chrome.options import Options  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.ui import Select  # noqa: E402
 
 WIDE, PHONE = (1280, 900), (390, 844)
-FLAGS = ["--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-default-apps", "--no-default-browser-check"]
 
 
 class Page:
@@ -76,24 +70,6 @@ class Page:
         folder = os.path.join(os.environ.get("PENSTOCK_BUILD_DIR", "/tmp"), "screenshots")
         os.makedirs(folder, exist_ok=True)
         self.driver.save_screenshot(os.path.join(folder, f"{name}.png"))
-
-
-@pytest.fixture(scope="module")
-def driver():
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not chromedriver:
-        pytest.skip("chromium and chromedriver are not installed")
-    profile = tempfile.mkdtemp(prefix="penstock-chromium.", dir="/tmp")
-    options = Options()
-    options.binary_location = chromium
-    for flag in FLAGS + [f"--user-data-dir={profile}"] + (["--no-sandbox"] if os.getuid() == 0 else []):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(service=Service(chromedriver), options=options)
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()
-    shutil.rmtree(profile, ignore_errors=True)
 
 
 @pytest.fixture

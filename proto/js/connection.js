@@ -1,0 +1,292 @@
+/*
+ * connection.js - one session after another: dials, proves who it is, notices silence, dials again.
+ *
+ *   connecting ── welcome, and `authenticated` where there is a token ──► open
+ *       ▲  └────────── refused, silent, closed ──────────┐                 │
+ *       └────────────── the back-off is over ──────── waiting ◄────────────┘     close(): closed, from everywhere
+ *
+ * Whatever else a session says is handed up as it comes; this file knows no events and no channels.
+ */
+import { PenstockError } from "./error.js";
+
+const STEADY_MS = 5000; // a session that lasted so long resets the back-off
+const REFRESH_MS = 60000; // a token is refreshed so long before it expires, or when a fifth of its time is left
+const REFRESH_AGAIN_MS = 5000; // when the function that gives tokens has failed
+const REFRESH_MS_LEAST = 1000;
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+export class Connection {
+    #url;
+    #options; // codec, token, backoff, openTimeout, pongTimeout, WebSocket
+    #up; // the client: state(change), error(error), begin(), lost(), receive(message)
+    #producer = null;
+    #socket = null;
+    #state = "connecting";
+    #attempt = 0;
+    #openedAt = 0;
+    #heardAt = 0;
+    #token = undefined; // of this connection; sent when the server has said `welcome`
+    #authId = null; // of the `auth` that waits for its answer
+    #isRefreshing = false;
+    #timers = { retry: null, open: null, heartbeat: null, refresh: null };
+    #lastId = 0;
+
+    constructor(url, options, up) {
+        this.#url = url;
+        this.#options = options;
+        this.#up = up;
+        this.welcome = null;
+    }
+
+    /** "connecting", "open", "waiting" (for the next attempt) or "closed". */
+    get state() {
+        return this.#state;
+    }
+
+    /** The one that was shown last: what may be shown to the server by other ways. */
+    get token() {
+        return this.#token;
+    }
+
+    /** An id that no message of this client has. */
+    nextId() {
+        return ++this.#lastId;
+    }
+
+    /** Dials for the first time, and from then on whenever there is no session. */
+    start(producer) {
+        this.#producer = producer;
+        if (this.#state !== "closed") {
+            this.#dial();
+        }
+    }
+
+    /** Dials at once when the next attempt is only waited for: the network is back, or somebody looks again. */
+    wake() {
+        if (this.#state === "waiting") {
+            this.#dial();
+        }
+    }
+
+    /** Sends a message, if a session is open. */
+    send(message) {
+        this.sendFrame(this.#options.codec.encode(message));
+    }
+
+    sendFrame(frame) {
+        if (this.#state === "open") {
+            this.#socket.send(frame);
+        }
+    }
+
+    /** Asks for a fresh token now; false when there is nobody to ask. */
+    refresh() {
+        if (typeof this.#options.token !== "function") {
+            return false;
+        }
+        this.#refresh();
+        return true;
+    }
+
+    /** Ends everything, for good. */
+    close(code, reason) {
+        const socket = this.#socket;
+        this.#forget();
+        socket?.close(code, reason);
+        this.#change("closed");
+    }
+
+    // ---- the session ------------------------------------------------------------------------
+
+    async #dial() {
+        clearTimeout(this.#timers.retry);
+        const attempt = ++this.#attempt;
+        this.#change("connecting", { attempt });
+        try {
+            const token = await this.#askToken();
+            if (this.#state !== "connecting" || attempt !== this.#attempt) {
+                return;
+            }
+            this.#token = token;
+            this.#listen(this.#open());
+        } catch (error) {
+            if (this.#state === "connecting" && attempt === this.#attempt) {
+                this.#lost({ reason: error.message });
+            }
+        }
+    }
+
+    #askToken() {
+        const { token } = this.#options;
+        return typeof token === "function" ? token() : token;
+    }
+
+    #open() {
+        const Constructor = this.#options.WebSocket ?? globalThis.WebSocket;
+        if (!Constructor) {
+            throw new TypeError("there is no WebSocket here: pass one in options.WebSocket");
+        }
+        const url = new URL(this.#url);
+        url.searchParams.set("producer", this.#producer);
+        return new Constructor(url.href, [this.#options.codec.subprotocol]);
+    }
+
+    #listen(socket) {
+        this.#socket = socket;
+        socket.binaryType = "arraybuffer";
+        socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
+        socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost({ code, reason });
+        socket.onerror = () => {}; // `close` follows, and says no less
+        this.#timers.open = setTimeout(() => this.#leave("no session within openTimeout"), this.#options.openTimeout);
+    }
+
+    /** Gives this connection up, whatever its socket thinks of it. */
+    #leave(reason, code = 4000) {
+        const socket = this.#socket;
+        this.#lost({ reason });
+        socket.close(code, reason);
+    }
+
+    #lost({ code, reason } = {}) {
+        if (this.#openedAt && Date.now() - this.#openedAt >= STEADY_MS) {
+            this.#attempt = 0;
+        }
+        this.#forget();
+        this.#up.lost();
+        const { min, max } = this.#options.backoff;
+        const ceiling = Math.min(max, min * 2 ** Math.min(this.#attempt, 20));
+        const delay = Math.round(ceiling / 2 + (Math.random() * ceiling) / 2);
+        this.#timers.retry = setTimeout(() => this.#dial(), delay);
+        this.#change("waiting", { attempt: this.#attempt, delay, code, reason });
+    }
+
+    #forget() {
+        Object.values(this.#timers).forEach(clearTimeout);
+        this.#socket = null;
+        this.welcome = null;
+        this.#openedAt = 0;
+        this.#authId = null;
+    }
+
+    #begin() {
+        clearTimeout(this.#timers.open);
+        this.#change("open", { session: this.welcome.session });
+        this.#up.begin();
+    }
+
+    #change(state, details = {}) {
+        this.#state = state;
+        this.#up.state({ state, ...details });
+    }
+
+    #receive(data) {
+        this.#heardAt = Date.now();
+        let message;
+        try {
+            message = this.#options.codec.decode(data);
+        } catch (error) {
+            this.#up.error(new PenstockError({ code: "malformed", message: error.message }));
+            return;
+        }
+        if (message.op === "welcome") {
+            this.#welcomed(message);
+        } else if (message.op === "authenticated") {
+            this.#authenticated(message);
+        } else if (message.op === "error" && this.#authId !== null && message.id === this.#authId) {
+            this.#authRefused(message);
+        } else {
+            this.#up.receive(message);
+        }
+    }
+
+    #welcomed(welcome) {
+        this.welcome = welcome;
+        this.#openedAt = Date.now();
+        this.#watch();
+        this.#token ? this.#authenticate(this.#token) : this.#begin();
+    }
+
+    /** Browsers answer the server's pings unseen, so a dead connection is found by one of ours. */
+    #watch() {
+        const period = Math.max(1, this.welcome.heartbeat_s ?? 30) * 1000;
+        const limit = period + this.#options.pongTimeout;
+        const check = () => {
+            const silence = Date.now() - this.#heardAt;
+            if (silence >= limit) {
+                this.#leave("the server is silent");
+                return;
+            }
+            if (silence >= period) {
+                this.#socket.send(this.#options.codec.encode({ op: "ping" }));
+            }
+            const next = silence >= period ? limit - silence : period - silence;
+            this.#timers.heartbeat = setTimeout(check, Math.max(next, 50));
+        };
+        this.#timers.heartbeat = setTimeout(check, period);
+    }
+
+    // ---- who we are -------------------------------------------------------------------------
+
+    /** The token goes in a message: addresses end up in logs. Nothing else is said before the answer. */
+    #authenticate(token) {
+        this.#authId = this.nextId();
+        this.#socket.send(this.#options.codec.encode({ op: "auth", id: this.#authId, token }));
+    }
+
+    #authenticated({ id, expires }) {
+        if (id !== this.#authId) {
+            return;
+        }
+        this.#authId = null;
+        if (this.#state !== "open") {
+            this.#begin();
+        }
+        const left = expires * 1000 - Date.now();
+        this.#refreshIn(Math.max(left - REFRESH_MS, left * 0.8));
+    }
+
+    #refreshIn(delay) {
+        if (typeof this.#options.token === "function" && this.#socket) {
+            clearTimeout(this.#timers.refresh);
+            const within = Math.min(Math.max(delay, REFRESH_MS_LEAST), TIMER_MS_MAX);
+            this.#timers.refresh = setTimeout(() => this.#refresh(), within);
+        }
+    }
+
+    async #refresh() {
+        if (this.#isRefreshing) {
+            return;
+        }
+        const socket = this.#socket;
+        this.#isRefreshing = true;
+        try {
+            const token = await this.#askToken();
+            if (socket === this.#socket && this.#state === "open") {
+                this.#token = token;
+                this.#authenticate(token);
+            }
+        } catch (error) {
+            if (socket === this.#socket) {
+                this.#up.error(new PenstockError({ code: "unauthorized", message: error.message }));
+                this.#refreshIn(REFRESH_AGAIN_MS);
+            }
+        } finally {
+            this.#isRefreshing = false;
+        }
+    }
+
+    /** A server that asks for no tokens says `unsupported`. A refused refresh leaves the session as it was. */
+    #authRefused(message) {
+        this.#authId = null;
+        if (message.code === "unsupported") {
+            this.#state === "open" || this.#begin();
+            return;
+        }
+        this.#up.error(new PenstockError(message));
+        if (this.#state === "open") {
+            this.#refreshIn(REFRESH_AGAIN_MS);
+        } else {
+            this.#leave(message.message.slice(0, 100), 4001);
+        }
+    }
+}
