@@ -25,7 +25,8 @@
  * be behind it all the same, that is believed for a while only.
  *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the
  * checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the last
- * attempt, because no earlier one can have committed; only the offset is read from the log.
+ * attempt, because no earlier one can have committed; only the offset is read from the log, or from
+ * what retention left of it.
  *   5. on_done().
  *
  * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a
@@ -235,9 +236,22 @@ static bool checkpoint_is_sane(struct committer *c)
     return false;
 }
 
+/* The log had the row, and retention has dropped it since. Of the answer only the time of the
+ * commit is gone with it. */
+static void take_what_is_kept(struct committer *c)
+{
+    bool has_offsets = c->batch->stored > 0 && c->found_kept >= (int64_t)c->batch->stored;
+    c->found_first = has_offsets ? (uint64_t)c->found_kept - c->batch->stored + 1 : 0;
+    c->found_last = has_offsets ? c->found_kept : -1;
+    c->found_at_us = clock_unix_us();
+}
+
 /* The connection was lost after the commit: only its answer is missing. */
 static void answer_from_log(struct committer *c)
 {
+    if (c->found_last == INT64_MIN && c->found_kept != INT64_MIN) {
+        take_what_is_kept(c);
+    }
     uint64_t stored = c->found_last == INT64_MIN || c->found_first == 0
                           ? 0
                           : (uint64_t)c->found_last - c->found_first + 1;
