@@ -135,6 +135,7 @@ void committer_lose(struct committer *c, const char *why)
         message_flatten(message, sizeof message, PQerrorMessage(c->connection));
     }
     bool was_up = c->state > STATE_WAITING;
+    atomic_store(&c->options.state->claim, CLAIM_AWAY);
     c->blocked_since_us = 0;
     tell(c, why, message[0] == '\0' ? "no answer in time" : message);
     if (was_up) {
@@ -198,11 +199,14 @@ static void check_epoch(struct committer *c)
 static void wait_for_lock(struct committer *c)
 {
     int64_t now = clock_monotonic_us();
-    if (c->waiting_since_us == 0) {
-        c->waiting_since_us = now;
-    }
     int64_t patience_us = (int64_t)c->options.statement_timeout_ms * 1000 +
                           (c->holder_is_remote ? LOCK_REMOTE_US : LOCK_LOCAL_US);
+    if (c->waiting_since_us == 0) {
+        c->waiting_since_us = now;
+        log_info("store", "lane %u of node \"%s\" is held by %s: waiting up to %d s for its end",
+                 c->options.lane, c->options.node, c->holder[0] == '\0' ? "a session" : c->holder,
+                 (int)(patience_us / 1000000));
+    }
     if (now - c->waiting_since_us > patience_us) {
         struct problem problem;
         problem_set(&problem, STATUS_BAD_DATABASE,
@@ -284,6 +288,7 @@ static void become_ready(struct committer *c)
     bool is_in = c->batch != NULL && c->found_checkpoint == c->batch->sequence_last;
     c->checkpoint = c->found_checkpoint;
     committer_move(c, STATE_IDLE);
+    atomic_store(&c->options.state->claim, CLAIM_OURS);
     atomic_store(&c->options.state->database_ready, true);
     if (is_in) {
         answer_from_log(c);
