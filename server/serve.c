@@ -28,6 +28,7 @@
 
 #define DATABASE_RETRY_MS 1000
 #define WATCH_MS          200
+#define CLAIM_LOOK_MS     5
 
 static sigset_t ending_signals(void)
 {
@@ -47,13 +48,18 @@ void serve_block_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow (setrlimit(2), RLIMIT_FSIZE) */
 }
 
+static int wait_for(const sigset_t *set, int timeout_ms)
+{
+    struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+    int number = sigtimedwait(set, NULL, &timeout);
+    return number > 0 ? number : 0;
+}
+
 /* The number of a signal that asks for something, or 0. */
 static int wait_for_signal(int timeout_ms)
 {
     sigset_t set = ending_signals();
-    struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
-    int number = sigtimedwait(&set, NULL, &timeout);
-    return number > 0 ? number : 0;
+    return wait_for(&set, timeout_ms);
 }
 
 static bool is_ending(int number)
@@ -240,6 +246,36 @@ static void on_hangup(const struct reloaded *what, const struct configuration *f
     reload_files(what);
 }
 
+static bool has_open_claim(struct node *node)
+{
+    for (unsigned lane = 0; lane < node->lane_count; lane++) {
+        if (atomic_load(&node->lanes[lane].claim) == CLAIM_OPEN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another server of this name, or a session that is left of ourselves, may have our lanes: nobody
+ * is told that we are ready before PostgreSQL has said that they are ours, or was lost. False: it
+ * is over, and `*out_exit_code` says how. */
+static bool wait_for_claims(struct node *node, int *out_exit_code)
+{
+    sigset_t set = ending_signals();
+    sigdelset(&set, SIGHUP); /* stays pending until we are ready */
+    while (has_open_claim(node)) {
+        if (wait_for(&set, CLAIM_LOOK_MS) != 0) {
+            *out_exit_code = 0;
+            return false;
+        }
+        if (atomic_load(&node->journal_failed)) {
+            break;
+        }
+    }
+    *out_exit_code = EXIT_FAILED; /* the lane has said why */
+    return !atomic_load(&node->journal_failed);
+}
+
 /* Returns the exit code: 0 after a signal. */
 static int watch(const struct serve_options *options, struct node *node,
                  const struct reloaded *reloaded)
@@ -285,7 +321,9 @@ static int run_pipeline(const struct serve_options *serve, struct catalog_watch 
     if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (catalog_watch_start(catalog, pipeline, node, &problem) == STATUS_OK) {
+    if (catalog_watch_start(catalog, pipeline, node, &problem) != STATUS_OK) {
+        exit_code = command_fail(&problem);
+    } else if (wait_for_claims(node, &exit_code)) {
         announce(node, settings, settings->stream_count);
         service_is_ready("serving");
         if (serve->is_development) {
@@ -293,8 +331,6 @@ static int run_pipeline(const struct serve_options *serve, struct catalog_watch 
         }
         struct reloaded reloaded = {settings, catalog, verifier, pipeline};
         exit_code = watch(serve, node, &reloaded);
-    } else {
-        exit_code = command_fail(&problem);
     }
     unblock_second_signal();
     atomic_store(&node->draining, true);

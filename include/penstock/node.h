@@ -17,8 +17,16 @@
 #define NODE_NAME_BYTES_MAX 40
 #define LIMITS_MAX          32 /* kinds of limits that a client can meet */
 
+/* Is this server the one that writes in the name of this (node, lane)? */
+enum lane_claim {
+    CLAIM_OPEN, /* not known yet; somebody else may have the lane's lock */
+    CLAIM_OURS,
+    CLAIM_AWAY, /* PostgreSQL was lost before it could say */
+};
+
 struct lane_state {
     _Atomic bool database_ready; /* the lane: connected, checkpoint read */
+    _Atomic int claim;           /* enum lane_claim */
     counter batches, rows, frames, journal_bytes, reconnects, retries;
     counter rollbacks, deadlocks; /* attempts to commit that PostgreSQL undid; of them, by 40P01 */
     _Atomic uint64_t durable_sequence, committed_sequence;

@@ -25,7 +25,8 @@
  * be behind it all the same, that is believed for a while only.
  *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the
  * checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the last
- * attempt, because no earlier one can have committed; only the offset is read from the log.
+ * attempt, because no earlier one can have committed; only the offset is read from the log, or from
+ * what retention left of it.
  *   5. on_done().
  *
  * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a
@@ -134,6 +135,7 @@ void committer_lose(struct committer *c, const char *why)
         message_flatten(message, sizeof message, PQerrorMessage(c->connection));
     }
     bool was_up = c->state > STATE_WAITING;
+    atomic_store(&c->options.state->claim, CLAIM_AWAY);
     c->blocked_since_us = 0;
     tell(c, why, message[0] == '\0' ? "no answer in time" : message);
     if (was_up) {
@@ -197,11 +199,14 @@ static void check_epoch(struct committer *c)
 static void wait_for_lock(struct committer *c)
 {
     int64_t now = clock_monotonic_us();
-    if (c->waiting_since_us == 0) {
-        c->waiting_since_us = now;
-    }
     int64_t patience_us = (int64_t)c->options.statement_timeout_ms * 1000 +
                           (c->holder_is_remote ? LOCK_REMOTE_US : LOCK_LOCAL_US);
+    if (c->waiting_since_us == 0) {
+        c->waiting_since_us = now;
+        log_info("store", "lane %u of node \"%s\" is held by %s: waiting up to %d s for its end",
+                 c->options.lane, c->options.node, c->holder[0] == '\0' ? "a session" : c->holder,
+                 (int)(patience_us / 1000000));
+    }
     if (now - c->waiting_since_us > patience_us) {
         struct problem problem;
         problem_set(&problem, STATUS_BAD_DATABASE,
@@ -235,9 +240,22 @@ static bool checkpoint_is_sane(struct committer *c)
     return false;
 }
 
+/* The log had the row, and retention has dropped it since. Of the answer only the time of the
+ * commit is gone with it. */
+static void take_what_is_kept(struct committer *c)
+{
+    bool has_offsets = c->batch->stored > 0 && c->found_kept >= (int64_t)c->batch->stored;
+    c->found_first = has_offsets ? (uint64_t)c->found_kept - c->batch->stored + 1 : 0;
+    c->found_last = has_offsets ? c->found_kept : -1;
+    c->found_at_us = clock_unix_us();
+}
+
 /* The connection was lost after the commit: only its answer is missing. */
 static void answer_from_log(struct committer *c)
 {
+    if (c->found_last == INT64_MIN && c->found_kept != INT64_MIN) {
+        take_what_is_kept(c);
+    }
     uint64_t stored = c->found_last == INT64_MIN || c->found_first == 0
                           ? 0
                           : (uint64_t)c->found_last - c->found_first + 1;
@@ -270,6 +288,7 @@ static void become_ready(struct committer *c)
     bool is_in = c->batch != NULL && c->found_checkpoint == c->batch->sequence_last;
     c->checkpoint = c->found_checkpoint;
     committer_move(c, STATE_IDLE);
+    atomic_store(&c->options.state->claim, CLAIM_OURS);
     atomic_store(&c->options.state->database_ready, true);
     if (is_in) {
         answer_from_log(c);

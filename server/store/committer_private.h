@@ -157,6 +157,7 @@ struct committer {
     uint64_t checkpoint; /* the last frame that is in, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
+    int64_t found_kept; /* see append_recall(); INT64_MIN: not dropped */
     unsigned attempts;  /* for the back-off */
     int64_t told_us;    /* when something that keeps failing was last logged … */
     char told_what[80]; /* … and what that was */

@@ -202,8 +202,8 @@ def test_a_name_that_cannot_be_read_is_not_replaced(stopped, database, spoil, sa
 
 
 def test_two_servers_of_one_name_are_told_apart(make_faulty, database):
-    """The second one, on a folder of its own, acks nothing, and ends when it is sure that the first
-    one lives; the first one goes on."""
+    """The second one, on a folder of its own, never says that it is ready, acks nothing, and ends when
+    it is sure that the first one lives; the first one goes on."""
     settings = {"node": "twin", "statement_timeout_ms": 1000}
     first = make_faulty(settings=settings).start()
     first.connect().publish("behavior", [event()], ack="committed")
@@ -211,5 +211,6 @@ def test_two_servers_of_one_name_are_told_apart(make_faulty, database):
     second.launch()
     assert second.wait_exit() == 1
     assert re.search(r"lane 0 of node .*twin.* is in use by another session", second.log())
+    assert "ready on" in first.log() and "ready on" not in second.log()
     first.connect().publish("behavior", [event()], ack="committed")
     assert database.count("BehaviorLog") == 2

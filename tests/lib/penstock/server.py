@@ -290,7 +290,7 @@ class Server:
 
     def publishers(self):
         """/v1/publishers; None where operators' pages are off."""
-        if not self.settings.get("operator_pages", True):
+        if not self.metrics()["penstock_operator_pages"]:
             return None
         return json.loads(self._ask_as_operator("/v1/publishers"))
 

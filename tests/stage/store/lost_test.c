@@ -157,6 +157,54 @@ static void test_lost_answer_is_read_from_the_log(void **state)
     rig_close(rig);
 }
 
+/* Cuts the last byte of the answer to a commit, and drops the log before the committer is back.
+ * What it asks behind its lock waits for penstock.meta. */
+static void lose_answer_and_log(struct rig *rig, struct batch *batch, int64_t answer_bytes)
+{
+    unsigned done = rig->done, cuts = proxy_cuts(proxy);
+    proxy_cut_down(proxy, PROXY_CLOSE, answer_bytes - 1);
+    sql("BEGIN");
+    sql("LOCK TABLE penstock.meta IN ACCESS EXCLUSIVE MODE");
+    committer_submit(rig->committer, batch);
+    while (proxy_cuts(proxy) == cuts) {
+        rig_run_for(rig, 1000);
+    }
+    assert_int_equal(rig->done, done);
+    assert_int_equal(sql_number("SELECT count(*) FROM penstock.batch WHERE position = %d",
+                                (int)batch->sequence_last),
+                     1);
+    sql("SELECT penstock.retain('0')");
+    sql("COMMIT");
+    rig_wait(rig, &rig->done, done + 1);
+}
+
+/* Who was away for longer than the log is kept finds the batch in the checkpoint only, and answers
+ * all the same: outcomes are those of the last attempt, and the lane's newest offset is its own. */
+static void test_lost_answer_whose_log_row_is_gone(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {3, 300, 40, 0}, agains[] = {0, 0, 5, 4};
+    struct rig *rig = rig_open((struct rig_options){.url = proxy_url(proxy), .prepared_rows = 8});
+    rig_wait_ready(rig);
+    for (size_t i = 0; i < 4; i++) {
+        int64_t bytes[2];
+        measure(rig, counts[i], agains[i], bytes);
+        measure(rig, counts[i], agains[i], bytes);
+        struct batch *batch = next_batch(counts[i], agains[i]);
+        lose_answer_and_log(rig, batch, bytes[1]);
+        assert_int_equal(batch->stored, counts[i]);
+        assert_int_equal(batch->duplicates, agains[i]);
+        assert_int_equal(batch->first, counts[i] == 0 ? 0 : next_id - counts[i]);
+        assert_int_equal(sql_number("SELECT count(*) FROM \"Note\""), next_id - 1);
+        assert_int_equal(sql_number("SELECT penstock.head()"), next_id - 1);
+        assert_true(batch->committed_us > 0);
+    }
+    assert_int_equal(rig->failed, 0);
+    rig_commit(rig, next_batch(10, 0)); /* and goes on */
+    check(&builder.batch, 10);
+    rig_close(rig);
+}
+
 /* The server has not noticed that its client is gone, and its session still holds the lane: it is
  * ended, and the next one takes over. */
 static void test_lingering_session_is_ended(void **state)
@@ -312,11 +360,19 @@ static void test_submitted_while_down(void **state)
     struct rig *rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
     rig_commit(rig, next_batch(1, 0));
+    sql("BEGIN");
+    sql("LOCK TABLE penstock.meta IN ACCESS EXCLUSIVE MODE"); /* no session begins without it */
     terminate_lanes();
-    rig_run_for(rig, 20 * 1000);
-    assert_false(atomic_load(&rig->state.database_ready));
+    while (atomic_load(&rig->state.database_ready)) {
+        rig_run_for(rig, 1000);
+    }
     struct batch *batch = next_batch(10, 0);
-    rig_commit(rig, batch);
+    unsigned done = rig->done;
+    committer_submit(rig->committer, batch);
+    rig_run_for(rig, 20 * 1000);
+    assert_int_equal(rig->done, done);
+    sql("COMMIT");
+    rig_wait(rig, &rig->done, done + 1);
     check(batch, 10);
     rig_close(rig);
 }
@@ -449,6 +505,7 @@ int main(void)
         TEST(test_copied_batch_cut_at_every_step),
         TEST(test_row_by_row_cut_at_every_step),
         TEST(test_lost_answer_is_read_from_the_log),
+        TEST(test_lost_answer_whose_log_row_is_gone),
         TEST(test_lingering_session_is_ended),
         TEST(test_silent_server_is_given_up),
         TEST(test_silent_host_is_passed),
