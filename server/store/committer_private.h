@@ -155,6 +155,7 @@ struct committer {
     char holder[160];         /* who has it */
     bool holder_is_remote;
     uint64_t checkpoint; /* the last frame that is in, as far as we know */
+    unsigned slot;       /* of the log (log_slots.sql): the current one, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
     unsigned attempts;  /* for the back-off */
