@@ -72,6 +72,10 @@ static void commit(unsigned count, unsigned padding)
 /* Retention takes all batches up to this offset: as a slot of their own. */
 static void drop_log(uint64_t through)
 {
+    if (through == head) {
+        sql("SELECT penstock.retain('0')");
+        return;
+    }
     sql("UPDATE penstock.payload p SET slot = 1 FROM penstock.batch b WHERE b.last <= %llu"
         " AND (b.slot, b.node, b.lane, b.position) = (p.slot, p.node, p.lane, p.position)",
         (unsigned long long)through);
