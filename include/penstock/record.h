@@ -55,8 +55,20 @@ struct record_header {
     uint32_t events;
     struct return_address from;
     int64_t arrival_us; /* unix time at the edge */
-    uint64_t producer;  /* hash of the producer name or session */
+    uint64_t producer;  /* see producer_of_name() */
 };
+
+/* Whose events they are, as a number: of the name that a publisher gave, with the first bit set, or
+ * of its session. What is kept for each publisher for long, is kept for those with a name. */
+#define PRODUCER_IS_NAMED (UINT64_C(1) << 63)
+static inline uint64_t producer_of_name(struct span name)
+{
+    return hash_name(name) | PRODUCER_IS_NAMED;
+}
+static inline uint64_t producer_of_session(struct span id)
+{
+    return hash_name(id) & ~PRODUCER_IS_NAMED;
+}
 
 struct event_header {
     uint32_t row_bytes;

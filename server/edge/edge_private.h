@@ -213,7 +213,7 @@ struct session {
     int64_t deadline_us; /* cut the connection then; 0: no limit */
     int64_t alive_us;    /* the tick that found it alive */
     int64_t pinged_us;   /* the tick that asked it; 0: it has answered since */
-    uint64_t producer;   /* hash of its name */
+    uint64_t producer;   /* as in record.h */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */
     uint8_t trials;      /* messages on trial that nothing was said of */

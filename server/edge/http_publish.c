@@ -175,14 +175,14 @@ static int check(const struct request *request, struct span stream, struct http_
 static bool choose_lane(struct session *session, const struct http_query *query)
 {
     if (query->producer_bytes > 0) {
-        session->producer = hash_name(span_of(query->producer, query->producer_bytes));
+        session->producer = producer_of_name(span_of(query->producer, query->producer_bytes));
     } else {
         static const uint8_t none[SESSION_ID_BYTES];
         if (memcmp(session->id, none, sizeof none) == 0 &&
             getrandom(session->id, sizeof session->id, 0) != sizeof session->id) {
             return false;
         }
-        session->producer = hash_name(span_of(session->id, sizeof session->id));
+        session->producer = producer_of_session(span_of(session->id, sizeof session->id));
     }
     session->lane = (uint8_t)(session->producer % session->edge->options.node->lane_count);
     return true;

@@ -107,8 +107,9 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
         (void)http_reply_problem(wsi, status, &problem, true);
         return -1;
     }
-    session->producer = hash_name(request.has_producer ? request.producer
-                                                       : span_of(session->id, sizeof session->id));
+    session->producer = request.has_producer
+                            ? producer_of_name(request.producer)
+                            : producer_of_session(span_of(session->id, sizeof session->id));
     session->upgrade_checked = true;
     return 0;
 }

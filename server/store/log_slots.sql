@@ -1,4 +1,4 @@
--- log_slots.sql - version 5: the log lies in slots, and leaves slot by slot.
+-- log_slots.sql - version 6: the log lies in slots, and leaves slot by slot.
 --
 --      slot   0      1      2      3      4      5      6      7
 --           |     |      |######|######|######|######|##>   |      |
@@ -277,7 +277,7 @@ $body$$create$, '-- APPENDS', appends);
 END
 $make$;
 
--- As in dead_letter.sql; and the payload's slot is told.
+-- As in account.sql; and the payload's slot is told.
 CREATE OR REPLACE FUNCTION penstock.log_settled_letter() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -296,7 +296,10 @@ BEGIN
         in_node => 'dead letters', in_lane => 0, in_previous => NULL, in_position => OLD.id,
         in_stored => stored, in_duplicates => 1 - stored, in_rejected => -1,
         in_streams => jsonb_build_object(OLD.stream, jsonb_build_object(
-            CASE stored WHEN 1 THEN 'stored' ELSE 'duplicates' END, 1, 'rejected', -1)),
+            'stored', stored, 'duplicates', 1 - stored, 'rejected', -1,
+            'publishers', CASE WHEN OLD.producer ~ '^[89a-f]'
+                THEN jsonb_build_object(OLD.producer, jsonb_build_array(stored, 1 - stored, -1))
+                ELSE '{}' END)),
         in_told => json_build_object(OLD.stream, stored)::text,
         in_names => ARRAY[OLD.stream], in_counts => ARRAY[stored::bigint], in_starts => '{0}',
         in_owners => '{1}', in_ranks => '{0}',
@@ -358,23 +361,6 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- The counts of a slot go into those of what was there before.
-CREATE FUNCTION penstock.fold_slot(in_slot smallint) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    INSERT INTO penstock.account_before AS a (stream, stored, duplicates, rejected)
-        SELECT s.key, sum(coalesce((s.value ->> 'stored')::numeric, 0)),
-            sum(coalesce((s.value ->> 'duplicates')::numeric, 0)),
-            sum(coalesce((s.value ->> 'rejected')::numeric, 0))
-        FROM penstock.batch b, jsonb_each(b.streams) s WHERE b.slot = in_slot GROUP BY s.key
-        ON CONFLICT (stream) DO UPDATE SET
-            stored = a.stored + excluded.stored,
-            duplicates = a.duplicates + excluded.duplicates,
-            rejected = a.rejected + excluded.rejected;
-    RETURN (SELECT count(*) FROM penstock.batch b WHERE b.slot = in_slot);
-END
-$$;
-
 -- Waits as long as other readers may have to wait behind it.
 CREATE FUNCTION penstock.lock_slot(in_slot smallint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
@@ -396,6 +382,7 @@ CREATE FUNCTION penstock.drop_slot(in_slot smallint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     dropped bigint;
+    counts penstock.account_before[];
 BEGIN
     PERFORM FROM pg_locks l WHERE l.locktype = 'relation' AND l.pid <> pg_backend_pid()
         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -404,14 +391,15 @@ BEGIN
     IF FOUND AND NOT penstock.lock_slot(in_slot) THEN
         RETURN -1;
     END IF;
-    BEGIN
-        dropped := penstock.fold_slot(in_slot);
-        IF NOT penstock.lock_slot(in_slot) THEN
-            RAISE lock_not_available; -- what was folded is undone
-        END IF;
-    EXCEPTION WHEN lock_not_available THEN
+    SELECT count(*) INTO dropped FROM penstock.batch b WHERE b.slot = in_slot;
+    counts := ARRAY(SELECT ROW(f.*)::penstock.account_before FROM (
+        SELECT c.stream, sum(c.stored), sum(c.duplicates), sum(c.rejected), c.publisher, max(b.at)
+        FROM penstock.batch b CROSS JOIN LATERAL penstock.counts_of(b.streams) c
+        WHERE b.slot = in_slot GROUP BY c.stream, c.publisher) f);
+    IF NOT penstock.lock_slot(in_slot) THEN
         RETURN -1;
-    END;
+    END IF;
+    PERFORM penstock.fold_account(counts);
     EXECUTE format('TRUNCATE penstock.batch_%1$s, penstock.payload_%1$s', in_slot);
     RETURN dropped;
 END
@@ -504,11 +492,14 @@ $$;
 
 -- ---- reading ------------------------------------------------------------------------------------
 
--- As in outbox.sql; a payload lies in the slot of its batch.
+-- As in outbox.sql; a payload lies in the slot of its batch. To look into each slot by its index is
+-- what must be done, and to sort what is left of the log is what must not: empty slots look as if
+-- that were cheap. (What is switched off counts as dear, and JIT comes with what is dear.)
 CREATE OR REPLACE FUNCTION penstock.events(since bigint, max integer DEFAULT 100,
     channel text DEFAULT NULL)
 RETURNS TABLE ("offset" bigint, stream text, channels text[], data json, at timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_sort = off
+    SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     batch record;
@@ -541,16 +532,16 @@ $$;
 
 -- The same as before: that one reads slot 0, which was all of the log when it was made.
 CREATE OR REPLACE VIEW penstock.account AS
-    SELECT stream, sum(stored) AS stored, sum(duplicates) AS duplicates, sum(rejected) AS rejected
+    SELECT stream, sum(stored) AS stored, sum(duplicates) AS duplicates, sum(rejected) AS rejected,
+        publisher
     FROM (
-        SELECT s.key AS stream,
-            coalesce((s.value ->> 'stored')::numeric, 0) AS stored,
-            coalesce((s.value ->> 'duplicates')::numeric, 0) AS duplicates,
-            coalesce((s.value ->> 'rejected')::numeric, 0) AS rejected
-        FROM penstock.batch b, jsonb_each(b.streams) s
+        SELECT c.stream, c.publisher, c.stored, c.duplicates, c.rejected
+        FROM penstock.batch b CROSS JOIN LATERAL penstock.counts_of(b.streams) c
         UNION ALL
-        SELECT a.stream, a.stored, a.duplicates, a.rejected FROM penstock.account_before a
+        SELECT a.stream, a.publisher, a.stored, a.duplicates, a.rejected
+        FROM penstock.account_before a
     ) counts
-    GROUP BY stream;
+    GROUP BY stream, publisher
+    HAVING publisher <> '' OR sum(stored) <> 0 OR sum(duplicates) <> 0 OR sum(rejected) <> 0;
 
-UPDATE penstock.meta SET version = 5;
+UPDATE penstock.meta SET version = 6;

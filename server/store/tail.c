@@ -3,7 +3,8 @@
  *
  * One pass over the events gives each stored one its rank, and writes those that somebody may hear
  * of into the payload. As long as they are short enough for a NOTIFY, they are also written as the
- * arrays from which the database makes the notifications: it alone knows the offsets.
+ * arrays from which the database makes the notifications: it alone knows the offsets. The same pass
+ * counts what became of the events, by stream and by publisher.
  */
 #include "tail.h"
 
@@ -17,6 +18,7 @@ const char tail_prepared_sql[] =
 
 void tail_fini(struct tail *tail)
 {
+    tally_fini(&tail->tally);
     text_fini(&tail->payload);
     for (size_t i = 0; i < TAIL_ARGUMENTS; i++) {
         text_fini(&tail->arguments[i]);
@@ -93,17 +95,30 @@ static void count_event(struct batch *batch, struct batch_event *event, struct t
     }
 }
 
+/* By publisher: of those without a name, the stream's counts tell enough. */
+static void tally_event(struct tally *tally, const struct batch *batch,
+                        const struct batch_event *event, struct target *target)
+{
+    uint64_t producer = batch->records[event->record].header.producer;
+    if (producer & PRODUCER_IS_NAMED) {
+        tally_count(tally, target->number, producer, event->outcome, &target->publishers);
+    }
+}
+
 static void take_events(struct tail *tail, struct targets *targets, struct batch *batch)
 {
+    tally_clear(&tail->tally);
     batch->stored = batch->duplicates = batch->rejected = 0;
     for (size_t i = 0; i < targets->batch_count; i++) {
         struct target *target = targets->batch[i];
         target->stored = target->duplicates = target->rejected = target->start = 0;
+        target->publishers = TALLY_NONE;
     }
     struct push_view push;
     for (size_t i = 0; i < batch->event_count; i++) {
         struct batch_event *event = &batch->events[i];
         count_event(batch, event, targets->of_event[i]->lead);
+        tally_event(&tail->tally, batch, event, targets->of_event[i]->lead);
         if (event->outcome == EVENT_STORED && event->event.push.size > 0 &&
             push_open(event->event.push, &push)) {
             append_event(tail, targets->of_event[i], event->rank, &push);
@@ -124,6 +139,38 @@ static void append_count(struct text *json, const char *name, uint64_t count, bo
     }
 }
 
+static void append_publisher(struct text *json, const struct tally_entry *entry)
+{
+    static const char digits[] = "0123456789abcdef";
+    char key[] = "\"0123456789abcdef\":[";
+    for (unsigned i = 0; i < 16; i++) {
+        key[1 + i] = digits[entry->producer >> (60 - 4 * i) & 15];
+    }
+    text_string(json, key);
+    unsigned last = EVENT_REJECTED;
+    while (last > 0 && entry->counts[last] == 0) {
+        last--;
+    }
+    for (unsigned i = 0; i <= last; i++) {
+        text_bytes(json, ",", i == 0 ? 0 : 1);
+        text_u64(json, entry->counts[i]);
+    }
+    text_bytes(json, "]", 1);
+}
+
+static void append_publishers(struct text *json, const struct tally *tally, uint32_t newest)
+{
+    if (newest == TALLY_NONE) {
+        return;
+    }
+    text_string(json, ",\"publishers\":{"); /* an event was counted, so something stands before */
+    for (uint32_t i = newest; i != TALLY_NONE; i = tally->entries[i].next) {
+        text_bytes(json, ",", i == newest ? 0 : 1);
+        append_publisher(json, &tally->entries[i]);
+    }
+    text_bytes(json, "}", 1);
+}
+
 static void append_stream(struct tail *tail, const struct target *target)
 {
     struct text *json = &tail->arguments[TAIL_STREAMS];
@@ -134,6 +181,7 @@ static void append_stream(struct tail *tail, const struct target *target)
     append_count(json, "stored", target->stored, &is_first);
     append_count(json, "duplicates", target->duplicates, &is_first);
     append_count(json, "rejected", target->rejected, &is_first);
+    append_publishers(json, &tail->tally, target->publishers);
     text_string(json, "}");
     if (target->stored > 0) {
         struct text *told = &tail->arguments[TAIL_TOLD];
@@ -185,7 +233,7 @@ bool tail_build(struct tail *tail, const struct tail_author *author, struct targ
     text_u64(&arguments[TAIL_DUPLICATES], batch->duplicates);
     text_u64(&arguments[TAIL_REJECTED], batch->rejected);
     text_u64(&arguments[TAIL_SLOT], author->slot);
-    bool failed = tail->payload.failed;
+    bool failed = tail->payload.failed || tail->tally.failed;
     for (size_t i = 0; i < TAIL_ARGUMENTS; i++) {
         failed = failed || arguments[i].failed;
     }

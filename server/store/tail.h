@@ -34,7 +34,8 @@ enum {
 struct tail {
     struct text payload; /* JSON array for penstock.payload; size 0: no pushable event */
     struct text arguments[TAIL_ARGUMENTS];
-    bool inlined; /* otherwise owners, ranks and bodies are NULL */
+    struct tally tally; /* by publisher, of those with a name */
+    bool inlined;       /* otherwise owners, ranks and bodies are NULL */
 };
 
 /* Whose commit it is. */

@@ -6,6 +6,7 @@
 #define PENSTOCK_STORE_TARGET_H
 
 #include "failure.h"
+#include "tally.h"
 #include "text.h"
 
 #include "penstock/store.h"
@@ -47,8 +48,9 @@ struct target {
     struct target *lead;
     uint64_t rows; /* of this target alone */
     uint64_t stored, duplicates, rejected, start;
-    bool has_failures; /* rows of it were refused */
-    bool refused;      /* no row of it can be stored; `refusal` says why */
+    uint32_t publishers; /* the newest entry in tail.tally; TALLY_NONE: there is none */
+    bool has_failures;   /* rows of it were refused */
+    bool refused;        /* no row of it can be stored; `refusal` says why */
     struct failure refusal;
 };
 

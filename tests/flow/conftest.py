@@ -18,6 +18,7 @@ from penstock import (  # noqa: E402
     Postgres,
     Server,
     assert_accounts_add_up,
+    assert_database_agrees,
     binary,
     loop_engine,
     run,
@@ -101,10 +102,16 @@ def assert_accounts(request, servers):
     if getattr(request.node, "failed", False):
         return
     settles = request.node.get_closest_marker("unsettled") is None
+    databases = {}
     for server in servers:
+        databases.setdefault(id(server.database), []).append(server)
         if server.running:
             server.close_clients()
             assert_accounts_add_up(server, settles and server.database.postgres.running)
+    for group in databases.values():
+        database = group[0].database
+        if settles and database.postgres.running and any(server.running for server in group):
+            assert_database_agrees(database, group)
 
 
 @pytest.fixture

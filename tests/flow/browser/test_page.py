@@ -275,8 +275,10 @@ def test_the_server_view_fits_a_phone(page):
     page.screenshot("server-phone")
 
 
-def test_who_is_no_operator_sees_no_refusals(page):
+def test_who_is_no_operator_sees_no_refusals(driver, make_server):
     """Without operator_pages nothing is asked for that would be refused."""
+    page = Page(driver, make_server(settings={"operator_pages": False}).start())
+    page.console_messages()
     open_server_view(page)
     assert not page.find("server-refused").is_displayed()
     assert page.console_messages() == []

@@ -139,7 +139,7 @@ class Held:
             self.tables = {stream: self.ids(cursor, f"SELECT id::text FROM {table}")
                            for stream, table in TABLES.items() if self.is_there(cursor, table)}
             self.dead = self.ids(cursor, "SELECT event ->> 'id' FROM penstock.dead_letter")
-            cursor.execute("SELECT stream, stored, duplicates, rejected FROM penstock.account")
+            cursor.execute("SELECT stream, stored, duplicates, rejected FROM penstock.stream_account")
             self.account = {stream: [int(n) for n in counts] for stream, *counts in cursor}
             cursor.execute("SELECT b.first, b.last, b.node, b.lane, b.position, p.events "
                            "FROM penstock.batch b LEFT JOIN penstock.payload p "

@@ -43,7 +43,7 @@ async def collect(session, count):
 
 def account(database):
     return tuple(int(n) for n in database.query(
-        "SELECT stored, duplicates, rejected FROM penstock.account WHERE stream = 'behavior'")[0])
+        "SELECT stored, duplicates, rejected FROM penstock.stream_account WHERE stream = 'behavior'")[0])
 
 
 def check(database, events, duplicates):

@@ -155,7 +155,7 @@ class World:
         for server in self.servers:
             figures.update(server.metrics())
         account = {name: [int(n) for n in counts] for name, *counts in self.database.query(
-            "SELECT stream, stored, duplicates, rejected FROM penstock.account")}
+            "SELECT stream, stored, duplicates, rejected FROM penstock.stream_account")}
         for name in ("behavior", "social", KEYLESS):
             received, replayed, *ends = (
                 int(figures[f'penstock_stream_{what}_total{{stream="{name}"}}'])

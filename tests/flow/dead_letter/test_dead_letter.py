@@ -75,7 +75,7 @@ def publish_with_poison(publisher, note="a note"):
 
 def account(database):
     return tuple(int(n) for n in database.query(
-        "SELECT stored, duplicates, rejected FROM penstock.account WHERE stream = 'reading'")[0])
+        "SELECT stored, duplicates, rejected FROM penstock.stream_account WHERE stream = 'reading'")[0])
 
 
 @pytest.mark.parametrize("kind", POISON)

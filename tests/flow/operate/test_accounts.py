@@ -88,5 +88,5 @@ def test_more_publishers_than_accounts_are_summed_up_and_none_is_lost(make_serve
 
 def test_who_publishes_is_shown_to_operators_only(make_server):
     """The page tells who publishes how much: it is off unless the key says so."""
-    server = make_server().start()
+    server = make_server(settings={"operator_pages": False}).start()
     assert server.http("GET", "/v1/publishers")[0] == 404

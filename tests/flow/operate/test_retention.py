@@ -35,7 +35,7 @@ def test_old_batches_leave_the_log_by_themselves(make_server, database):
     assert offsets(database)[0][0] == 41 and len(offsets(database)) == 10
     assert database.value("SELECT count(*) FROM penstock.payload") == 10
     assert database.count("BehaviorLog") == 60
-    assert database.value("SELECT stored FROM penstock.account WHERE stream = 'behavior'") == 60
+    assert database.value("SELECT stored FROM penstock.stream_account WHERE stream = 'behavior'") == 60
     until("its age is that of what is left",
           lambda: 0 < server.metrics()["penstock_log_oldest_batch_age_seconds"] < 3000)
 

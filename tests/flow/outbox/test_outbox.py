@@ -445,7 +445,7 @@ def test_a_stream_and_a_trigger_on_one_table_push_each_row_once(server, database
     assert sorted(e["data"]["id"] for e in client.events(102)) == list(range(1, 103))
     assert sorted(e["data"]["id"] for e in echo.events(102)) == list(range(1, 103))
     nothing_of(client, database, "both")
-    assert database.value("SELECT stored FROM penstock.account WHERE stream = 'both'") == 102
+    assert database.value("SELECT stored FROM penstock.stream_account WHERE stream = 'both'") == 102
 
 
 def test_retention_and_account_take_them_as_any_other(server, database):

@@ -11,7 +11,7 @@ def assert_accounts(server, database):
     left = pending(metrics)
     assert not any(left.values()), left
 
-    account = dict(database.query("SELECT stream, stored FROM penstock.account"))
+    account = dict(database.query("SELECT stream, stored FROM penstock.stream_account"))
     stored = account.get("behavior", 0)
     assert stored == database.count("BehaviorLog")
     if log.count("ready on ") == 1:

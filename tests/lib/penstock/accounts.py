@@ -2,9 +2,12 @@
 
     received + replayed = committed + duplicates + dead-lettered + pending
 
-for each stream, by the edges' and lanes' counters, and for the sum of all publishers, by the lanes'
-own tables. Pending is nothing as soon as nothing is on its way.
+for each stream, by the edges' and lanes' counters, and for the publishers, by the lanes' own tables.
+Pending is nothing as soon as nothing is on its way. What was committed, a duplicate or dead-lettered,
+penstock.account says, too, for each publisher.
 """
+
+import collections
 
 from .wait import until
 
@@ -77,3 +80,63 @@ def assert_accounts_add_up(server, settles=True):
     left = pending(metrics)
     assert left == labelled(metrics, "stream_pending_events")
     assert not settles or not any(left.values()), f"lost, or counted twice: {left}"
+
+
+def is_named(publisher):
+    """It came with `?producer=` (record.h): penstock.account has a row for it."""
+    return publisher >= "8"
+
+
+def by_publisher(pages):
+    """What servers say of each publisher since they began, as penstock.account says it: {publisher:
+    (stored, duplicates, rejected)}. None: they do not say it of each."""
+    sums = collections.defaultdict(lambda: (0, 0, 0))
+    for page in pages:
+        for row in page["publishers"]:
+            name = row["publisher"] if is_named(row["publisher"]) else ""
+            sums[name] = tuple(a + row[b] for a, b in zip(sums[name], OUTCOMES))
+            assert row["received"] == sum(row[b] for b in OUTCOMES) + row["pending"], row
+        if page["other"]["received"]:
+            return None
+    return {name: counts for name, counts in sums.items() if name or any(counts)}
+
+
+def account_of(database):
+    """{publisher: (stored, duplicates, rejected)}, all streams together."""
+    return {publisher: tuple(int(count) for count in counts)
+            for publisher, *counts in database.query(
+                "SELECT publisher, sum(stored), sum(duplicates), sum(rejected)"
+                " FROM penstock.account GROUP BY publisher")}
+
+
+def assert_log_counts_agree(database):
+    """By publisher or without: penstock.account counts the same. And the offsets count the stored."""
+    log = """SELECT s.key, coalesce(sum((s.value ->> 'stored')::bigint), 0)
+        FROM penstock.batch b, jsonb_each(b.streams) s GROUP BY 1"""
+    before = "SELECT stream, sum(stored) FROM penstock.account_before GROUP BY 1"
+    stored = collections.Counter()
+    for stream, count in database.query(log) + database.query(before):
+        stored[stream] += int(count)
+    assert dict(database.query("SELECT stream, stored FROM penstock.stream_account")) == stored
+    assert sum(stored.values()) == database.value("SELECT penstock.head()")
+
+
+def assert_database_agrees(database, servers):
+    """penstock.account against the tables of the servers of this database, which are at rest if they
+    run. Those count from their start: behind a restart, the account has no less."""
+    assert_log_counts_agree(database)
+    launches = sum(server.launches for server in servers)
+    pages = [server.publishers() for server in servers if server.running]
+    if None in pages:
+        return
+    said = by_publisher(pages)
+    nodes = {name for name, in database.query(
+        "SELECT node FROM penstock.batch UNION SELECT node FROM penstock.checkpoint")}
+    if said is None or not nodes <= {page["node"] for page in pages}:
+        return  # others have written, too: rows from SQL, retried letters, servers that are gone
+    account = account_of(database)
+    if launches == len(pages):
+        assert account == said
+    for name, counts in said.items():
+        known = account.get(name, (0, 0, 0))
+        assert all(ours <= theirs for ours, theirs in zip(counts, known)), (name, counts, known)

@@ -112,6 +112,7 @@ class Server:
         self.folder = folder or tempfile.mkdtemp(prefix="penstock-server.", dir="/tmp")
         self.port = free_port()
         self.process = None
+        self.launches = 0
         self.log_path = os.path.join(self.folder, "log")
         self.config_path = os.path.join(self.folder, "penstock.conf")
         self.tls = None  # the ssl.SSLContext of clients, where the server has a certificate
@@ -120,7 +121,7 @@ class Server:
     # ---- life --------------------------------------------------------------------------------
 
     def write_config(self):
-        settings = dict(self.settings)
+        settings = {"operator_pages": True, **self.settings}
         if self.asks_tokens:
             settings.setdefault("metrics_token_file", self._make_metrics_token())
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
@@ -148,6 +149,7 @@ class Server:
         """Starts the process and does not wait for anything."""
         assert not self.running, "the server runs already"
         self.write_config()
+        self.launches += 1
         env = environment({"DATABASE_URL": self.database.url, **self.env})
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -269,17 +271,28 @@ class Server:
             lower = {name.lower(): value for name, value in response.getheaders()}
             return response.status, lower, response.read()
 
-    def metrics(self):
-        """/metrics as {'name{labels}': number}."""
+    def _ask_as_operator(self, path):
+        """The body of a page that only operators see."""
         headers = {}
         if self.asks_tokens:
-            path = self.settings.get("metrics_token_file", f"{self.folder}/metrics-token")
-            with open(path, encoding="ascii") as file:
+            token = self.settings.get("metrics_token_file", f"{self.folder}/metrics-token")
+            with open(token, encoding="ascii") as file:
                 headers["Authorization"] = f"Bearer {file.read().strip()}"
-        status, _, body = self.http("GET", "/metrics", headers=headers)
-        assert status == 200, f"/metrics answers {status}"
-        lines = [line for line in body.decode().splitlines() if line and not line.startswith("#")]
+        status, _, body = self.http("GET", path, headers=headers)
+        assert status == 200, f"{path} answers {status}"
+        return body.decode()
+
+    def metrics(self):
+        """/metrics as {'name{labels}': number}."""
+        lines = [line for line in self._ask_as_operator("/metrics").splitlines()
+                 if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def publishers(self):
+        """/v1/publishers; None where operators' pages are off."""
+        if not self.settings.get("operator_pages", True):
+            return None
+        return json.loads(self._ask_as_operator("/v1/publishers"))
 
     def connect(self, encoding="json", path="", **options):
         """A Client that has read its `welcome`; it is closed with the server."""

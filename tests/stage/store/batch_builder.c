@@ -39,7 +39,7 @@ void builder_schema_fini(struct schema *schema)
 
 void builder_init(struct builder *builder, size_t bytes)
 {
-    *builder = (struct builder){.room = bytes};
+    *builder = (struct builder){.room = bytes, .producer = 0xfeedbeef};
     builder->bytes = malloc(bytes);
     builder->schemas = calloc(100000, sizeof *builder->schemas);
     builder->batch.rejections = calloc(100000, sizeof *builder->batch.rejections);
@@ -101,7 +101,7 @@ void builder_record(struct builder *builder, const struct schema *schema)
         .ack = ACK_COMMITTED,
         .schema_key = schema->key,
         .arrival_us = 1700000000000000,
-        .producer = 0xfeedbeef,
+        .producer = builder->producer,
     };
     builder->record = take(builder, sizeof header);
     memcpy(builder->record, &header, sizeof header);

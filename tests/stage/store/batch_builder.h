@@ -26,6 +26,7 @@ struct builder {
     size_t size, room;
     const struct schema **schemas; /* owns the array: of each record */
     size_t record_count;
+    uint64_t producer;                               /* of the next records */
     uint8_t *record;                                 /* the open one */
     struct event_header headers[BUILDER_EVENTS_MAX]; /* its events' */
 };

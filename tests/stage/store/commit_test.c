@@ -197,8 +197,8 @@ static void test_streams_share_a_batch(void **state)
     assert_string_equal(sql_value("SELECT string_agg(\"offset\"::text, ' ')"
                                   " FROM penstock.events(0, 3)"),
                         "2 4 6");
-    assert_string_equal(sql_value("SELECT stored FROM penstock.account WHERE stream = 'other'"),
-                        "66");
+    assert_string_equal(
+        sql_value("SELECT stored FROM penstock.stream_account WHERE stream = 'other'"), "66");
     rig_close(rig);
     builder_schema_fini(&binary);
     builder_schema_fini(&text);
