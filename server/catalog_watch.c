@@ -11,7 +11,7 @@
  *      take it first, then edges; meanwhile the thread looks whether they have;
  *   4. nobody uses the former set any more: it is freed, and so are the settings that only it had.
  *
- * Between two looks it drops old batches from the log (retention.c), a few at a time.
+ * Between two looks it drops old batches from the log (retention.c), a slot at a time.
  *
  * How it fails: PostgreSQL is away, or slow - every wait has a deadline, the look is done again a
  * second later, and the stages work on with the set they have. It has a thread of its own because
@@ -190,7 +190,7 @@ static void end_reload(struct catalog_watch *watch)
         streams_close(watch->streams);
         watch->streams = reload->streams;
     }
-    watch->retention.settings = watch->settings;
+    retention_follow(&watch->retention, watch->settings);
     log_open((enum log_format)watch->settings->log_format, LOG_INFO); /* the news are told … */
     reload_log(reload);
     settings_open_log(watch->settings); /* … whatever the level becomes */

@@ -84,6 +84,7 @@ struct settings {
     uint64_t catalog_poll_ms; /* between two looks at the streams' tables */
     uint64_t table_grace_ms;  /* a table may be gone for so long before its events are refused */
     uint64_t retention_s;     /* how old a batch of the log may become; 0: any age */
+    uint64_t retention_bytes; /* how large the log may become; 0: any size */
     int log_format;
     char *log_level; /* as log_levels_read() takes it */
     struct stream_settings streams[STREAMS_MAX];

@@ -64,6 +64,8 @@ struct history_state {
 /* penstock.batch, as whoever drops old batches sees it. */
 struct log_state {
     _Atomic int64_t oldest_us; /* of the oldest batch; 0: there is none, or not known */
+    _Atomic uint64_t bytes;    /* of penstock.batch and penstock.payload on disk */
+    _Atomic bool is_held;      /* somebody reads what should leave */
     counter dropped, failures;
 };
 

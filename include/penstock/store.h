@@ -59,17 +59,19 @@ enum status store_read_table(struct store *store, const char *table, struct tabl
  */
 enum status store_fingerprint_tables(struct store *store, const char *const *tables, size_t count,
                                      uint64_t *out, struct problem *problem) must_use;
-/* What one call of penstock.retain_some() did. */
+/* What one round of store_retain() did. */
 struct retained {
     uint64_t dropped;  /* batches */
-    bool is_more;      /* there are more that are old enough */
+    bool is_more;      /* something was done, and there may be more to do */
     bool is_elsewhere; /* another node does it at this moment */
+    bool is_held;      /* somebody reads what should leave */
+    uint64_t bytes;    /* of the log on disk, with its indexes */
     int64_t oldest_us; /* of the oldest batch left, unix time; 0: there is none */
 };
-/* Drops batches of the log that are older than `keep_s`, the oldest first and at most `most` of
- * each lane; commits never wait for it. */
-enum status store_retain(struct store *store, uint64_t keep_s, uint64_t most, struct retained *out,
-                         struct problem *problem) must_use;
+/* What of the log is older than `keep_s`, or more than `keep_bytes`, leaves it (log_slots.sql), at
+ * most a slot in a round; 0 is no limit. Commits do not wait for it. */
+enum status store_retain(struct store *store, uint64_t keep_s, uint64_t keep_bytes,
+                         struct retained *out, struct problem *problem) must_use;
 
 /* ---- privileges ------------------------------------------------------------------------------ */
 

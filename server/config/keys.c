@@ -517,9 +517,19 @@ const struct key keys[] = {
      .most = 3153600000,
      .help =
          "How long the log (penstock.batch and penstock.payload) keeps events for subscribers "
-         "that come back; the tables keep theirs. Older ones are dropped, a few at a time, by one "
-         "node of those on the database. 0: never; call penstock.retain() yourself.",
+         "that come back; the tables keep theirs. Older ones leave in slots, a sixth of that time "
+         "each, or a third where retention_bytes is set, too. 0: whatever their age.",
      AT(retention_s)},
+    {.name = "retention_bytes",
+     .is_live = true,
+     .type = KEY_SIZE,
+     .unit = "SIZE",
+     .value = "0",
+     .most = INT64_MAX,
+     .help = "How much disk the log may take in the database, with its indexes; the oldest events "
+             "leave first, in slots, a sixth or a third of that. It may be a slot more for a "
+             "moment, and is never less than 1 MB. 0: any size.",
+     AT(retention_bytes)},
     {.name = "batch_rows",
      .is_live = true,
      .type = KEY_NUMBER,

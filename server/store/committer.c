@@ -155,7 +155,8 @@ void committer_fail(struct committer *c, const struct problem *problem)
 
 bool committer_build_tail(struct committer *c)
 {
-    struct tail_author author = {c->options.node, c->options.lane, c->checkpoint};
+    struct tail_author author = {c->options.node, c->options.lane, c->checkpoint,
+                                 c->slot};
     return tail_build(&c->tail, &author, &c->targets, c->batch);
 }
 
@@ -240,22 +241,9 @@ static bool checkpoint_is_sane(struct committer *c)
     return false;
 }
 
-/* The log had the row, and retention has dropped it since. Of the answer only the time of the
- * commit is gone with it. */
-static void take_what_is_kept(struct committer *c)
-{
-    bool has_offsets = c->batch->stored > 0 && c->found_kept >= (int64_t)c->batch->stored;
-    c->found_first = has_offsets ? (uint64_t)c->found_kept - c->batch->stored + 1 : 0;
-    c->found_last = has_offsets ? c->found_kept : -1;
-    c->found_at_us = clock_unix_us();
-}
-
 /* The connection was lost after the commit: only its answer is missing. */
 static void answer_from_log(struct committer *c)
 {
-    if (c->found_last == INT64_MIN && c->found_kept != INT64_MIN) {
-        take_what_is_kept(c);
-    }
     uint64_t stored = c->found_last == INT64_MIN || c->found_first == 0
                           ? 0
                           : (uint64_t)c->found_last - c->found_first + 1;

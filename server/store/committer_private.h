@@ -155,9 +155,9 @@ struct committer {
     char holder[160];         /* who has it */
     bool holder_is_remote;
     uint64_t checkpoint; /* the last frame that is in, as far as we know */
+    unsigned slot;       /* of the log (log_slots.sql): the current one, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
-    int64_t found_kept; /* see append_recall(); INT64_MIN: not dropped */
     unsigned attempts;  /* for the back-off */
     int64_t told_us;    /* when something that keeps failing was last logged … */
     char told_what[80]; /* … and what that was */

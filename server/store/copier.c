@@ -6,7 +6,7 @@
  *     COPY a …; COPY b …;                    the rows, one COPY for each table
  *     SELECT penstock.expect_columns(…), …;  the tables are still what the rows were made for
  *     SET CONSTRAINTS ALL IMMEDIATE;         what is deferred is checked before the lock is taken
- *     COPY penstock.payload …;               the pushable events
+ *     COPY penstock.payload_0 …;              the pushable events
  *     SELECT … penstock.commit_batch(…)      offsets, log, checkpoint, NOTIFY
  *
  * 1. The string is sent. The server answers each COPY with CopyInResponse, and libpq with
@@ -82,8 +82,10 @@ static bool append_constraints(struct committer *c)
 
 static bool append_payload(struct committer *c)
 {
-    text_string(&c->sql, "COPY penstock.payload (node, lane, position, events)"
-                         " FROM STDIN (FORMAT binary);");
+    text_format(&c->sql,
+                "COPY penstock.payload_%u (node, lane, position, events)"
+                " FROM STDIN (FORMAT binary);",
+                c->slot);
     return add_step(&c->copier, STEP_PAYLOAD, NULL);
 }
 
@@ -140,11 +142,12 @@ void copier_finish(struct committer *c)
 bool answer_read(struct committer *c, const PGresult *result)
 {
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
-        PQnfields(result) != 2) {
+        PQnfields(result) != 3) {
         return false;
     }
     c->answer_first = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
     c->answer_at_us = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    c->slot = (unsigned)strtoul(PQgetvalue(result, 0, 2), NULL, 10);
     return true;
 }
 

@@ -133,7 +133,7 @@ static const char read_sql[] =
     "    - coalesce(octet_length(p.events), 0) AS before"
     "  FROM (SELECT * FROM penstock.batch WHERE last >= first AND first >= $1::bigint"
     "    ORDER BY first LIMIT " READ_BATCHES_MAX ") b"
-    "  LEFT JOIN penstock.payload p USING (node, lane, position)"
+    "  LEFT JOIN penstock.payload p USING (slot, node, lane, position)"
     "  WINDOW w AS (ORDER BY b.first ROWS UNBOUNDED PRECEDING)) sized"
     " WHERE before <= $2::bigint ORDER BY first";
 

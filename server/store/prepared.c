@@ -12,8 +12,8 @@
  */
 #include "committer_private.h"
 
-static const char payload_sql[] = "INSERT INTO penstock.payload (node, lane, position, events)"
-                                  " VALUES ($1::text, $2::integer, $3::bigint, $4::text)";
+static const char payload_sql[] = "INSERT INTO penstock.payload (node, lane, position, slot, events)"
+    " VALUES ($1::text, $2::integer, $3::bigint, $4::smallint, $5::text)";
 
 /* Before the lock of commit_batch(): what a deferred constraint waits for, it waits for by itself.
  */
@@ -66,8 +66,8 @@ static void send_tail(struct committer *c)
     send_prepared(c, SENT_CONSTRAINTS, constraints_name, 0, NULL);
     if (c->tail.payload.size > 0) {
         const char *payload[] = {values[TAIL_NODE], values[TAIL_LANE], values[TAIL_POSITION],
-                                 c->tail.payload.data};
-        send_prepared(c, SENT_PAYLOAD, payload_name, 4, payload);
+                                 values[TAIL_SLOT], c->tail.payload.data};
+        send_prepared(c, SENT_PAYLOAD, payload_name, 5, payload);
     }
     send_prepared(c, SENT_COMMIT, tail_name, TAIL_ARGUMENTS, values);
 }

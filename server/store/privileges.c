@@ -3,7 +3,7 @@
  *
  * Needed, and nothing else:
  *   - to connect, and to use the schema penstock with what is in it: the log is appended to and
- *     trimmed, but never rewritten; meta is only read;
+ *     leaves by slots (TRUNCATE), but nothing in it is changed or deleted; meta is only read;
  *   - for each stream: to use its table's schema, to INSERT, to SELECT the columns of the key that
  *     tells duplicates (ON CONFLICT reads them), and to draw from sequences in its defaults.
  * Foreign keys are checked as the table's owner (ri_triggers.c, ri_PerformCheck), and the server
@@ -46,10 +46,11 @@ static const char needs_sql[] = WHO_AND_WHERE
     ", ours AS ("
     "  SELECT c.oid, 'penstock.' || quote_ident(c.relname) AS name, p.privilege"
     "  FROM pg_catalog.pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'),"
-    "    ('DELETE')) AS p (privilege)"
+    "    ('DELETE'), ('TRUNCATE')) AS p (privilege)"
     "  WHERE c.relnamespace = to_regnamespace('penstock') AND c.relkind IN ('r', 'p', 'v')"
     "    AND (p.privilege = 'SELECT' OR c.relkind <> 'v' AND c.relname <> 'meta')"
-    "    AND (p.privilege <> 'UPDATE' OR c.relname NOT IN ('batch', 'payload'))"
+    "    AND (p.privilege = 'TRUNCATE') <= c.relispartition"
+    "    AND (p.privilege NOT IN ('UPDATE', 'DELETE') OR NOT c.relispartition AND c.relkind <> 'p')"
     "), key_column AS ("
     "  SELECT t.place, t.oid, t.name, a.attnum, a.attname FROM target t"
     "  JOIN LATERAL (SELECT k.* FROM pg_catalog.pg_index k"

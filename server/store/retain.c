@@ -1,31 +1,57 @@
-/* retain.c - one call of penstock.retain_some() (retention.sql). */
+/*
+ * retain.c - one round of retention (log_slots.sql): the ring is turned if that is due, and the
+ * oldest slot emptied if that is. Two transactions, because commits wait until that of the first
+ * ends, and the second may take a second.
+ */
 #include "store_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum status store_retain(struct store *store, uint64_t keep_s, uint64_t most, struct retained *out,
-                         struct problem *problem)
+#define DOING "dropping old batches of the log"
+
+static enum status turn_log(struct store *store, const char *const limits[2], bool *out_turned,
+                            struct problem *problem)
 {
-    char keep[40], count[24];
-    snprintf(keep, sizeof keep, "%" PRIu64 " seconds", keep_s);
-    snprintf(count, sizeof count, "%" PRIu64, most);
-    const char *parameters[] = {keep, count};
     PGresult *result;
-    enum status status = store_query(store, "dropping old batches of the log",
-                                     "SELECT out_dropped, out_more, out_oldest_us"
-                                     " FROM penstock.retain_some($1::interval, $2::integer)",
-                                     2, parameters, &result, problem);
+    enum status status = store_query(
+        store, DOING, "SELECT penstock.turn_log_if_due($1::interval, $2::bigint)", 2, limits,
+        &result, problem);
+    if (status == STATUS_OK) {
+        *out_turned = PQgetvalue(result, 0, 0)[0] == 't';
+        PQclear(result);
+    }
+    return status;
+}
+
+enum status store_retain(struct store *store, uint64_t keep_s, uint64_t keep_bytes,
+                         struct retained *out, struct problem *problem)
+{
+    char keep[40], bytes[24];
+    snprintf(keep, sizeof keep, "%" PRIu64 " seconds", keep_s);
+    snprintf(bytes, sizeof bytes, "%" PRIu64, keep_bytes);
+    const char *limits[] = {keep_s == 0 ? NULL : keep, keep_bytes == 0 ? NULL : bytes};
+    PGresult *result;
+    bool is_turned = false;
+    enum status status = turn_log(store, limits, &is_turned, problem);
+    if (status == STATUS_OK) {
+        status = store_query(store, DOING,
+                             "SELECT out_dropped, out_state, out_bytes, out_oldest_us"
+                             " FROM penstock.drop_slot_if_due($1::interval, $2::bigint)",
+                             2, limits, &result, problem);
+    }
     if (status != STATUS_OK) {
         return status;
     }
-    int64_t dropped = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    const char *state = PQgetvalue(result, 0, 1);
     *out = (struct retained){
-        .dropped = dropped > 0 ? (uint64_t)dropped : 0,
-        .is_more = PQgetvalue(result, 0, 1)[0] == 't',
-        .is_elsewhere = dropped < 0,
-        .oldest_us = strtoll(PQgetvalue(result, 0, 2), NULL, 10), /* NULL is "" */
+        .dropped = strtoull(PQgetvalue(result, 0, 0), NULL, 10),
+        .is_more = is_turned || strcmp(state, "dropped") == 0,
+        .is_elsewhere = strcmp(state, "elsewhere") == 0,
+        .is_held = strcmp(state, "held") == 0,
+        .bytes = strtoull(PQgetvalue(result, 0, 2), NULL, 10),
+        .oldest_us = strtoll(PQgetvalue(result, 0, 3), NULL, 10), /* NULL is "" */
     };
     PQclear(result);
     return STATUS_OK;

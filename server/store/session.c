@@ -246,9 +246,8 @@ static void append_holder(struct committer *c, struct text *sql)
     text_string(sql, ";");
 }
 
-/* Where this lane stands, and what the log has of the batch under way: its row or, when retention
- * has dropped that, the newest offset that this lane had until then. It is the lane's newest batch,
- * so that offset is its own, unless nothing of it was stored. */
+/* Where this lane stands, and what the log says of the batch under way, when it is in: its row, or,
+ * when retention has taken that, the checkpoint. */
 static void append_recall(struct committer *c, struct text *sql)
 {
     uint64_t position = c->batch == NULL ? 0 : c->batch->sequence_last;
@@ -256,15 +255,16 @@ static void append_recall(struct committer *c, struct text *sql)
     text_literal(sql, span_string(c->options.node));
     text_format(sql,
                 ", %u) AS checkpoint, b.first, b.last,"
-                " (extract(epoch FROM b.at) * 1000000)::bigint, k.last"
-                " FROM (SELECT ",
+                " (extract(epoch FROM b.at) * 1000000)::bigint, r.slot"
+                " FROM penstock.log_ring r LEFT JOIN ("
+                " SELECT node, lane, position, first, last, at FROM penstock.batch"
+                " UNION ALL"
+                " SELECT node, lane, position, first, last, at FROM penstock.checkpoint"
+                ") b ON b.node = ",
                 c->options.lane);
     text_literal(sql, span_string(c->options.node));
-    text_format(sql,
-                "::text, %u, %" PRIu64 "::bigint) AS ours (node, lane, position)"
-                " LEFT JOIN penstock.batch b USING (node, lane, position)"
-                " LEFT JOIN penstock.checkpoint k USING (node, lane, position)",
-                c->options.lane, position);
+    text_format(sql, " AND b.lane = %u AND b.position = %" PRIu64 " LIMIT 1", c->options.lane,
+                position);
 }
 
 void session_lock(struct committer *c)
@@ -293,7 +293,7 @@ static void read_recall(struct committer *c, const PGresult *result)
     c->found_first = read_u64(result, 1);
     c->found_last = PQgetisnull(result, 0, 2) ? INT64_MIN : (int64_t)read_u64(result, 2);
     c->found_at_us = (int64_t)read_u64(result, 3);
-    c->found_kept = PQgetisnull(result, 0, 4) ? INT64_MIN : (int64_t)read_u64(result, 4);
+    c->slot = (unsigned)read_u64(result, 4);
 }
 
 static void read_holder(struct committer *c, const PGresult *result)

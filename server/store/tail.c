@@ -9,9 +9,9 @@
 #include "tail.h"
 
 const char tail_prepared_sql[] =
-    "SELECT out_first, out_at_us FROM penstock.commit_batch($1::text, $2::integer, $3::bigint,"
+    "SELECT out_first, out_at_us, out_slot FROM penstock.commit_batch($1::text, $2::integer, $3::bigint,"
     " $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::jsonb, $9::text, $10::text[],"
-    " $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[])";
+    " $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[], $16::smallint)";
 
 /* Room that the rest of a notification takes, at least: {"v":1,"first":1,"count":1,"at":"…"… */
 #define NOTIFY_FRAME_BYTES 100
@@ -222,7 +222,7 @@ bool tail_build(struct tail *tail, const struct tail_author *author, struct targ
     tail->inlined = true;
     take_events(tail, targets, batch);
     append_streams(tail, targets);
-    for (size_t i = TAIL_STREAMS; i < TAIL_ARGUMENTS; i++) {
+    for (size_t i = TAIL_STREAMS; i <= TAIL_BODIES; i++) {
         close_list(&arguments[i], "{}", "}");
     }
     text_string(&arguments[TAIL_NODE], author->node);
@@ -232,6 +232,7 @@ bool tail_build(struct tail *tail, const struct tail_author *author, struct targ
     text_u64(&arguments[TAIL_STORED], batch->stored);
     text_u64(&arguments[TAIL_DUPLICATES], batch->duplicates);
     text_u64(&arguments[TAIL_REJECTED], batch->rejected);
+    text_u64(&arguments[TAIL_SLOT], author->slot);
     bool failed = tail->payload.failed || tail->tally.failed;
     for (size_t i = 0; i < TAIL_ARGUMENTS; i++) {
         failed = failed || arguments[i].failed;
@@ -241,7 +242,7 @@ bool tail_build(struct tail *tail, const struct tail_author *author, struct targ
 
 static bool is_null(const struct tail *tail, size_t argument)
 {
-    return argument >= TAIL_OWNERS && !tail->inlined;
+    return argument >= TAIL_OWNERS && argument <= TAIL_BODIES && !tail->inlined;
 }
 
 void tail_parameters(const struct tail *tail, const char *out[TAIL_ARGUMENTS])
@@ -253,7 +254,7 @@ void tail_parameters(const struct tail *tail, const char *out[TAIL_ARGUMENTS])
 
 void tail_sql(const struct tail *tail, struct text *sql)
 {
-    text_string(sql, "SELECT out_first, out_at_us FROM penstock.commit_batch(");
+    text_string(sql, "SELECT out_first, out_at_us, out_slot FROM penstock.commit_batch(");
     for (size_t i = 0; i < TAIL_ARGUMENTS; i++) {
         text_string(sql, i == 0 ? "" : ", ");
         if (is_null(tail, i)) {

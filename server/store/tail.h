@@ -27,6 +27,7 @@ enum {
     TAIL_OWNERS,
     TAIL_RANKS,
     TAIL_BODIES,
+    TAIL_SLOT,
     TAIL_ARGUMENTS
 };
 
@@ -42,6 +43,7 @@ struct tail_author {
     const char *node;
     uint32_t lane;
     uint64_t checkpoint; /* the lane's, before this commit */
+    unsigned slot;       /* where the payload goes */
 };
 
 /*

@@ -471,6 +471,14 @@ static void write_log(const struct edge *edge, struct writer *out)
     metrics_single(out, "log_retention_seconds", "gauge",
                    "How old batches may become; 0: the server drops none.",
                    edge_settings(edge)->retention_s);
+    metrics_single(out, "log_bytes", "gauge",
+                   "What penstock.batch and penstock.payload take on disk, with their indexes.",
+                   atomic_load(&log->bytes));
+    metrics_single(out, "log_retention_bytes", "gauge", "What they may take; 0: any size.",
+                   edge_settings(edge)->retention_bytes);
+    metrics_single(out, "log_retention_held", "gauge",
+                   "1: somebody's transaction reads what should leave the log.",
+                   atomic_load(&log->is_held));
     metrics_single(out, "log_dropped_batches_total", "counter",
                    "Batches that this node dropped from the log.", counter_read(&log->dropped));
     metrics_single(out, "log_retention_failures_total", "counter",

@@ -143,7 +143,7 @@ class Held:
             self.account = {stream: [int(n) for n in counts] for stream, *counts in cursor}
             cursor.execute("SELECT b.first, b.last, b.node, b.lane, b.position, p.events "
                            "FROM penstock.batch b LEFT JOIN penstock.payload p "
-                           "USING (node, lane, position) WHERE b.last >= b.first ORDER BY b.first")
+                           "USING (slot, node, lane, position) WHERE b.last >= b.first ORDER BY b.first")
             self.batches = cursor.fetchall()
         self.log = []  # (offset, id, stream, channels)
         for first, _, _, _, _, events in self.batches:

@@ -126,7 +126,8 @@ def test_each_missing_privilege_is_found_and_its_statement_mends_it(database, ro
     found = mends(database.url, config, "--role", role)
     for wanted in (f"GRANT CONNECT ON DATABASE {database.name} TO {role}",
                    f"GRANT USAGE ON SCHEMA penstock TO {role}", f"GRANT SELECT ON penstock.meta TO {role}",
-                   f"GRANT DELETE, INSERT, SELECT ON penstock.batch TO {role}",
+                   f"GRANT INSERT, SELECT ON penstock.batch TO {role}",
+                   f"GRANT INSERT, SELECT, TRUNCATE ON penstock.batch_0 TO {role}",
                    f"GRANT EXECUTE ON FUNCTION penstock.head() TO {role}",
                    f"GRANT USAGE ON SCHEMA other TO {role}", f'GRANT INSERT, SELECT (id) ON other."Counted" TO {role}',
                    f'GRANT USAGE ON SEQUENCE other."Counted_n_seq" TO {role}'):

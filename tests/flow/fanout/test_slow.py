@@ -60,9 +60,7 @@ def test_fifty_of_a_thousand_read_nothing(server, database):
         assert read_until(client, newest, latest) == (latest - newest, [])
 
     # Retention takes what the others have not read: a gap, and no cut.
-    database.execute("UPDATE penstock.batch SET at = at - interval '1 day' WHERE last <= %s",
-                     (newest,))
-    database.execute("SELECT penstock.retain('1 hour')")
+    database.drop_log(newest)
     until("the server knows where the log begins",
           lambda: server.metrics()["penstock_log_floor_offset"] == newest)
     for client in asleep:

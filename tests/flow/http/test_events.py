@@ -63,8 +63,7 @@ def test_a_page_is_bounded_in_bytes(filled):
 
 def test_retention_is_told(filled, database):
     """What retention took is named by `gap`; what is left follows."""
-    database.execute("UPDATE penstock.batch SET at = at - interval '1 day' WHERE last <= 200")
-    database.execute("SELECT penstock.retain('1 hour')")
+    database.drop_log(200)
     until("the server knows where the log begins",
           lambda: filled.metrics()["penstock_log_floor_offset"] >= 100)
     floor = int(filled.metrics()["penstock_log_floor_offset"])

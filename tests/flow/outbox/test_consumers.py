@@ -156,8 +156,7 @@ def test_consumers_are_told_of_retention_and_of_another_history(server, database
         consumer.kill()
     for n in range(2, 5):
         client.publish("behavior", [event(n)], ack="committed")
-    database.execute("UPDATE penstock.batch SET at = at - interval '1 day' WHERE last <= 3;"
-                     "SELECT penstock.retain('1 hour')")
+    database.drop_log(3)
     for consumer in consumers:
         consumer.start()
     wait_for(database, consumers, 4)

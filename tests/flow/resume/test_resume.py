@@ -66,8 +66,7 @@ def events_between(first, last):
 
 def drop_log(server, database, through):
     """Retention takes the batches up to this offset, and the server knows."""
-    database.execute("UPDATE penstock.batch SET at = at - interval '1 day' WHERE last <= %s", (through,))
-    database.execute("SELECT penstock.retain('1 hour')")
+    database.drop_log(through)
     until("the server knows where the log begins",
           lambda: server.metrics()["penstock_log_floor_offset"] == through)
 

@@ -65,6 +65,22 @@ class Database:
     def count(self, table, where="true", parameters=None):
         return self.value(f'SELECT count(*) FROM "{table}" WHERE {where}', parameters)
 
+    def drop_log(self, through):
+        """Retention takes the batches up to this offset: they become a slot of their own, the oldest,
+        which is emptied."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT penstock.head(), (penstock.log_slot() + 1) % penstock.log_slots()")
+            head, slot = cursor.fetchone()
+            if through >= head:
+                cursor.execute("SELECT penstock.retain('0')")
+                return
+            cursor.execute("UPDATE penstock.payload p SET slot = %s FROM penstock.batch b WHERE b.last <= %s"
+                           " AND (b.slot, b.node, b.lane, b.position) = (p.slot, p.node, p.lane, p.position)",
+                           (slot, through))
+            cursor.execute("UPDATE penstock.batch SET slot = %s WHERE last <= %s", (slot, through))
+            cursor.execute("SELECT penstock.drop_slot(%s::smallint)", (slot,))
+            assert cursor.fetchone()[0] > 0
+
     def wait_for_count(self, table, expected, timeout=None):
         """Waits until the table holds exactly `expected` rows; more is a failure at once."""
 

@@ -69,12 +69,18 @@ static void commit(unsigned count, unsigned padding)
     head += count;
 }
 
-/* Retention takes all batches up to this offset. */
+/* Retention takes all batches up to this offset: as a slot of their own. */
 static void drop_log(uint64_t through)
 {
-    sql("UPDATE penstock.batch SET at = at - interval '1 day' WHERE last <= %llu",
+    if (through == head) {
+        sql("SELECT penstock.retain('0')");
+        return;
+    }
+    sql("UPDATE penstock.payload p SET slot = 1 FROM penstock.batch b WHERE b.last <= %llu"
+        " AND (b.slot, b.node, b.lane, b.position) = (p.slot, p.node, p.lane, p.position)",
         (unsigned long long)through);
-    sql("SELECT penstock.retain('1 hour')");
+    sql("UPDATE penstock.batch SET slot = 1 WHERE last <= %llu", (unsigned long long)through);
+    sql("SELECT penstock.drop_slot(1::smallint)");
 }
 
 /* ---- the stage ------------------------------------------------------------------------------- */

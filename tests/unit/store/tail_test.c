@@ -51,7 +51,7 @@ static void add(size_t schema, enum event_outcome outcome, const char *push)
 static const char *build(size_t argument)
 {
     assert_true(targets_assign(&targets, &batch));
-    assert_true(tail_build(&tail, &(struct tail_author){"n", 3, 41}, &targets, &batch));
+    assert_true(tail_build(&tail, &(struct tail_author){"n", 3, 41, 5}, &targets, &batch));
     return text_value(&tail.arguments[argument]);
 }
 
@@ -73,6 +73,7 @@ static void test_ranks_have_no_gap(void **state)
     assert_string_equal(build(TAIL_POSITION), "42");
     assert_string_equal(build(TAIL_LANE), "3");
     assert_string_equal(build(TAIL_PREVIOUS), "41");
+    assert_string_equal(build(TAIL_SLOT), "5");
     assert_string_equal(build(TAIL_TOLD), "{\"a\":2,\"b\":1}");
     assert_string_equal(build(TAIL_STREAMS), "{\"a\":{\"stored\":2,\"rejected\":1},"
                                              "\"b\":{\"stored\":1,\"duplicates\":1}}");
@@ -116,7 +117,7 @@ static void test_long_batches_are_not_inlined(void **state)
     assert_null(parameters[TAIL_BODIES]);
     assert_non_null(parameters[TAIL_STARTS]);
     tail_sql(&tail, &sql);
-    assert_non_null(strstr(sql.data, "'{0}', NULL, NULL, NULL)"));
+    assert_non_null(strstr(sql.data, "'{0}', NULL, NULL, NULL, '5')"));
     text_fini(&sql);
 }
 
