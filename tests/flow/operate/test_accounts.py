@@ -2,9 +2,11 @@
 publisher, whatever was killed in between. (That they add up is checked behind every flow test.)"""
 
 import json
+import time
+import uuid
 
 from penstock import until
-from penstock.accounts import labelled
+from penstock.accounts import account_of, labelled
 
 AN = "00000000-0000-4000-8000-000000000001"
 NOBODY = "00000000-0000-4000-8000-00000000dead"
@@ -59,6 +61,35 @@ def test_what_a_killed_server_left_in_its_journal_is_pending_until_it_is_stored(
     page = publishers(server)
     assert sorted(counts(p) for p in page["publishers"]) == [(40, 40, 0, 0, 0), (60, 60, 0, 0, 0)]
     assert counts(page["sum"]) == (100, 100, 0, 0, 0)
+
+
+def test_the_account_of_a_publisher_survives_kills_and_retention(make_server, database):
+    """Four with a name and two without, in each message two new events, one that is there already and
+    one that the table refuses; the server is killed at another moment of each round, and the log is
+    dropped all the while. penstock.account is exact, by publisher."""
+    rounds, names = 6, [f"p{n}" for n in range(4)] + ["", ""]
+    server = make_server(settings={"retention_s": 1, "poison_hold_ms": 0}).start()
+    last = {}
+    for turn in range(rounds):
+        for n, name in enumerate(names):
+            ids = [str(uuid.uuid4()) for _ in range(2)]
+            client = server.connect(path=f"?producer={name}" if name else "")
+            client.publish("behavior", [event(turn, id=ids[0]), event(turn, id=last.get(n, ids[0])),
+                                        event(turn, user=NOBODY), event(turn, id=ids[1])],
+                           ack="durable")
+            last[n] = ids[1]
+        time.sleep(0.008 * turn)
+        server.restart(with_kill=True)
+    until("all is stored", lambda: of_behavior(server, "stream_pending_events") == 0)
+    expected = {database.value("SELECT penstock.publisher(%s)", (name,)):
+                (2 * rounds, rounds, rounds) for name in names if name}
+    expected[""] = (4 * rounds, 2 * rounds, 2 * rounds)
+    assert account_of(database) == expected
+    until("the log is dropped", lambda: not database.value("SELECT count(*) FROM penstock.batch"))
+    assert account_of(database) == expected
+    assert dict(database.query("SELECT producer, count(*) FROM penstock.dead_letter"
+                               " WHERE producer >= '8' GROUP BY 1")) == {
+        name: rounds for name in expected if name}
 
 
 def test_a_restart_whose_journal_is_committed_replays_nothing(make_server):
