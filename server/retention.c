@@ -65,8 +65,8 @@ enum status retention_run(struct retention *retention, struct store *store, stru
 {
     struct retained retained;
     const struct settings *settings = retention->settings;
-    enum status status = store_retain(store, settings->retention_s, settings->retention_bytes,
-                                      &retained, problem);
+    enum status status =
+        store_retain(store, settings->retention_s, settings->retention_bytes, &retained, problem);
     if (status != STATUS_OK) {
         return status;
     }
@@ -76,9 +76,7 @@ enum status retention_run(struct retention *retention, struct store *store, stru
     atomic_store_explicit(&log->bytes, retained.bytes, memory_order_relaxed);
     atomic_store_explicit(&log->is_held, retained.is_held, memory_order_relaxed);
     counter_add(&log->dropped, retained.dropped);
-    int64_t pause_us = retained.is_more   ? MORE_US
-                       : retained.is_held ? HELD_US
-                                          : round_us(settings);
+    int64_t pause_us = retained.is_more ? MORE_US : retained.is_held ? HELD_US : round_us(settings);
     retention->due_us = clock_monotonic_us() + pause_us;
     return STATUS_OK;
 }

@@ -155,8 +155,7 @@ void committer_fail(struct committer *c, const struct problem *problem)
 
 bool committer_build_tail(struct committer *c)
 {
-    struct tail_author author = {c->options.node, c->options.lane, c->checkpoint,
-                                 c->slot};
+    struct tail_author author = {c->options.node, c->options.lane, c->checkpoint, c->slot};
     return tail_build(&c->tail, &author, &c->targets, c->batch);
 }
 

@@ -91,7 +91,7 @@ enum status log_reader_floor(struct log_reader *reader, const char *epoch, uint6
     "    - coalesce(octet_length(p.events), 0) AS before"                                       \
     "  FROM (SELECT * FROM penstock.batch WHERE last >= first AND " chosen                      \
     "    ORDER BY first " order " LIMIT " BATCHES_MAX ") b"                                     \
-    "  LEFT JOIN penstock.payload p USING (slot, node, lane, position)"                               \
+    "  LEFT JOIN penstock.payload p USING (slot, node, lane, position)"                         \
     "  WINDOW w AS (ORDER BY b.first " order " ROWS UNBOUNDED PRECEDING)) sized"                \
     " WHERE before <= $2::bigint ORDER BY first"
 

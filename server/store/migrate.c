@@ -18,8 +18,8 @@ extern const size_t schema_sql_size;
 #define SCHEMA_VERSION 6
 
 /* steps[n] takes version n to n + 1, and says so in penstock.meta. */
-static const unsigned char *const steps[SCHEMA_VERSION] = {schema_1_sql, schema_2_sql, schema_3_sql,
-                                                           schema_4_sql, schema_5_sql, schema_6_sql};
+static const unsigned char *const steps[SCHEMA_VERSION] = {
+    schema_1_sql, schema_2_sql, schema_3_sql, schema_4_sql, schema_5_sql, schema_6_sql};
 
 struct span store_schema_sql(void)
 {

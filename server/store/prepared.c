@@ -12,7 +12,8 @@
  */
 #include "committer_private.h"
 
-static const char payload_sql[] = "INSERT INTO penstock.payload (node, lane, position, slot, events)"
+static const char payload_sql[] =
+    "INSERT INTO penstock.payload (node, lane, position, slot, events)"
     " VALUES ($1::text, $2::integer, $3::bigint, $4::smallint, $5::text)";
 
 /* Before the lock of commit_batch(): what a deferred constraint waits for, it waits for by itself.

@@ -15,9 +15,9 @@ static enum status turn_log(struct store *store, const char *const limits[2], bo
                             struct problem *problem)
 {
     PGresult *result;
-    enum status status = store_query(
-        store, DOING, "SELECT penstock.turn_log_if_due($1::interval, $2::bigint)", 2, limits,
-        &result, problem);
+    enum status status =
+        store_query(store, DOING, "SELECT penstock.turn_log_if_due($1::interval, $2::bigint)", 2,
+                    limits, &result, problem);
     if (status == STATUS_OK) {
         *out_turned = PQgetvalue(result, 0, 0)[0] == 't';
         PQclear(result);

@@ -9,7 +9,8 @@
 #include "tail.h"
 
 const char tail_prepared_sql[] =
-    "SELECT out_first, out_at_us, out_slot FROM penstock.commit_batch($1::text, $2::integer, $3::bigint,"
+    "SELECT out_first, out_at_us, out_slot FROM penstock.commit_batch($1::text, $2::integer, "
+    "$3::bigint,"
     " $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::jsonb, $9::text, $10::text[],"
     " $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::text[], $16::smallint)";
 

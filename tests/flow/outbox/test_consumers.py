@@ -246,11 +246,12 @@ def test_events_read_no_more_than_they_return(server, database):
             plan = cursor.fetchone()[0][0]["Plan"]
             return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
-    assert pages("penstock.events(0, 10)") < 60
-    assert pages("penstock.events(50000, 10)") < 60
-    assert pages("penstock.events(99990, 10)") < 60
-    assert pages("penstock.events(50000, 10, 'all')") < 60
-    assert pages("penstock.floor()") < 60 and pages("penstock.head()") < 60
+    # Each of the eight slots is looked into, empty or not.
+    assert pages("penstock.events(0, 10)") < 90
+    assert pages("penstock.events(50000, 10)") < 90
+    assert pages("penstock.events(99990, 10)") < 90
+    assert pages("penstock.events(50000, 10, 'all')") < 90
+    assert pages("penstock.floor()") < 60 and pages("penstock.head()") < 90
     connection.close()
     rare = database.query("SELECT \"offset\" FROM penstock.events(0, 3, 'rare')")
     assert rare == [(94996,), (94997,), (94998,)]
