@@ -1,5 +1,6 @@
 /*
- * batch.c - durable frames become the next batch: all that wait, up to batch_rows and batch_bytes.
+ * batch.c - frames become the next batch: all that wait, up to batch_rows and batch_bytes, and the
+ * one that is being written.
  *
  * A batch is made of whole frames, because the checkpoint counts frames. It holds at least one,
  * even one that is larger than the limits. Nothing is copied: events borrow from the journal's
