@@ -47,6 +47,16 @@ static bool channels_differ(const struct stream_settings *a, const struct stream
     return differ;
 }
 
+static bool sets_differ(const struct stream_settings *a, const struct stream_settings *b)
+{
+    bool differ = a->set_count != b->set_count;
+    for (size_t i = 0; i < a->set_count && !differ; i++) {
+        differ = strcmp(a->sets[i].column, b->sets[i].column) != 0 ||
+                 strcmp(a->sets[i].claim, b->sets[i].claim) != 0;
+    }
+    return differ;
+}
+
 bool reload_streams_differ(const struct settings *now, const struct settings *next, char *out,
                            size_t size)
 {
@@ -60,6 +70,8 @@ bool reload_streams_differ(const struct settings *now, const struct settings *ne
                 before->table);
         } else if (channels_differ(before, after)) {
             add(out, size, "stream \"%s\" has other channels", after->name);
+        } else if (sets_differ(before, after)) {
+            add(out, size, "stream \"%s\" has other columns set from claims", after->name);
         }
     }
     for (size_t i = 0; i < now->stream_count; i++) {

@@ -12,6 +12,7 @@
 #include "jwk.h"
 #include "jwks.h"
 #include "token.h"
+#include "verified.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -19,12 +20,17 @@
 
 #define KEYS_TRIED_MAX 8 /* for a token that names none */
 
+/* An HMAC takes no longer than the digest by which it would be found again. */
+#define HMACS (ALGORITHM_HS256 | ALGORITHM_HS384 | ALGORITHM_HS512)
+
 struct verifier {
     char *key_file, *issuer, *audience; /* own */
     unsigned leeway_s;
     pthread_mutex_t lock;                 /* of the two pointers, not of what they point to */
     struct key_set *configured, *fetched; /* own a share each; NULL: none */
-    struct jwks *jwks;                    /* NULL: no URL */
+    uint64_t keys;                        /* counts the sets there were, from 1 */
+    struct verified *verified;
+    struct jwks *jwks; /* NULL: no URL */
 };
 
 /* ---- key sets -------------------------------------------------------------------------------- */
@@ -34,6 +40,7 @@ static void replace(struct verifier *verifier, struct key_set **at, struct key_s
     pthread_mutex_lock(&verifier->lock);
     struct key_set *former = *at;
     *at = keys;
+    verifier->keys++; /* what the former ones had signed is to be verified anew */
     pthread_mutex_unlock(&verifier->lock);
     key_set_drop(former);
 }
@@ -98,7 +105,11 @@ enum status verifier_create(const struct verifier_options *options, struct verif
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to verify tokens");
     }
     pthread_mutex_init(&verifier->lock, NULL);
-    enum status status = load(verifier, options, problem);
+    verifier->keys = 1;
+    verifier->verified = verified_create();
+    enum status status = verifier->verified == NULL
+                             ? problem_set(problem, STATUS_NO_MEMORY, "no memory to verify tokens")
+                             : load(verifier, options, problem);
     if (status != STATUS_OK) {
         verifier_destroy(verifier);
         return status;
@@ -132,6 +143,7 @@ void verifier_destroy(struct verifier *verifier)
     key_set_drop(verifier->configured);
     key_set_drop(verifier->fetched);
     pthread_mutex_destroy(&verifier->lock);
+    verified_destroy(verifier->verified);
     free(verifier->key_file);
     free(verifier->issuer);
     free(verifier->audience);
@@ -184,12 +196,14 @@ static enum status say(enum finding finding, struct problem *problem)
                        "the token is signed by a key that is not known here");
 }
 
-static enum status check_signature(struct verifier *verifier, const struct token *token,
-                                   struct problem *problem)
+/* Holds the token against the keys of now, which `*out_keys` counts. */
+static enum finding find_key(struct verifier *verifier, const struct token *token,
+                             uint64_t *out_keys)
 {
     pthread_mutex_lock(&verifier->lock);
     struct key_set *configured = key_set_share(verifier->configured);
     struct key_set *fetched = key_set_share(verifier->fetched);
+    *out_keys = verifier->keys;
     pthread_mutex_unlock(&verifier->lock);
     enum finding finding = try_keys(configured, token);
     enum finding other = finding == SIGNATURE_RIGHT ? finding : try_keys(fetched, token);
@@ -199,6 +213,30 @@ static enum status check_signature(struct verifier *verifier, const struct token
     key_set_drop(fetched);
     if (may_be_new && verifier->jwks != NULL) {
         jwks_ask(verifier->jwks);
+    }
+    return finding;
+}
+
+static uint64_t keys_now(struct verifier *verifier)
+{
+    pthread_mutex_lock(&verifier->lock);
+    uint64_t keys = verifier->keys;
+    pthread_mutex_unlock(&verifier->lock);
+    return keys;
+}
+
+static enum status check_signature(struct verifier *verifier, struct span whole,
+                                   const struct token *token, struct problem *problem)
+{
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t keys;
+    bool is_dear = ((unsigned)token->algorithm & HMACS) == 0 && verified_digest(whole, digest);
+    if (is_dear && verified_find(verifier->verified, digest, keys_now(verifier))) {
+        return STATUS_OK;
+    }
+    enum finding finding = find_key(verifier, token, &keys);
+    if (is_dear && finding == SIGNATURE_RIGHT) {
+        verified_add(verifier->verified, digest, keys);
     }
     return say(finding, problem);
 }
@@ -214,7 +252,7 @@ enum status verifier_check(struct verifier *verifier, struct span token, int64_t
     };
     enum status status = token_read(token, &parts, problem);
     if (status == STATUS_OK) {
-        status = check_signature(verifier, &parts, problem);
+        status = check_signature(verifier, token, &parts, problem);
     }
     return status == STATUS_OK ? token_read_claims(&parts, &rules, now_s, room, out, problem)
                                : status;

@@ -91,18 +91,26 @@ static void take_place(struct set *set, unsigned way, uint32_t hash, struct span
     memcpy(set->name[way], channel.data, channel.size);
 }
 
+/* A hash that is there is nearly always the channel's own. */
+static bool count_known(struct set *set, uint32_t hash, struct span channel)
+{
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (set->hash[way] == hash && is_at(set, way, hash, channel)) {
+            set->count[way] += set->count[way] < UINT32_MAX;
+            return true;
+        }
+    }
+    return false;
+}
+
 void census_count(struct census *census, uint32_t hash, struct span channel)
 {
     struct set *set = &census->slices[census->newest].sets[hash & (SETS - 1)];
     unsigned least = 0;
-    if (channel.size > sizeof set->name[0]) {
-        return; /* nobody may subscribe to it */
+    if (channel.size > sizeof set->name[0] || count_known(set, hash, channel)) {
+        return; /* to one that is longer nobody may subscribe */
     }
-    for (unsigned way = 0; way < WAYS; way++) {
-        if (is_at(set, way, hash, channel)) {
-            set->count[way] += set->count[way] < UINT32_MAX;
-            return;
-        }
+    for (unsigned way = 1; way < WAYS; way++) {
         least = set->count[way] < set->count[least] ? way : least;
     }
     take_place(set, least, hash, channel);

@@ -2,9 +2,10 @@
  * live.c - the configuration is read again while the server runs: which of its keys are taken.
  *
  * A key whose row says `is_live` may change at any time, because whoever uses it reads it from the
- * settings each time. All others have shaped something at the start (memory, files, sockets,
- * connections) and keep their value until a restart; that is said, and is no failure. What results
- * is checked like any configuration: a new receive_bytes must fit the old message_bytes, too.
+ * settings each time, or makes anew what it had made of them (adopt_settings() in edge/edge.c). All
+ * others have shaped something at the start (memory, files, sockets, connections) and keep their
+ * value until a restart; that is said, and is no failure. What results is checked like any
+ * configuration: a new receive_bytes must fit the old message_bytes, too.
  */
 #include "keys.h"
 

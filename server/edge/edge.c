@@ -132,7 +132,13 @@ static const struct lws_protocols protocols[] = {
 /* What was made of settings at the start and follows them. Everything else reads them each time. */
 static void adopt_settings(struct edge *edge, const struct settings *settings)
 {
+    struct network_list proxies;
+    struct problem ignored; /* settings_check() has parsed the list before */
     edge->options.settings = settings;
+    limit_rates_read(settings, &edge->rates);
+    if (network_list_parse(span_string(settings->trusted_proxy), &proxies, &ignored) == STATUS_OK) {
+        edge->trusted_proxies = proxies;
+    }
 }
 
 /* A table was altered, or the configuration. No message is under way here: those that are held are
@@ -405,11 +411,8 @@ static enum status open_parts(struct edge *edge, struct problem *problem)
     if (edge->loop == NULL) {
         return problem_set(problem, STATUS_INTERNAL, "libev makes no epoll loop");
     }
-    enum status status = network_list_parse(span_string(edge_settings(edge)->trusted_proxy),
-                                            &edge->trusted_proxies, problem);
-    if (status == STATUS_OK) {
-        status = sessions_init(edge, problem);
-    }
+    adopt_settings(edge, edge->options.settings);
+    enum status status = sessions_init(edge, problem);
     if (status == STATUS_OK) {
         status = read_metrics_token(edge_settings(edge), &edge->metrics_token, problem);
     }

@@ -194,6 +194,7 @@ struct edge {
     struct line turns, turns_wanted; /* see turns.c; who came first is first */
     uint64_t turns_given;
     struct ev_timer turns_timer;
+    struct limit_rates rates;             /* of the settings, as the next */
     struct network_list trusted_proxies;
     int64_t now_us;    /* monotonic, of this turn of the loop */
     uint64_t refusals; /* sessions that wait for their 429 */

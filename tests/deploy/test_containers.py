@@ -160,14 +160,52 @@ def test_pods_run_without_rights(objects, pod):
             assert rights["capabilities"] == {"drop": ["ALL"]}
 
 
+def image_environment():
+    return dict(re.findall(r"(PENSTOCK_\w+)=(\S+)", dict(instructions())["ENV"]))
+
+
+def kubernetes_configuration(objects, folder):
+    """The ConfigMap as a file whose secrets are where `folder` has them."""
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    (secrets / "key").write_text("a secret of the tests that has more than 32 bytes")
+    (secrets / "metrics").write_text("what-tests-ask-metrics-with")
+    text = objects["ConfigMap", "penstock"]["data"]["penstock.conf"]
+    path = folder / "penstock.conf"
+    path.write_text(text.replace("/run/secrets/penstock", str(secrets)))
+    return str(path)
+
+
+def test_the_image_serves_nobody_unless_it_is_told_whom(objects, database, tmp_path):
+    """With what the image sets and nothing else, every command refuses and says what is missing; with the
+    manifests' configuration, or what compose says aloud, the configuration is read."""
+    bare = {"DATABASE_URL": database.url, **image_environment()}
+    assert "PENSTOCK_TRUSTED_NETWORK" not in bare
+    code, _, err = run("serve", env=bare)
+    assert code == 2 and "clients are not asked who they are: set auth_key_file" in err
+    _, out, err = run("check", "--config", kubernetes_configuration(objects, tmp_path), env=bare)
+    assert "ok    configuration: read" in out, err
+    with open(os.path.join(CONTAINER, "compose.yaml"), encoding="utf-8") as file:
+        said = yaml.safe_load(file)["services"]["penstock"]["environment"]
+    told = {name: value for name, value in said.items() if name.startswith("PENSTOCK_")}
+    _, out, err = run("check", "--config", os.path.join(source_dir(), "deploy/examples.conf"), env={**bare, **told})
+    assert "ok    configuration: read" in out, err
+
+
+def test_the_job_migrates_with_what_it_is_given(objects, database):
+    """It has no keys for tokens, and needs none."""
+    [container] = objects["Job", "penstock-migrate"]["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    code, _, err = run(*container["args"], env={**image_environment(), **given, "DATABASE_URL": database.url})
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("source", ["kubernetes", "package", "examples"])
 def test_the_server_takes_the_configuration(objects, database, tmp_path, source):
     """What the ConfigMap, the package and compose mount is a configuration without a mistake."""
     path = {"package": "deploy/etc/penstock.conf", "examples": "deploy/examples.conf"}.get(source)
     if source == "kubernetes":
-        path = str(tmp_path / "penstock.conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(objects["ConfigMap", "penstock"]["data"]["penstock.conf"])
+        path = kubernetes_configuration(objects, tmp_path)
     code, out, err = run("check", "--config", os.path.join(source_dir(), path),
                          env={"DATABASE_URL": database.url})
     assert "ok    configuration: read" in out, err

@@ -46,6 +46,8 @@ bool pinned_apply(struct session *session, size_t index, const struct stream *st
  * earlier request on this connection had is forgotten.
  */
 int access_take_request(struct session *session, struct lws *wsi, struct problem *problem);
+/* So many tokens were refused that the connection is to end: the next ones cost as much again. */
+bool access_has_guessed(const struct session *session);
 /* Does this request bring the password of metrics_token_file? */
 bool access_is_operator(const struct edge *edge, struct lws *wsi);
 /* Does the token that it brought, by access_take_request(), make its owner an operator? */

@@ -155,9 +155,16 @@ int access_take_request(struct session *session, struct lws *wsi, struct problem
         return 0;
     }
     if (take_token(session, token, problem)) {
+        session->auth_failures = 0;
         return 0;
     }
+    session->auth_failures++; /* beyond FAILURES_MAX the connection ends with the answer */
     return problem->status == STATUS_UNAUTHORIZED ? 401 : 503;
+}
+
+bool access_has_guessed(const struct session *session)
+{
+    return session->auth_failures >= FAILURES_MAX;
 }
 
 bool access_is_operator(const struct edge *edge, struct lws *wsi)

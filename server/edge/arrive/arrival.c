@@ -74,8 +74,8 @@ static enum limit join(struct session *session, const struct address *address)
         return LIMIT_NONE;
     }
     enum limit limit =
-        limits_join_address(limits, address, 1000 * edge->now_us, &session->holders[HOLDER_ADDRESS],
-                            &session->refusal_wait_ns);
+        limits_join_address(limits, &edge->rates, address, 1000 * edge->now_us,
+                            &session->holders[HOLDER_ADDRESS], &session->refusal_wait_ns);
     if (limits_take_overflow(limits)) {
         limit_hit(edge, LIMIT_TABLE);
     }
@@ -91,8 +91,9 @@ enum limit session_join_user(struct session *session, struct span user)
     struct edge *edge = session->edge;
     int64_t wait_ns;
     limits_leave(edge->options.limits, session->holders[HOLDER_USER]);
-    enum limit limit = limits_join_user(edge->options.limits, user, 1000 * edge->now_us,
-                                        &session->holders[HOLDER_USER], &wait_ns);
+    enum limit limit =
+        limits_join_user(edge->options.limits, &edge->rates, user, 1000 * edge->now_us,
+                         &session->holders[HOLDER_USER], &wait_ns);
     if (limit != LIMIT_NONE) {
         limit_hit(edge, limit);
         say_refused(session, limit);

@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define WAYS                8
 #define LOCKS               64
@@ -30,12 +31,8 @@
 #define NS_PER_S            INT64_C(1000000000)
 
 struct limits {
-    struct limit_rates rates;
-    uint64_t connections_max[HOLDER_COUNT]; /* 0: any number */
-    unsigned prefix_bits;                   /* of an IPv6 address, that stand for a client */
-    bool is_used[HOLDER_COUNT];             /* something limits it */
-    struct limit_entry *entries;            /* owns; [set_count * WAYS]; NULL: no limit needs it */
-    size_t set_count;                       /* a power of two */
+    struct limit_entry *entries; /* owns, by mmap(2); [set_count * WAYS] */
+    size_t set_count;            /* a power of two */
     _Atomic bool overflowed;
     pthread_mutex_t locks[LOCKS];
 };
@@ -77,7 +74,7 @@ int64_t bucket_take_shared(_Atomic int64_t *full_at_ns, const struct rate *rate,
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static void read_rates(struct limits *limits, const struct settings *settings)
+void limit_rates_read(const struct settings *settings, struct limit_rates *out)
 {
     const uint64_t connection[] = {settings->messages_per_s, settings->events_per_s,
                                    settings->bytes_per_s, 0};
@@ -85,22 +82,23 @@ static void read_rates(struct limits *limits, const struct settings *settings)
                                 settings->address_bytes_per_s, settings->address_connects_per_s};
     const uint64_t user[] = {settings->user_messages_per_s, settings->user_events_per_s,
                              settings->user_bytes_per_s, 0};
-    struct limit_rates *rates = &limits->rates;
     uint64_t sum[HOLDER_COUNT] = {0, settings->address_connections, settings->user_connections};
+    *out = (struct limit_rates){.prefix_bits = (unsigned)settings->address_prefix};
     for (int i = 0; i < MEASURE_COUNT; i++) {
-        rates->connection[i] = rate_of(connection[i], settings->burst_s);
-        rates->holder[HOLDER_ADDRESS][i] = rate_of(address[i], settings->burst_s);
-        rates->holder[HOLDER_USER][i] = rate_of(user[i], settings->burst_s);
+        out->connection[i] = rate_of(connection[i], settings->burst_s);
+        out->holder[HOLDER_ADDRESS][i] = rate_of(address[i], settings->burst_s);
+        out->holder[HOLDER_USER][i] = rate_of(user[i], settings->burst_s);
         sum[HOLDER_ADDRESS] |= address[i];
         sum[HOLDER_USER] |= user[i];
-        rates->is_any |= i != MEASURE_CONNECTS && (connection[i] | address[i] | user[i]) != 0;
+        out->is_any |= i != MEASURE_CONNECTS && (connection[i] | address[i] | user[i]) != 0;
     }
-    limits->is_used[HOLDER_ADDRESS] = sum[HOLDER_ADDRESS] != 0;
-    limits->is_used[HOLDER_USER] = sum[HOLDER_USER] != 0;
-    limits->connections_max[HOLDER_ADDRESS] = settings->address_connections;
-    limits->connections_max[HOLDER_USER] = settings->user_connections;
+    out->is_used[HOLDER_ADDRESS] = sum[HOLDER_ADDRESS] != 0;
+    out->is_used[HOLDER_USER] = sum[HOLDER_USER] != 0;
+    out->connections_max[HOLDER_ADDRESS] = settings->address_connections;
+    out->connections_max[HOLDER_USER] = settings->user_connections;
 }
 
+/* Zeros, of which the kernel gives what is touched: a table that is hardly used is hardly there. */
 static bool open_entries(struct limits *limits, uint64_t places)
 {
     uint64_t count = ENTRIES_LEAST;
@@ -109,10 +107,8 @@ static bool open_entries(struct limits *limits, uint64_t places)
     }
     limits->set_count = count / WAYS;
     size_t size = count * sizeof *limits->entries;
-    limits->entries = aligned_alloc(_Alignof(struct limit_entry), size);
-    if (limits->entries != NULL) {
-        memset(limits->entries, 0, size);
-    }
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    limits->entries = at == MAP_FAILED ? NULL : at;
     return limits->entries != NULL;
 }
 
@@ -126,10 +122,7 @@ enum status limits_create(const struct settings *settings, unsigned edge_count, 
     for (int i = 0; i < LOCKS; i++) {
         pthread_mutex_init(&limits->locks[i], NULL);
     }
-    limits->prefix_bits = (unsigned)settings->address_prefix;
-    read_rates(limits, settings);
-    bool is_needed = limits->is_used[HOLDER_ADDRESS] || limits->is_used[HOLDER_USER];
-    if (is_needed && !open_entries(limits, settings->connections * edge_count)) {
+    if (!open_entries(limits, settings->connections * edge_count)) {
         limits_destroy(limits);
         return problem_set(problem, STATUS_NO_MEMORY,
                            "no memory for the table of limits: lower `connections`");
@@ -146,13 +139,10 @@ void limits_destroy(struct limits *limits)
     for (int i = 0; i < LOCKS; i++) {
         pthread_mutex_destroy(&limits->locks[i]);
     }
-    free(limits->entries);
+    if (limits->entries != NULL) {
+        munmap(limits->entries, limits->set_count * WAYS * sizeof *limits->entries);
+    }
     free(limits);
-}
-
-const struct limit_rates *limits_rates(const struct limits *limits)
-{
-    return &limits->rates;
 }
 
 bool limits_take_overflow(struct limits *limits)
@@ -208,11 +198,11 @@ static struct limit_entry *find(struct limit_entry *set, enum holder holder, con
 }
 
 /* Under the set's lock. */
-static enum limit admit(const struct limits *limits, struct limit_entry *entry, int64_t now_ns,
+static enum limit admit(const struct limit_rates *rates, struct limit_entry *entry, int64_t now_ns,
                         int64_t *out_wait_ns)
 {
-    uint64_t most = limits->connections_max[entry->holder];
-    const struct rate *connects = &limits->rates.holder[entry->holder][MEASURE_CONNECTS];
+    uint64_t most = rates->connections_max[entry->holder];
+    const struct rate *connects = &rates->holder[entry->holder][MEASURE_CONNECTS];
     if (most != 0 && entry->connections >= most) {
         *out_wait_ns = CONNECTIONS_WAIT_NS;
         return entry->holder == HOLDER_ADDRESS ? LIMIT_ADDRESS_CONNECTIONS : LIMIT_USER_CONNECTIONS;
@@ -236,8 +226,9 @@ static size_t set_index(const struct limits *limits, enum holder holder, const u
     return hash_keyed(span_of(key, sizeof key)) & (limits->set_count - 1);
 }
 
-static enum limit join(struct limits *limits, enum holder holder, const uint8_t name[ADDRESS_BYTES],
-                       int64_t now_ns, struct limit_entry **out, int64_t *out_wait_ns)
+static enum limit join(struct limits *limits, const struct limit_rates *rates, enum holder holder,
+                       const uint8_t name[ADDRESS_BYTES], int64_t now_ns, struct limit_entry **out,
+                       int64_t *out_wait_ns)
 {
     size_t index = set_index(limits, holder, name);
     pthread_mutex_t *lock = &limits->locks[index % LOCKS];
@@ -245,39 +236,33 @@ static enum limit join(struct limits *limits, enum holder holder, const uint8_t 
     pthread_mutex_lock(lock);
     struct limit_entry *entry = find(&limits->entries[index * WAYS], holder, name);
     if (entry != NULL) {
-        limit = admit(limits, entry, now_ns, out_wait_ns);
+        limit = admit(rates, entry, now_ns, out_wait_ns);
     }
     pthread_mutex_unlock(lock);
-    if (entry == NULL) {
+    if (entry == NULL && rates->is_used[holder]) {
         atomic_store_explicit(&limits->overflowed, true, memory_order_relaxed);
     }
     *out = limit == LIMIT_NONE ? entry : NULL;
     return limit;
 }
 
-enum limit limits_join_address(struct limits *limits, const struct address *address, int64_t now_ns,
+enum limit limits_join_address(struct limits *limits, const struct limit_rates *rates,
+                               const struct address *address, int64_t now_ns,
                                struct limit_entry **out, int64_t *out_wait_ns)
 {
-    *out = NULL;
-    if (!limits->is_used[HOLDER_ADDRESS]) {
-        return LIMIT_NONE;
-    }
-    struct address client = address_shorten(address, limits->prefix_bits);
-    return join(limits, HOLDER_ADDRESS, client.bytes, now_ns, out, out_wait_ns);
+    struct address client = address_shorten(address, rates->prefix_bits);
+    return join(limits, rates, HOLDER_ADDRESS, client.bytes, now_ns, out, out_wait_ns);
 }
 
 /* Names may be long: two hashes of 64 bits stand for one, the first under a key nobody knows. */
-enum limit limits_join_user(struct limits *limits, struct span user, int64_t now_ns,
-                            struct limit_entry **out, int64_t *out_wait_ns)
+enum limit limits_join_user(struct limits *limits, const struct limit_rates *rates,
+                            struct span user, int64_t now_ns, struct limit_entry **out,
+                            int64_t *out_wait_ns)
 {
-    *out = NULL;
-    if (!limits->is_used[HOLDER_USER]) {
-        return LIMIT_NONE;
-    }
     uint64_t hashes[2] = {hash_keyed(user), hash_name(user)};
     uint8_t name[ADDRESS_BYTES];
     memcpy(name, hashes, sizeof name);
-    return join(limits, HOLDER_USER, name, now_ns, out, out_wait_ns);
+    return join(limits, rates, HOLDER_USER, name, now_ns, out, out_wait_ns);
 }
 
 void limits_leave(struct limits *limits, struct limit_entry *entry)

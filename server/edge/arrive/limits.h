@@ -103,22 +103,30 @@ struct limit_entry {
     _Atomic int64_t full_at_ns[MEASURE_COUNT];
 };
 
-/* How much each connection, address and user may send; read-only. */
+/* How much each connection, address and user may have and send. Each edge has its own, made of its
+ * settings anew when those are others; what stands in the table is the same under all of them. */
 struct limit_rates {
     struct rate connection[MEASURE_COUNT], holder[HOLDER_COUNT][MEASURE_COUNT];
-    bool is_any; /* of messages, events or bytes */
+    bool is_any;                            /* of messages, events or bytes */
+    bool is_used[HOLDER_COUNT];             /* something limits it */
+    uint64_t connections_max[HOLDER_COUNT]; /* 0: any number */
+    unsigned prefix_bits;                   /* of an IPv6 address, that stand for a client */
 };
-const struct limit_rates *limits_rates(const struct limits *limits);
+void limit_rates_read(const struct settings *settings, struct limit_rates *out);
 
-/* Counts one more connection of an address or user. LIMIT_NONE: *out is its entry, which stays
- * until limits_leave(), or NULL where nothing limits it. Else the limit that is met, and after how
- * long it is worth another try. */
-enum limit limits_join_address(struct limits *limits, const struct address *address, int64_t now_ns,
+/* Counts one more connection of an address or user, even where nothing limits it: something may
+ * from the next reload on. LIMIT_NONE: *out is its entry, which stays until limits_leave(), or NULL
+ * where there is no place for it. Else the limit that is met, and after how long it is worth
+ * another try.
+ */
+enum limit limits_join_address(struct limits *limits, const struct limit_rates *rates,
+                               const struct address *address, int64_t now_ns,
                                struct limit_entry **out, int64_t *out_wait_ns);
-enum limit limits_join_user(struct limits *limits, struct span user, int64_t now_ns,
-                            struct limit_entry **out, int64_t *out_wait_ns);
+enum limit limits_join_user(struct limits *limits, const struct limit_rates *rates,
+                            struct span user, int64_t now_ns, struct limit_entry **out,
+                            int64_t *out_wait_ns);
 void limits_leave(struct limits *limits, struct limit_entry *entry); /* accepts NULL */
-/* True when an address or user found no place since this was asked last. */
+/* True when a limited address or user found no place since this was asked last. */
 bool limits_take_overflow(struct limits *limits);
 
 #endif

@@ -36,7 +36,7 @@ uint32_t rate_wait_ms(int64_t wait_ns)
 static enum limit take(struct session *session, enum measure measure, uint64_t units,
                        int64_t *out_wait_ns)
 {
-    const struct limit_rates *rates = limits_rates(session->edge->options.limits);
+    const struct limit_rates *rates = &session->edge->rates;
     const struct rate *own = &rates->connection[measure];
     int64_t now_ns = 1000 * session->edge->now_us;
     if (own->ns_per_unit > 0) {
@@ -100,7 +100,7 @@ static bool refuse(struct session *session, enum limit limit, int64_t wait_ns,
 bool rate_take_message(struct session *session, size_t bytes, struct problem *problem)
 {
     int64_t wait_ns = 0;
-    if (!limits_rates(session->edge->options.limits)->is_any) {
+    if (!session->edge->rates.is_any) {
         return true;
     }
     enum limit limit = take(session, MEASURE_MESSAGES, 1, &wait_ns);
@@ -113,7 +113,7 @@ bool rate_take_message(struct session *session, size_t bytes, struct problem *pr
 bool rate_take_events(struct session *session, uint64_t events, struct problem *problem)
 {
     int64_t wait_ns = 0;
-    if (!limits_rates(session->edge->options.limits)->is_any) {
+    if (!session->edge->rates.is_any) {
         return true;
     }
     enum limit limit = take(session, MEASURE_EVENTS, events, &wait_ns);

@@ -30,7 +30,7 @@
 static bool closes(const struct request *request)
 {
     return request->body == HTTP_BODY_LARGE || request->body == HTTP_BODY_UNKNOWN ||
-           request->expects;
+           request->expects || access_has_guessed(request->session);
 }
 
 static bool reply(const struct request *request, int status, const char *type, const char *headers,
@@ -357,7 +357,8 @@ int http_serve(struct session *session, struct lws *wsi)
     if (request.is_taken) {
         return 0;
     }
-    if (!is_alive || request.body == HTTP_BODY_UNKNOWN || request.expects) {
+    if (!is_alive || request.body == HTTP_BODY_UNKNOWN || request.expects ||
+        access_has_guessed(session)) {
         return -1; /* what is buffered is sent before the connection is closed */
     }
     if (request.body == HTTP_BODY_LARGE) {

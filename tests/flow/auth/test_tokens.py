@@ -1,5 +1,6 @@
 """Tokens, end to end: what they allow, what is denied without them, how they end."""
 
+import contextlib
 import json
 import signal
 import time
@@ -120,6 +121,48 @@ def test_wrong_tokens(make_guarded):
         assert code_of(guesser.request, "auth", token=wrong["forged"]) == "unauthorized"
     assert guesser.wait_closed() == 1008
     assert server.database.count("BehaviorLog") == 1
+
+
+def test_who_guesses_tokens_over_http_must_connect_again(make_guarded):
+    """After five wrong tokens the connection ends, so that limits of connections hold for guessing; a good
+    one in between forgives. Each refusal is a line of the log with address and reason, without the token."""
+    server = make_guarded(settings={"log_level": "info"})
+    wrong, good = token(AN, secret="x" * 40), token(AN)
+
+    def ask(connection, shown):
+        connection.request("GET", "/v1/streams", headers=bearer(shown))
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.will_close
+
+    with contextlib.closing(server.http_connection(10)) as connection:
+        assert [ask(connection, wrong) for _ in range(4)] == [(401, False)] * 4
+        assert ask(connection, good) == (200, False)
+        assert [ask(connection, wrong) for _ in range(4)] == [(401, False)] * 4
+        assert ask(connection, wrong) == (401, True)
+    said = [line for line in server.log().splitlines() if "token refused: " in line]
+    assert len(said) == 9 and all("level=info" in line and "from=127.0.0.1" in line for line in said)
+    assert all("because=the token's signature is wrong" in line for line in said)
+
+
+def test_a_set_that_alone_has_changed_is_taken_at_a_reload(make_server):
+    """SIGHUP with another `set` and nothing else: the columns are filled from the token from then on."""
+    def streams(*sets):
+        listed = ", ".join(f'"{each}"' for each in sets)
+        return ('stream "behavior" {\n table = "BehaviorLog"\n channels = {"user:{userId}"}\n'
+                f' set = {{{listed}}}\n}}\n')
+
+    server = make_server(streams=streams("userId = claim sub"), env={"PENSTOCK_AUTH_KEY": SECRET},
+                         settings={"allow_publish": "*"}).start()
+    client = server.connect(headers=bearer(token(AN, kind="from the token")))
+    client.publish("behavior", [{"eventType": "from the client"}], ack="committed")
+    server.streams = streams("userId = claim sub", "eventType = claim kind")
+    server.write_config()
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("has other columns set from claims")
+    client.publish("behavior", [{}], ack="committed")
+    rows = server.database.query('SELECT "eventType" FROM "BehaviorLog"')
+    assert sorted(row[0] for row in rows) == ["from the client", "from the token"]
 
 
 def test_rules_of_the_configuration(make_guarded):

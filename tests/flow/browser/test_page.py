@@ -230,7 +230,7 @@ def test_an_operator_sees_the_server_at_a_glance(driver, make_server, database, 
     page.console_messages()
     client = server.connect()
     client.subscribe("stream:behavior")
-    open_server_view(page, dark=True)
+    open_server_view(page, (WIDE[0], 1420), dark=True)  # all of it in one picture
     user = "00000000-0000-4000-8000-000000000001"
     for n in range(50):
         client.publish("behavior", [{"userId": user, "eventType": f"n{n}"}] * 5, ack="committed")

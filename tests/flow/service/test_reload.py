@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from penstock import stream, until
+from penstock import Refused, stream, until
 from penstock.client import Problem
 
 BEHAVIOR = stream("behavior", "BehaviorLog", "stream:behavior")
@@ -59,6 +59,34 @@ def test_what_may_change_does_and_is_told(server):
     server.settings.update(log_level="info")
     server.write_config()
     assert json.loads(reload(server, expect="log_level", area='"config"'))["level"] == "info"
+
+
+def test_rates_and_limits_of_addresses_change_live(server, user):
+    """A rate that comes with a reload holds for connections that are there, and so does the number that
+    an address may have; both go again, and what cannot change is said by name."""
+    old = server.connect()
+    for _ in range(20):
+        old.publish("behavior", [behavior(user)])
+    server.settings.update(messages_per_s=1, burst_s=1, address_connections=2, lanes=1, handshake_s=20)
+    server.write_config()
+    line = reload(server)
+    assert "messages_per_s 0 → 1" in line and "address_connections 0 → 2" in line
+    assert "handshake_s, lanes" in server.log()  # in the order of the table: these take a restart
+    for number in range(3):
+        old.send("ping", id=100 + number)
+    old.expect("error", id=101)  # the first was within the rate
+    second = server.connect()  # the old one counts: with this, the address has two
+    with pytest.raises(Refused) as refused:
+        server.connect()
+    assert refused.value.status == 429
+    server.settings.update(messages_per_s=0, address_connections=0)
+    server.write_config()
+    reload(server)
+    second.request("ping")
+    more = [server.connect() for _ in range(3)]
+    for client in (*more, second):
+        for _ in range(20):
+            assert client.request("ping")["op"] == "pong"
 
 
 def test_a_stream_is_added_and_serves_at_once(server, database, user):

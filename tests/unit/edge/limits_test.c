@@ -14,6 +14,7 @@
 
 static struct limits *limits;
 static struct settings settings;
+static struct limit_rates rates;
 static int64_t wait_ns;
 
 static void open_limits(void)
@@ -22,6 +23,7 @@ static void open_limits(void)
     settings.burst_s = settings.burst_s == 0 ? 1 : settings.burst_s;
     settings.address_prefix = 64;
     settings.connections = settings.connections == 0 ? 100 : settings.connections;
+    limit_rates_read(&settings, &rates);
     assert_int_equal(limits_create(&settings, 1, &limits, &problem), STATUS_OK);
 }
 
@@ -50,7 +52,7 @@ static struct address address_of(const char *text)
 static enum limit join(const char *address, int64_t now_ns, struct limit_entry **out)
 {
     struct address parsed = address_of(address);
-    return limits_join_address(limits, &parsed, now_ns, out, &wait_ns);
+    return limits_join_address(limits, &rates, &parsed, now_ns, out, &wait_ns);
 }
 
 /* ---- buckets --------------------------------------------------------------------------------- */
@@ -147,25 +149,35 @@ static void users_are_counted_by_name(void **state)
     open_limits();
     memset(name, 'n', sizeof name);
     struct span user = span_of(name, sizeof name), other = span_of(name, sizeof name - 1);
-    assert_int_equal(limits_join_user(limits, user, 0, &entry, &wait_ns), LIMIT_NONE);
-    assert_int_equal(limits_join_user(limits, other, 0, &entry, &wait_ns), LIMIT_NONE);
-    assert_int_equal(limits_join_user(limits, user, 0, &entry, &wait_ns), LIMIT_USER_CONNECTIONS);
+    assert_int_equal(limits_join_user(limits, &rates, user, 0, &entry, &wait_ns), LIMIT_NONE);
+    assert_int_equal(limits_join_user(limits, &rates, other, 0, &entry, &wait_ns), LIMIT_NONE);
+    assert_int_equal(limits_join_user(limits, &rates, user, 0, &entry, &wait_ns),
+                     LIMIT_USER_CONNECTIONS);
     assert_int_equal(join("192.0.2.1", 0, &of_address), LIMIT_NONE);
 }
 
-/* Nothing is kept where nothing is limited. */
-static void no_limits_cost_nothing(void **state)
+/* Connections are counted before anything limits them: a limit that comes with a reload holds for
+ * those that are there, and one that goes lets the next in. */
+static void limits_that_come_later_find_everybody_counted(void **state)
 {
     (void)state;
-    struct limit_entry *entry = (struct limit_entry *)&entry;
+    struct limit_entry *first, *second, *third;
     settings.messages_per_s = 10; /* of a connection: its own bucket */
     open_limits();
-    assert_int_equal(join("192.0.2.1", 0, &entry), LIMIT_NONE);
-    assert_null(entry);
-    assert_int_equal(limits_join_user(limits, span_string("u"), 0, &entry, &wait_ns), LIMIT_NONE);
-    assert_null(entry);
-    limits_leave(limits, entry);
-    assert_true(limits_rates(limits)->is_any);
+    assert_true(rates.is_any);
+    assert_int_equal(join("192.0.2.1", 0, &first), LIMIT_NONE);
+    assert_int_equal(join("192.0.2.1", 0, &second), LIMIT_NONE);
+    assert_non_null(first);
+    assert_ptr_equal(first, second);
+    settings.address_connections = 2;
+    limit_rates_read(&settings, &rates);
+    assert_int_equal(join("192.0.2.1", 0, &third), LIMIT_ADDRESS_CONNECTIONS);
+    limits_leave(limits, first);
+    assert_int_equal(join("192.0.2.1", 0, &third), LIMIT_NONE);
+    settings.address_connections = 0;
+    limit_rates_read(&settings, &rates);
+    assert_int_equal(join("192.0.2.1", 0, &first), LIMIT_NONE);
+    assert_false(limits_take_overflow(limits));
 }
 
 /* Many more addresses than the table has room for come and go: each finds a place, and those that
@@ -227,11 +239,11 @@ static void *come_and_go(void *argument)
 {
     struct crowd *crowd = argument;
     struct address address = address_of("192.0.2.1");
-    const struct rate *rate = &limits_rates(limits)->holder[HOLDER_ADDRESS][MEASURE_MESSAGES];
+    const struct rate *rate = &rates.holder[HOLDER_ADDRESS][MEASURE_MESSAGES];
     for (int i = 0; i < ROUNDS; i++) {
         struct limit_entry *entry;
         int64_t wait;
-        if (limits_join_address(limits, &address, 0, &entry, &wait) != LIMIT_NONE) {
+        if (limits_join_address(limits, &rates, &address, 0, &entry, &wait) != LIMIT_NONE) {
             continue;
         }
         atomic_fetch_add(&crowd->joined, 1);
@@ -282,7 +294,7 @@ int main(void)
         TEST(ipv6_clients_are_networks),
         TEST(connection_rates_outlive_connections),
         TEST(users_are_counted_by_name),
-        TEST(no_limits_cost_nothing),
+        TEST(limits_that_come_later_find_everybody_counted),
         TEST(addresses_that_are_gone_make_room),
         TEST(a_full_table_lets_in_and_says_so),
         TEST(threads_never_take_too_much),
