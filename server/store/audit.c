@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define LOCK_TIMEOUT "2s"
+#define ROWS_MAX     50 /* as in tail.sql */
 
 extern const unsigned char audit_target_sql[], audit_tail_sql[], audit_unused_index_sql[],
     audit_missing_index_sql[], audit_foreign_key_sql[], audit_bloat_sql[], audit_vacuum_sql[],
@@ -148,13 +149,20 @@ static enum status find_mend(struct audit *audit, struct audit_finding *finding,
     return status;
 }
 
+static enum audit_level level_of(const PGresult *result, int row)
+{
+    const char *word = PQgetvalue(result, row, AT_LEVEL);
+    return strcmp(word, "fail") == 0   ? AUDIT_FINDING
+           : strcmp(word, "note") == 0 ? AUDIT_NOTE
+                                       : AUDIT_INFO;
+}
+
 static enum status take_row(struct audit *audit, const PGresult *result, int row,
                             struct problem *problem)
 {
-    bool is_finding = strcmp(PQgetvalue(result, row, AT_LEVEL), "fail") == 0;
     struct text mend = {0};
     struct audit_finding finding = {
-        .level = is_finding ? AUDIT_FINDING : AUDIT_INFO,
+        .level = level_of(result, row),
         .id = PQgetvalue(result, row, AT_ID),
         .kind = PQgetvalue(result, row, AT_KIND),
         .place = PQgetvalue(result, row, AT_PLACE),
@@ -174,20 +182,25 @@ static enum status take_row(struct audit *audit, const PGresult *result, int row
     };
     enum status status = find_mend(audit, &finding, &mend, problem);
     audit_tell(audit, &finding);
-    if (is_finding) {
+    if (finding.level == AUDIT_FINDING) {
         audit_remember(audit, &seen);
     }
     text_fini(&mend);
     return status;
 }
 
+/* `*out_is_whole`: what it did not find is not there. */
 static enum status look_at_tables(struct audit *audit, bool with_view, const char *doing,
-                                  const unsigned char *sql, struct problem *problem)
+                                  const unsigned char *sql, bool *out_is_whole,
+                                  struct problem *problem)
 {
     PGresult *result = NULL;
     enum status status = ask_tables(audit, with_view, doing, sql, &result, problem);
-    for (int row = 0; status == STATUS_OK && row < PQntuples(result); row++) {
+    int rows = status == STATUS_OK ? PQntuples(result) : 0;
+    *out_is_whole = rows < ROWS_MAX;
+    for (int row = 0; status == STATUS_OK && row < rows; row++) {
         status = take_row(audit, result, row, problem);
+        *out_is_whole = *out_is_whole && level_of(result, row) != AUDIT_NOTE;
     }
     PQclear(result);
     return status;
@@ -198,11 +211,14 @@ enum status audit_look(struct audit *audit, enum audit_look look, struct problem
     if (look == AUDIT_STATEMENTS) {
         return audit->has_statements ? audit_statements(audit, problem) : STATUS_OK;
     }
-    enum status status = look_at_tables(audit, false, looks[look].doing, looks[look].sql, problem);
+    bool is_whole;
+    enum status status =
+        look_at_tables(audit, false, looks[look].doing, looks[look].sql, &is_whole, problem);
     if (status == STATUS_OK && look == AUDIT_COPY_COST && audit->has_statements) {
-        status = look_at_tables(audit, true, looks[look].doing, audit_copy_wal_sql, problem);
+        status =
+            look_at_tables(audit, true, looks[look].doing, audit_copy_wal_sql, &is_whole, problem);
     }
-    if (status == STATUS_OK && looks[look].kinds != NULL) {
+    if (status == STATUS_OK && is_whole && looks[look].kinds != NULL) {
         text_format(&audit->kinds, "%s%s", audit->kinds.size == 0 ? "" : ",", looks[look].kinds);
     }
     return status;

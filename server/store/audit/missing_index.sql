@@ -13,7 +13,7 @@
 ), since AS (
     SELECT c.*, CASE WHEN c.known THEN c.scans - c.scans_then ELSE c.scans END AS new_scans,
         CASE WHEN c.known THEN c.read - c.read_then ELSE c.read END AS new_read,
-        c.known AND c.reads - c.reads_then < 50 AS unjudged
+        c.reads - CASE WHEN c.known THEN c.reads_then ELSE 0 END < 50 AS unjudged
     FROM counted c
 ), judged AS (
     SELECT s.*, s.new_read::float8 / nullif(s.new_scans, 0) AS rows_a_scan,

@@ -1,6 +1,7 @@
 -- unused_index.sql - indexes that nobody reads while every inserted row pays for them. Not those
 -- that uphold a rule (unique, exclusion, replica identity), nor those that a foreign key needs. The
--- indexes of partitions count as one with the index that they are parts of.
+-- indexes of partitions count as one with the index that they are parts of. Statistics that were
+-- reset say nothing yet: what was found before stays found until somebody reads it.
 , part AS (
     SELECT coalesce(pg_catalog.pg_partition_root(i.indexrelid)::oid, i.indexrelid) AS oid,
         s.idx_scan, pg_catalog.pg_relation_size(i.indexrelid) AS bytes, t.n_tup_ins
@@ -14,7 +15,7 @@
                 AND (i.indkey::int2[])[0:cardinality(f.conkey) - 1] @> f.conkey)
 ), whole AS (
     SELECT p.oid, sum(p.bytes) AS bytes, sum(p.n_tup_ins) AS inserts
-    FROM part p GROUP BY p.oid HAVING sum(p.idx_scan) = 0 AND sum(p.n_tup_ins) >= 1000
+    FROM part p GROUP BY p.oid HAVING sum(p.idx_scan) = 0
 ), since AS (
     SELECT d.stats_reset AS at FROM pg_catalog.pg_stat_database d
     WHERE d.datname = current_database()
@@ -35,4 +36,7 @@
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_index i ON i.indexrelid = w.oid JOIN target x ON x.oid = i.indrelid
     CROSS JOIN since
+    WHERE w.inserts >= 1000 OR EXISTS (
+        SELECT FROM memory m WHERE m.open AND m.kind = 'unused_index'
+            AND m.subject = 'index ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname))
 )

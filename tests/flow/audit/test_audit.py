@@ -289,10 +289,33 @@ def test_findings_are_recorded_once_and_their_gain_measured(database, audit, mak
     client.close()
 
 
+def test_lost_statistics_mend_nothing(database, audit, tmp_path):
+    """Counters that begin anew, as they do after a crash, are no news of what was found before; use is."""
+    load(database)
+    add_statements(database)
+    assert run("migrate", env={"DATABASE_URL": database.url})[0] == 0
+    database.execute("VACUUM (ANALYZE)")
+    scan(database, 70)
+    wait_for_counters(database, f"{SEQ} >= 70")
+    code, found, out = audit("--record")
+    assert "2 new findings, 0 mended" in found["recorded"][0]["detail"], out
+    database.execute("SELECT pg_stat_reset()")
+    wait_for_counters(database, f"{SEQ} = 0")
+    code, found, out = audit("--record")
+    assert code == 1 and {"missing_index", "unused_index"} <= set(found), out
+    assert "0 new findings, 0 mended" in found["recorded"][0]["detail"]
+    database.execute('CREATE INDEX ON "BehaviorLog" ("eventType")')
+    scan(database, 70)
+    wait_for_counters(database, """(SELECT idx_scan FROM pg_stat_user_tables
+        WHERE relname = 'BehaviorLog') >= 70""")
+    found = audit("--record")[1]
+    assert "missing_index" not in found and "0 new findings, 1 mended" in found["recorded"][0]["detail"]
+
+
 def test_what_the_servers_role_lacks_is_said(database, audit, tmp_path):
     """With the privileges that `penstock migrate --role` gives, and no others: statements of other roles
     are hidden and said to be; what is found is recorded all the same, into the outbox."""
-    load(database)
+    load(database, 3 * ROWS)
     add_statements(database)
     name = "auditor_" + database.name
     (tmp_path / "penstock.conf").write_text(STREAMS)
@@ -300,12 +323,16 @@ def test_what_the_servers_role_lacks_is_said(database, audit, tmp_path):
                          env={"DATABASE_URL": database.url}, cwd=tmp_path)
     assert code == 0, out + err
     database.execute("VACUUM (ANALYZE)")
+    database.execute("""INSERT INTO penstock.finding (id, kind, place, subject) VALUES
+        (gen_random_uuid(), 'bloat', 'public."BehaviorLog"', 'table public."BehaviorLog"')""")
     try:
         code, found, out = audit("--record", url=database.url.replace("user=tester", f"user={name}"))
         assert code == 1, out
         note, = found["statements_not_read"]
         assert note["mend"] == f"GRANT pg_read_all_stats TO \"{name}\""
-        assert "1 new finding, 0 mended" in found["recorded"][0]["detail"], out
+        note, = found["bloat_not_estimated"]
+        assert f'GRANT SELECT ON public."BehaviorLog" TO {name}' in note["mend"]
+        assert "1 new finding, 0 mended" in found["recorded"][0]["detail"], "what is not seen is not mended"
         assert database.count("OptimizationLog") == 1
         assert database.value("SELECT channels FROM penstock.outbox") == ["stream:optimization"]
     finally:
