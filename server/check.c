@@ -8,6 +8,7 @@
  */
 #include "arguments.h"
 #include "check_migration.h"
+#include "check_scratch.h"
 #include "commands.h"
 #include "report.h"
 #include "streams.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 
 static const char HELP[] =
-    "usage: penstock check [--json] [--strict] [--role NAME] [--migration FILE]\n"
+    "usage: penstock check [--json] [--strict] [--role NAME] [--migration FILE [--scratch]]\n"
     "                      [--config FILE] [--key VALUE…]\n"
     "\n"
     "Compares configuration, tables, privileges and the way to the database with what the server\n"
@@ -28,12 +29,16 @@ static const char HELP[] =
     "                     safer form: runs them in a transaction that is rolled back, and locks "
     "what\n"
     "                     they lock until then, so give it a database of the same shape\n"
+    "  --scratch          runs them in a scratch copy of the schema instead, in a PostgreSQL of "
+    "its\n"
+    "                     own, which is gone afterwards: locks nothing, and tries what cannot be\n"
+    "                     rolled back, too; needs the programs of the database's PostgreSQL here\n"
     "\n"
     "Exit codes: 0 all is well; 1 something is to be mended; 2 wrong usage or configuration.\n"
     "\n";
 
 struct check_options {
-    bool as_json, is_strict;
+    bool as_json, is_strict, in_scratch;
     const char *role, *migration; /* NULL: none */
 };
 
@@ -177,7 +182,9 @@ static void check_database(struct report *report, const struct settings *setting
     }
     check_streams(report, settings, store);
     check_privileges(report, settings, chosen->role, store);
-    if (chosen->migration != NULL) {
+    if (chosen->migration != NULL && chosen->in_scratch) {
+        check_scratch(report, settings, chosen->migration, store);
+    } else if (chosen->migration != NULL) {
         check_migration(report, settings, chosen->migration, store);
     }
     store_close(store);
@@ -187,8 +194,17 @@ static bool take_options(int *argc, char **argv, struct check_options *out)
 {
     out->as_json = take_switch(argc, argv, "--json");
     out->is_strict = take_switch(argc, argv, "--strict");
-    return take_value(argc, argv, "--role", &out->role) &&
-           take_value(argc, argv, "--migration", &out->migration);
+    out->in_scratch = take_switch(argc, argv, "--scratch");
+    if (!take_value(argc, argv, "--role", &out->role) ||
+        !take_value(argc, argv, "--migration", &out->migration)) {
+        return false;
+    }
+    if (out->in_scratch && out->migration == NULL) {
+        fprintf(stderr, "penstock: check: --scratch is where a migration is tried: name it with "
+                        "--migration FILE\n");
+        return false;
+    }
+    return true;
 }
 
 int check_command(int argc, char **argv)
@@ -208,6 +224,7 @@ int check_command(int argc, char **argv)
     if (!command_settings(argc, argv, "penstock check", &settings, &exit_code)) {
         return exit_code;
     }
+    log_open(LOG_FORMAT_LOGFMT, LOG_WARN); /* the report is what is to be read */
     report_open(&report, options.as_json, options.is_strict);
     report_add(&report, FINDING_OK, "configuration", "read", NULL);
     check_loop(&report, &settings);

@@ -10,6 +10,9 @@
  *      safer form (migration_rules.c). A new table's own indexes harm nobody and are not told.
  *   4. The streams are read again, in the same transaction: what would publishers notice?
  *   5. Everything is rolled back.
+ *
+ * In a scratch copy (check_scratch.c) nothing need be rolled back: where the file commits, so do
+ * we, and what cannot run in a transaction runs between two of them.
  */
 #include "check_migration.h"
 #include "migration_rules.h"
@@ -27,7 +30,9 @@ struct trial {
     struct report *report;
     const char *file;
     struct sql_statement statement; /* the one under way */
+    enum migration_way way;         /* of it */
     unsigned locks;                 /* of it, that stop writers */
+    struct store *sizes; /* of a scratch copy: the database itself; NULL: we are in that */
 };
 
 /* "migrations/7.sql:12". */
@@ -65,8 +70,8 @@ static bool may_be_tried(struct trial *trial, struct span text)
     bool may = true;
     struct sql_splitter splitter = sql_splitter_of(text);
     while (sql_next(&splitter, &trial->statement)) {
-        const char *why = migration_refusal(&trial->statement);
-        if (why != NULL) {
+        const char *why = migration_refusal(&trial->statement, &trial->way);
+        if (why != NULL && (trial->sizes == NULL || trial->way == WAY_NONE)) {
             char where[256];
             place(trial, where, sizeof where);
             report_add(trial->report, FINDING_FAIL, where, why,
@@ -79,16 +84,32 @@ static bool may_be_tried(struct trial *trial, struct span text)
 
 /* ---- the statements -------------------------------------------------------------------------- */
 
+/* In a copy the table is empty: what it has in the database counts. */
+static void tell_rewrite(struct trial *trial, const char *where, const struct trial_effect *effect)
+{
+    char what[256], size[40];
+    struct problem ignored; /* then it goes without */
+    problem_clear(&ignored);
+    snprintf(size, sizeof size, "%.39s", effect->rewritten_size);
+    if (trial->sizes != NULL &&
+        store_table_size(trial->sizes, effect->table, size, sizeof size, &ignored) != STATUS_OK) {
+        log_debug("check", "%s", ignored.text);
+    }
+    snprintf(what, sizeof what, "rewrites %.100s%s%s; nobody can use it meanwhile", effect->table,
+             size[0] == '\0'        ? ""
+             : trial->sizes != NULL ? ", which now has "
+                                    : ", which then has ",
+             size);
+    report_add(trial->report, FINDING_FAIL, where, what, NULL);
+}
+
 static void on_effect(void *owner, const struct trial_effect *effect)
 {
     struct trial *trial = owner;
     char where[256], what[256];
     place(trial, where, sizeof where);
     if (effect->rewritten_size != NULL) {
-        snprintf(what, sizeof what,
-                 "rewrites %.100s, which then has %.20s; nobody can use it meanwhile",
-                 effect->table, effect->rewritten_size);
-        report_add(trial->report, FINDING_FAIL, where, what, NULL);
+        tell_rewrite(trial, where, effect);
         return;
     }
     bool stops_all = strcmp(effect->lock, "AccessExclusiveLock") == 0;
@@ -126,6 +147,45 @@ static enum status try_statement(struct trial *trial, struct store *store, struc
     return status;
 }
 
+/* Between two transactions. */
+static enum status try_alone(struct trial *trial, struct store *store, struct problem *problem)
+{
+    char *text = strndup((const char *)trial->statement.text.data, trial->statement.text.size);
+    if (text == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory for a statement");
+    }
+    enum status status = store_trial_keep(store, problem);
+    if (status == STATUS_OK) {
+        status = store_execute(store, text, problem);
+    }
+    free(text);
+    return status == STATUS_OK ? store_trial_begin(store, problem) : status;
+}
+
+/* Only in a copy is there another way than inside. */
+static enum status try_its_way(struct trial *trial, struct store *store, struct problem *problem)
+{
+    enum status status = STATUS_OK;
+    migration_refusal(&trial->statement, &trial->way);
+    switch (trial->way) {
+    case WAY_BEGIN:
+        return STATUS_OK; /* one is always open */
+    case WAY_COMMIT:
+        status = store_trial_keep(store, problem);
+        return status == STATUS_OK ? store_trial_begin(store, problem) : status;
+    case WAY_ALONE:
+        return try_alone(trial, store, problem);
+    case WAY_ROLLBACK:
+        if (sql_has(&trial->statement, "TO")) { /* a savepoint */
+            return try_statement(trial, store, problem);
+        }
+        store_trial_end(store);
+        return store_trial_begin(store, problem);
+    default:
+        return try_statement(trial, store, problem);
+    }
+}
+
 static bool try_all(struct trial *trial, struct span text, struct store *store)
 {
     struct sql_splitter splitter = sql_splitter_of(text);
@@ -133,7 +193,7 @@ static bool try_all(struct trial *trial, struct span text, struct store *store)
     while (sql_next(&splitter, &trial->statement)) {
         struct problem problem;
         problem_clear(&problem);
-        if (try_statement(trial, store, &problem) != STATUS_OK) {
+        if (try_its_way(trial, store, &problem) != STATUS_OK) {
             char where[256];
             place(trial, where, sizeof where);
             report_add(trial->report, FINDING_FAIL, where, problem.text, NULL);
@@ -141,9 +201,9 @@ static bool try_all(struct trial *trial, struct span text, struct store *store)
         }
         count++;
     }
-    char detail[64];
-    snprintf(detail, sizeof detail, "%u statement%s run, and rolled back", count,
-             count == 1 ? "" : "s");
+    char detail[80];
+    snprintf(detail, sizeof detail, "%u statement%s run, and %s", count, count == 1 ? "" : "s",
+             trial->sizes == NULL ? "rolled back" : "thrown away with the scratch copy");
     report_add(trial->report, FINDING_OK, trial->file, detail, NULL);
     return true;
 }
@@ -228,25 +288,32 @@ static void run(struct trial *trial, struct span text, const struct settings *se
     }
 }
 
-void check_migration(struct report *report, const struct settings *settings, const char *file,
-                     struct store *store)
+static void check_file(struct trial *trial, const struct settings *settings, struct store *store)
 {
     struct problem problem;
     size_t size;
     problem_clear(&problem);
-    char *text = read_file(file, &size, &problem);
-    struct trial *trial = text == NULL ? NULL : calloc(1, sizeof *trial);
-    if (trial == NULL) {
-        report_add(report, FINDING_FAIL, "migration",
-                   text == NULL ? problem.text : "no memory to try it", NULL);
-        free(text);
+    char *text = read_file(trial->file, &size, &problem);
+    if (text == NULL) {
+        report_add(trial->report, FINDING_FAIL, "migration", problem.text, NULL);
         return;
     }
-    trial->report = report;
-    trial->file = file;
     if (may_be_tried(trial, span_of(text, size))) {
         run(trial, span_of(text, size), settings, store);
     }
-    free(trial);
     free(text);
+}
+
+void check_migration(struct report *report, const struct settings *settings, const char *file,
+                     struct store *store)
+{
+    struct trial trial = {.report = report, .file = file};
+    check_file(&trial, settings, store);
+}
+
+void check_migration_in_copy(struct report *report, const struct settings *settings,
+                             const char *file, struct store *copy, struct store *store)
+{
+    struct trial trial = {.report = report, .file = file, .sizes = store};
+    check_file(&trial, settings, copy);
 }

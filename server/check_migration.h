@@ -11,5 +11,10 @@
 /* Leaves the database as it was. Adds what it finds to the report. */
 void check_migration(struct report *report, const struct settings *settings, const char *file,
                      struct store *store);
+/* The same in `copy`, which has the schema and no rows, and is thrown away: there the file's own
+ * COMMITs, and what runs outside of a transaction only, are tried as well. `store` knows how large
+ * the tables are. */
+void check_migration_in_copy(struct report *report, const struct settings *settings,
+                             const char *file, struct store *copy, struct store *store);
 
 #endif

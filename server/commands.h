@@ -15,6 +15,7 @@
 int serve_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int check_command(int argc, char **argv);
+int audit_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
 int token_command(int argc, char **argv);
 int dead_letter_command(int argc, char **argv);

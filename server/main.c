@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"serve", serve_command, "run the server"},
     {"dev", dev_command, "run the server with a private PostgreSQL and example tables"},
     {"check", check_command, "compare configuration, catalog and privileges"},
+    {"audit", audit_command, "find slow statements, and indexes that are missing or useless"},
     {"migrate", migrate_command, "make or upgrade the schema penstock (nothing else)"},
     {"send", client_send_command, "publish events from a file or standard input"},
     {"tail", client_tail_command, "print the events of a channel as they commit"},

@@ -11,44 +11,52 @@
 
 static const struct {
     const char *begins, *has, *why;
+    enum migration_way way;
 } refusals[] = {
-    {"BEGIN", NULL, "the file begins a transaction of its own"},
-    {"START TRANSACTION", NULL, "the file begins a transaction of its own"},
-    {"COMMIT", NULL, "the file commits by itself"},
-    {"END", NULL, "the file commits by itself"},
-    {"ROLLBACK", NULL, "the file rolls back by itself"},
-    {"ABORT", NULL, "the file rolls back by itself"},
-    {"PREPARE TRANSACTION", NULL, "the file commits by itself"},
-    {"CREATE", "INDEX CONCURRENTLY", "CREATE INDEX CONCURRENTLY cannot run in a transaction"},
-    {"DROP INDEX CONCURRENTLY", NULL, "DROP INDEX CONCURRENTLY cannot run in a transaction"},
-    {"REINDEX", "CONCURRENTLY", "REINDEX CONCURRENTLY cannot run in a transaction"},
-    {"ALTER TABLE", "DETACH PARTITION", NULL},
-    {"VACUUM", NULL, "VACUUM cannot run in a transaction"},
-    {"CREATE DATABASE", NULL, "CREATE DATABASE cannot run in a transaction"},
-    {"DROP DATABASE", NULL, "DROP DATABASE cannot run in a transaction"},
-    {"CREATE TABLESPACE", NULL, "CREATE TABLESPACE cannot run in a transaction"},
-    {"DROP TABLESPACE", NULL, "DROP TABLESPACE cannot run in a transaction"},
-    {"CREATE SUBSCRIPTION", NULL, "CREATE SUBSCRIPTION cannot run in a transaction"},
-    {"DROP SUBSCRIPTION", NULL, "DROP SUBSCRIPTION cannot run in a transaction"},
-    {"ALTER SYSTEM", NULL, "ALTER SYSTEM cannot run in a transaction"},
-    {"COPY", "FROM STDIN", "COPY FROM STDIN wants rows that a plain file of SQL has not"},
+    {"BEGIN", NULL, "the file begins a transaction of its own", WAY_BEGIN},
+    {"START TRANSACTION", NULL, "the file begins a transaction of its own", WAY_BEGIN},
+    {"COMMIT", NULL, "the file commits by itself", WAY_COMMIT},
+    {"END", NULL, "the file commits by itself", WAY_COMMIT},
+    {"ROLLBACK", NULL, "the file rolls back by itself", WAY_ROLLBACK},
+    {"ABORT", NULL, "the file rolls back by itself", WAY_ROLLBACK},
+    {"PREPARE TRANSACTION", NULL, "the file commits by itself", WAY_NONE},
+    {"CREATE", "INDEX CONCURRENTLY", "CREATE INDEX CONCURRENTLY cannot run in a transaction",
+     WAY_ALONE},
+    {"DROP INDEX CONCURRENTLY", NULL, "DROP INDEX CONCURRENTLY cannot run in a transaction",
+     WAY_ALONE},
+    {"REINDEX", "CONCURRENTLY", "REINDEX CONCURRENTLY cannot run in a transaction", WAY_ALONE},
+    {"ALTER TABLE", "DETACH PARTITION", NULL, WAY_ALONE},
+    {"VACUUM", NULL, "VACUUM cannot run in a transaction", WAY_ALONE},
+    {"CREATE DATABASE", NULL, "CREATE DATABASE cannot run in a transaction", WAY_NONE},
+    {"DROP DATABASE", NULL, "DROP DATABASE cannot run in a transaction", WAY_NONE},
+    {"CREATE TABLESPACE", NULL, "CREATE TABLESPACE cannot run in a transaction", WAY_NONE},
+    {"DROP TABLESPACE", NULL, "DROP TABLESPACE cannot run in a transaction", WAY_NONE},
+    {"CREATE SUBSCRIPTION", NULL, "CREATE SUBSCRIPTION cannot run in a transaction", WAY_NONE},
+    {"DROP SUBSCRIPTION", NULL, "DROP SUBSCRIPTION cannot run in a transaction", WAY_NONE},
+    {"ALTER SYSTEM", NULL, "ALTER SYSTEM cannot run in a transaction", WAY_NONE},
+    {"COPY", "FROM STDIN", "COPY FROM STDIN wants rows that a plain file of SQL has not", WAY_NONE},
 };
 
-const char *migration_refusal(const struct sql_statement *statement)
+const char *migration_refusal(const struct sql_statement *statement, enum migration_way *out_way)
 {
+    *out_way = WAY_INSIDE;
     if (statement->words[1] == '\\') {
+        *out_way = WAY_NONE;
         return "it is a command of psql, not SQL";
     }
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        if (sql_begins(statement, refusals[i].begins) &&
-            (refusals[i].has == NULL || sql_has(statement, refusals[i].has))) {
-            if (refusals[i].why != NULL) {
-                return refusals[i].why;
-            }
-            return sql_has(statement, "CONCURRENTLY")
-                       ? "DETACH PARTITION CONCURRENTLY cannot run in a transaction"
-                       : NULL;
+        const char *why = refusals[i].why;
+        if (!sql_begins(statement, refusals[i].begins) ||
+            (refusals[i].has != NULL && !sql_has(statement, refusals[i].has))) {
+            continue;
         }
+        if (why == NULL) {
+            why = sql_has(statement, "CONCURRENTLY")
+                      ? "DETACH PARTITION CONCURRENTLY cannot run in a transaction"
+                      : NULL;
+        }
+        *out_way = why == NULL ? WAY_INSIDE : refusals[i].way;
+        return why;
     }
     return NULL;
 }

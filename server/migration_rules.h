@@ -7,8 +7,17 @@
 
 #include "sql_split.h"
 
+/* How a statement can be tried. */
+enum migration_way {
+    WAY_INSIDE,   /* in a transaction that is rolled back */
+    WAY_BEGIN,    /* it begins a transaction */
+    WAY_COMMIT,   /* it ends one … */
+    WAY_ROLLBACK, /* … or takes it back */
+    WAY_ALONE,    /* outside of any transaction */
+    WAY_NONE,     /* not by us */
+};
 /* Why it cannot be tried in a transaction that is rolled back; NULL: it can. */
-const char *migration_refusal(const struct sql_statement *statement);
+const char *migration_refusal(const struct sql_statement *statement, enum migration_way *out_way);
 
 struct migration_rule {
     const char *is, *unless; /* patterns of its words; the second may be NULL */

@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
     const char *word, *json;
@@ -37,35 +38,69 @@ void report_open(struct report *report, bool as_json, bool is_strict)
     }
 }
 
-static void print_json(const struct report *report, enum finding_level level, const char *what,
-                       const char *detail, const char *mend)
+static void print_member(const char *key, const char *text)
 {
-    printf("%s\n{\"level\":\"%s\",\"what\":", report->findings == 0 ? "" : ",", levels[level].json);
-    print_string(what);
-    fputs(",\"detail\":", stdout);
-    print_string(detail);
-    if (mend != NULL) {
-        fputs(",\"mend\":", stdout);
-        print_string(mend);
+    if (text != NULL) {
+        printf(",\"%s\":", key);
+        print_string(text);
     }
+}
+
+static void print_json(const struct report *report, const struct finding *finding)
+{
+    printf("%s\n{\"level\":\"%s\",\"what\":", report->findings == 0 ? "" : ",",
+           levels[finding->level].json);
+    print_string(finding->what);
+    fputs(",\"detail\":", stdout);
+    print_string(finding->detail);
+    print_member("mend", finding->mend);
+    print_member("id", finding->id);
+    print_member("kind", finding->kind);
+    print_member("place", finding->place);
+    print_member("where", finding->where);
+    print_member("plan", finding->plan);
     putchar('}');
+}
+
+static void print_plan(const char *plan)
+{
+    while (*plan != '\0') {
+        size_t size = strcspn(plan, "\n");
+        printf("      plan: %.*s\n", (int)size, plan);
+        plan += size + (plan[size] == '\n');
+    }
+}
+
+static void print_text(const struct finding *finding)
+{
+    printf("%-4s  %s%s%s\n", levels[finding->level].word, finding->what,
+           *finding->detail == '\0' ? "" : ": ", finding->detail);
+    if (finding->plan != NULL) {
+        print_plan(finding->plan);
+    }
+    if (finding->mend != NULL) {
+        printf("      mend: %s\n", finding->mend);
+    }
+}
+
+void report_finding(struct report *report, const struct finding *finding)
+{
+    if (finding->level == FINDING_FAIL || (finding->level == FINDING_NOTE && report->is_strict)) {
+        report->failed++;
+    }
+    if (report->as_json) {
+        print_json(report, finding);
+    } else {
+        print_text(finding);
+    }
+    report->findings++;
 }
 
 void report_add(struct report *report, enum finding_level level, const char *what,
                 const char *detail, const char *mend)
 {
-    if (level == FINDING_FAIL || (level == FINDING_NOTE && report->is_strict)) {
-        report->failed++;
-    }
-    if (report->as_json) {
-        print_json(report, level, what, detail, mend);
-    } else {
-        printf("%-4s  %s%s%s\n", levels[level].word, what, *detail == '\0' ? "" : ": ", detail);
-        if (mend != NULL) {
-            printf("      mend: %s\n", mend);
-        }
-    }
-    report->findings++;
+    struct finding finding = {.level = level, .what = what, .detail = detail, .mend = mend};
+    report_finding(report, &finding);
 }
 
 bool report_status(struct report *report, enum status status, const char *what, const char *detail,

@@ -24,10 +24,20 @@ struct report {
     unsigned findings, failed;
 };
 
+/* What a finding may say of itself beyond level, subject and sentence. */
+struct finding {
+    enum finding_level level;
+    const char *what, *detail;
+    const char *mend;                      /* as below */
+    const char *id, *kind, *place, *where; /* for programs; NULL: not said */
+    const char *plan;                      /* on several lines; NULL: none */
+};
+
 void report_open(struct report *report, bool as_json, bool is_strict);
 /* `mend` is the statement or change that mends it, or NULL. */
 void report_add(struct report *report, enum finding_level level, const char *what,
                 const char *detail, const char *mend);
+void report_finding(struct report *report, const struct finding *finding);
 /* OK with `detail`, or FAIL with the problem's text, which is emptied for the next. */
 bool report_status(struct report *report, enum status status, const char *what, const char *detail,
                    struct problem *problem);

@@ -1,6 +1,6 @@
 /*
  * dev.h - what `penstock dev` has and `penstock serve` has not: a PostgreSQL of its own, and the
- * example tables and streams.
+ * example tables and streams. And the same PostgreSQL for a scratch copy of a schema.
  *
  * The cluster lives in a folder, listens on a unix socket in that folder only, and belongs to the
  * user `postgres` when we are root (PostgreSQL refuses to run as root). It stops when it is told
@@ -45,6 +45,23 @@ enum status private_postgres_check(struct private_postgres *postgres,
 
 /* Ends sessions and stops PostgreSQL ("fast", then harder), waits, and frees. Accepts NULL. */
 void private_postgres_stop(struct private_postgres *postgres);
+
+/* ---- a scratch copy of a schema -------------------------------------------------------------- */
+
+struct scratch;
+
+/*
+ * Starts a PostgreSQL of this major version in a folder of its own, below TMPDIR or /tmp. Folder
+ * and processes are gone after scratch_stop(); and a moment after this process, however it ends.
+ * BAD_DATABASE when that version's programs are not installed.
+ */
+enum status scratch_start(int version, struct scratch **out, struct problem *problem) must_use;
+const char *scratch_url(const struct scratch *scratch);
+/* Copies the schema, and no rows, of the database that libpq reaches with `conninfo`, in which the
+ * password does not stand (NULL: none is needed). BAD_DATABASE with pg_dump's or psql's words. */
+enum status scratch_copy_schema(struct scratch *scratch, const char *conninfo, const char *password,
+                                struct problem *problem) must_use;
+void scratch_stop(struct scratch *scratch); /* accepts NULL */
 
 /* The example tables (deploy/examples.sql) and the streams on them (deploy/examples.conf). */
 const char *example_sql(void);

@@ -106,12 +106,32 @@ struct trial_effect {
     const char *rewritten_size; /* "12 MB": it lies in another file now; or NULL */
 };
 /* In between, store_read_table() tells what the tables would be. Each begin has its end, whatever
- * fails: everything is rolled back. */
+ * fails: everything since it is rolled back. After an end another trial may begin: tables that were
+ * there before the first are still those that count. */
 enum status store_trial_begin(struct store *store, struct problem *problem) must_use;
 enum status store_trial_run(struct store *store, const char *statement,
                             void (*visit)(void *owner, const struct trial_effect *effect),
                             void *owner, struct problem *problem) must_use;
 void store_trial_end(struct store *store);
+/* In a copy that nobody else needs: ends it by a commit. */
+enum status store_trial_keep(struct store *store, struct problem *problem) must_use;
+
+/* ---- making a scratch copy ------------------------------------------------------------------- */
+
+/* What it takes to copy the schema of this database elsewhere. Owns its strings. */
+struct copy_needs {
+    int version;       /* major, of the server */
+    char *conninfo;    /* how to get there again, without the password */
+    char *password;    /* or NULL */
+    char *roles;       /* statements that make the roles, by name only */
+    char *search_path; /* of this session, as SET takes it */
+};
+enum status store_read_copy_needs(struct store *store, struct copy_needs *out,
+                                  struct problem *problem) must_use;
+void copy_needs_fini(struct copy_needs *needs);
+/* "12 MB"; "" when there is no such table. `table` as regclass writes it. */
+enum status store_table_size(struct store *store, const char *table, char *out, size_t size,
+                             struct problem *problem) must_use;
 
 /* Runs SQL that a command ships (example tables of `penstock dev`). */
 enum status store_execute(struct store *store, const char *sql, struct problem *problem) must_use;

@@ -61,7 +61,7 @@ static int remove_one(const char *path, const struct stat *facts, int type, stru
     return remove(path);
 }
 
-static void remove_tree(const char *path)
+void remove_tree(const char *path)
 {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
@@ -110,16 +110,25 @@ enum status cluster_blame_log(const struct folder *folder, const char *log, cons
 
 static enum status run_initdb(const struct folder *folder, const struct owner *owner,
                               const char *initdb, const char *data, const char *log,
-                              struct problem *problem)
+                              bool is_throwaway, struct problem *problem)
 {
     /* Trust is safe here: the socket is in a folder that is closed to everybody else. The superuser
      * is not called penstock: the schema penstock would be its "$user" in search_path, and the
      * example tables would land there. */
-    const char *const argv[] = {initdb, "-D",    data, "-U",   "postgres",
-                                "-A",   "trust", "-E", "UTF8", "--locale=C.UTF-8",
+    const char *const argv[] = {initdb,
+                                "-D",
+                                data,
+                                "-U",
+                                "postgres",
+                                "-A",
+                                "trust",
+                                "-E",
+                                "UTF8",
+                                "--locale=C.UTF-8",
+                                is_throwaway ? "--no-sync" : NULL,
                                 NULL};
     struct process process;
-    enum status status = process_start(owner, argv, log, &process, problem);
+    enum status status = process_start(owner, argv, NULL, log, &process, problem);
     if (status != STATUS_OK) {
         return status;
     }
@@ -135,7 +144,8 @@ static enum status run_initdb(const struct folder *folder, const struct owner *o
 }
 
 enum status cluster_create(const struct folder *folder, const struct owner *owner,
-                           const struct programs *programs, struct problem *problem)
+                           const struct programs *programs, bool is_throwaway,
+                           struct problem *problem)
 {
     char unfinished[PATH_MAX], data[PATH_MAX], log[PATH_MAX], initdb[PATH_MAX + 8];
     enum status status = folder_file(folder, "data.new", unfinished, problem);
@@ -150,7 +160,7 @@ enum status cluster_create(const struct folder *folder, const struct owner *owne
     }
     remove_tree(unfinished);
     snprintf(initdb, sizeof initdb, "%s/initdb", programs->folder);
-    status = run_initdb(folder, owner, initdb, unfinished, log, problem);
+    status = run_initdb(folder, owner, initdb, unfinished, log, is_throwaway, problem);
     if (status == STATUS_OK && rename(unfinished, data) != 0) {
         status = problem_set(problem, STATUS_IO, "cannot rename %s to %s: %s", unfinished, data,
                              strerror(errno));

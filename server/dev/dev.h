@@ -26,10 +26,12 @@ struct process {
 };
 /*
  * Starts program `argv[0]` as `owner`, in a session of its own, with standard output and error in
- * the file `log` (emptied first). The child gets SIGINT when this thread ends.
+ * the file `log` (emptied first). The child gets SIGINT when this thread ends. `variable`
+ * ("NAME=value", or NULL) is added to its environment, which unlike its arguments is not for
+ * everybody to read.
  */
-enum status process_start(const struct owner *owner, const char *const argv[], const char *log,
-                          struct process *out, struct problem *problem) must_use;
+enum status process_start(const struct owner *owner, const char *const argv[], const char *variable,
+                          const char *log, struct process *out, struct problem *problem) must_use;
 bool process_has_ended(struct process *process);
 /* Waits at most so long; false when it still runs. */
 bool process_wait(struct process *process, int64_t timeout_us);
@@ -68,9 +70,11 @@ enum status folder_file(const struct folder *folder, const char *name, char out[
 /* The major version of the data, 0 when there is none yet. */
 enum status cluster_version(const struct folder *folder, int *out,
                             struct problem *problem) must_use;
-/* Runs initdb. The data appears whole or not at all. */
+/* Runs initdb. The data appears whole or not at all; `is_throwaway`: it need not survive a power
+ * cut. */
 enum status cluster_create(const struct folder *folder, const struct owner *owner,
-                           const struct programs *programs, struct problem *problem) must_use;
+                           const struct programs *programs, bool is_throwaway,
+                           struct problem *problem) must_use;
 /* Stops the server of a run that was killed, if one is left. */
 enum status cluster_stop_leftover(const struct folder *folder, struct problem *problem) must_use;
 /* Does the running server `pid` take connections? */
@@ -78,5 +82,30 @@ bool cluster_is_ready(const struct folder *folder, pid_t pid);
 /* Fails with the reason that stands in a log: the last line with FATAL, PANIC or error. */
 enum status cluster_blame_log(const struct folder *folder, const char *log, const char *what,
                               struct problem *problem) must_use;
+
+/* Removes a folder with all that is in it. */
+void remove_tree(const char *path);
+
+/* ---- private_postgres.c ---------------------------------------------------------------------- */
+
+struct postgres_kind {
+    int version;       /* major; 0: that of the data, or the newest */
+    bool is_throwaway; /* its data need not survive anything */
+};
+enum status private_postgres_start_kind(const char *folder, const struct postgres_kind *kind,
+                                        struct private_postgres **out,
+                                        struct problem *problem) must_use;
+
+/* ---- keeper.c: who removes a folder when we cannot any more ------------------------------------
+ */
+
+struct keeper {
+    pid_t pid; /* 0: none */
+    int pipe;  /* it waits for this to be closed, by us or by our death */
+};
+/* Starts a process that stops a PostgreSQL that is left in the folder, and removes the folder, as
+ * soon as we are gone or keeper_dismiss() is called. */
+enum status keeper_start(const char *folder, struct keeper *out, struct problem *problem) must_use;
+void keeper_dismiss(struct keeper *keeper); /* waits until the folder is gone; accepts none */
 
 #endif

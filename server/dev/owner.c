@@ -48,17 +48,20 @@ enum status owner_find(struct owner *out, struct problem *problem)
 
 /* Ours without what would point PostgreSQL elsewhere, and with messages in English: we read them.
  */
-static void fill_environment(char *out[ENVIRONMENT_MAX])
+static void fill_environment(const char *variable, char *out[ENVIRONMENT_MAX])
 {
     static char english[] = "LC_ALL=C";
     size_t count = 0;
-    for (char **entry = environ; *entry != NULL && count < ENVIRONMENT_MAX - 2; entry++) {
+    for (char **entry = environ; *entry != NULL && count < ENVIRONMENT_MAX - 3; entry++) {
         if (strncmp(*entry, "PG", 2) != 0 && strncmp(*entry, "LC_", 3) != 0 &&
             strncmp(*entry, "LANG", 4) != 0) {
             out[count++] = *entry;
         }
     }
     out[count++] = english;
+    if (variable != NULL) {
+        out[count++] = (char *)variable; /* execve() does not write to it */
+    }
     out[count] = NULL;
 }
 
@@ -133,11 +136,11 @@ static enum status await_exec(int report, const char *program, struct process *p
                        strerror(error));
 }
 
-enum status process_start(const struct owner *owner, const char *const argv[], const char *log,
-                          struct process *out, struct problem *problem)
+enum status process_start(const struct owner *owner, const char *const argv[], const char *variable,
+                          const char *log, struct process *out, struct problem *problem)
 {
     char *environment[ENVIRONMENT_MAX];
-    fill_environment(environment);
+    fill_environment(variable, environment);
     *out = (struct process){0};
     int log_fd, report[2];
     enum status status = open_log(owner, log, &log_fd, problem);

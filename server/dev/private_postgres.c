@@ -28,12 +28,14 @@ enum {
     READY_POLL_US = 5000,
     STOP_TIMEOUT_US = 30 * 1000000,
     QUIT_TIMEOUT_US = 5 * 1000000,
+    SETTINGS_ROOM = 8,                 /* in add_settings(), with the end */
     URL_BYTES_MAX = 3 * PATH_MAX + 64, /* every byte of the path percent-encoded */
 };
 
 struct private_postgres {
     struct folder folder;
     struct process process;
+    bool is_throwaway;
     char log[PATH_MAX];
     char url[URL_BYTES_MAX];
 };
@@ -90,8 +92,20 @@ static enum status await_ready(struct private_postgres *postgres, struct problem
     return STATUS_OK;
 }
 
+/* A throwaway forgets what a power cut takes, and leaves its rows as they are. */
+static void add_settings(const struct postgres_kind *kind, const char *argv[], size_t at)
+{
+    static const char *const throwaway[] = {
+        "-c", "fsync=off", "-c", "autovacuum=off", "-c", "full_page_writes=off", NULL};
+    for (size_t i = 0; kind->is_throwaway && throwaway[i] != NULL; i++) {
+        argv[at++] = throwaway[i];
+    }
+    argv[at] = NULL;
+}
+
 static enum status launch(struct private_postgres *postgres, const struct owner *owner,
-                          const struct programs *programs, struct problem *problem)
+                          const struct programs *programs, const struct postgres_kind *kind,
+                          struct problem *problem)
 {
     char program[PATH_MAX + 16], data[PATH_MAX], socket_setting[2 * PATH_MAX + 64];
     enum status status = folder_file(&postgres->folder, "data", data, problem);
@@ -100,35 +114,38 @@ static enum status launch(struct private_postgres *postgres, const struct owner 
     }
     snprintf(program, sizeof program, "%s/postgres", programs->folder);
     write_socket_setting(postgres->folder.path, socket_setting, sizeof socket_setting);
-    const char *const argv[] = {program,
-                                "-D",
-                                data,
-                                "-c",
-                                socket_setting,
-                                "-c",
-                                "unix_socket_permissions=0700",
-                                "-c",
-                                "listen_addresses=",
-                                "-c",
-                                "port=5432",
-                                "-c",
-                                "timezone=UTC",
-                                "-c",
-                                "logging_collector=off",
-                                "-c",
-                                "log_destination=stderr",
-                                NULL};
-    status = process_start(owner, argv, postgres->log, &postgres->process, problem);
+    const char *const fixed[] = {program,
+                                 "-D",
+                                 data,
+                                 "-c",
+                                 socket_setting,
+                                 "-c",
+                                 "unix_socket_permissions=0700",
+                                 "-c",
+                                 "listen_addresses=",
+                                 "-c",
+                                 "port=5432",
+                                 "-c",
+                                 "timezone=UTC",
+                                 "-c",
+                                 "logging_collector=off",
+                                 "-c",
+                                 "log_destination=stderr"};
+    const char *argv[sizeof fixed / sizeof fixed[0] + SETTINGS_ROOM];
+    memcpy(argv, fixed, sizeof fixed);
+    add_settings(kind, argv, sizeof fixed / sizeof fixed[0]);
+    status = process_start(owner, argv, NULL, postgres->log, &postgres->process, problem);
     return status == STATUS_OK ? await_ready(postgres, problem) : status;
 }
 
 static enum status prepare(struct private_postgres *postgres, const struct owner *owner,
-                           struct programs *programs, struct problem *problem)
+                           const struct postgres_kind *kind, struct programs *programs,
+                           struct problem *problem)
 {
     int version;
     enum status status = cluster_version(&postgres->folder, &version, problem);
     if (status == STATUS_OK) {
-        status = programs_find(version, programs, problem);
+        status = programs_find(version != 0 ? version : kind->version, programs, problem);
     }
     if (status == STATUS_OK) {
         status = cluster_stop_leftover(&postgres->folder, problem);
@@ -136,7 +153,7 @@ static enum status prepare(struct private_postgres *postgres, const struct owner
     if (status == STATUS_OK && version == 0) {
         log_info("dev", "making a PostgreSQL %d cluster in %s", programs->version,
                  postgres->folder.path);
-        status = cluster_create(&postgres->folder, owner, programs, problem);
+        status = cluster_create(&postgres->folder, owner, programs, kind->is_throwaway, problem);
     }
     if (status == STATUS_OK) {
         status = folder_file(&postgres->folder, "postgres.log", postgres->log, problem);
@@ -146,6 +163,13 @@ static enum status prepare(struct private_postgres *postgres, const struct owner
 
 enum status private_postgres_start(const char *folder, struct private_postgres **out,
                                    struct problem *problem)
+{
+    struct postgres_kind kind = {0};
+    return private_postgres_start_kind(folder, &kind, out, problem);
+}
+
+enum status private_postgres_start_kind(const char *folder, const struct postgres_kind *kind,
+                                        struct private_postgres **out, struct problem *problem)
 {
     struct owner owner;
     struct programs programs;
@@ -157,12 +181,13 @@ enum status private_postgres_start(const char *folder, struct private_postgres *
     if (postgres == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to start PostgreSQL");
     }
+    postgres->is_throwaway = kind->is_throwaway;
     status = dev_folder_open(folder, &owner, &postgres->folder, problem);
     if (status == STATUS_OK) {
-        status = prepare(postgres, &owner, &programs, problem);
+        status = prepare(postgres, &owner, kind, &programs, problem);
     }
     if (status == STATUS_OK) {
-        status = launch(postgres, &owner, &programs, problem);
+        status = launch(postgres, &owner, &programs, kind, problem);
     }
     if (status != STATUS_OK) {
         private_postgres_stop(postgres);
@@ -193,13 +218,15 @@ enum status private_postgres_check(struct private_postgres *postgres, struct pro
     return cluster_blame_log(&postgres->folder, postgres->log, "PostgreSQL has ended", problem);
 }
 
-static void stop_process(struct process *process)
+/* What is thrown away need not be left in order. */
+static void stop_process(struct process *process, bool is_throwaway)
 {
     static const struct {
         int signal;
         int64_t patience_us;
     } steps[] = {{SIGINT, STOP_TIMEOUT_US}, {SIGQUIT, QUIT_TIMEOUT_US}, {SIGKILL, -1}};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps && !process_has_ended(process); i++) {
+    for (size_t i = is_throwaway; i < sizeof steps / sizeof *steps && !process_has_ended(process);
+         i++) {
         kill(process->pid, steps[i].signal);
         process_wait(process, steps[i].patience_us);
     }
@@ -210,7 +237,7 @@ void private_postgres_stop(struct private_postgres *postgres)
     if (postgres == NULL) {
         return;
     }
-    stop_process(&postgres->process);
+    stop_process(&postgres->process, postgres->is_throwaway);
     dev_folder_close(&postgres->folder);
     free(postgres);
 }

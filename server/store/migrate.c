@@ -11,15 +11,16 @@
 
 /* See CMakeLists.txt for the files, and embed.cmake. */
 extern const unsigned char schema_1_sql[], schema_2_sql[], schema_3_sql[], schema_4_sql[],
-    schema_5_sql[], schema_6_sql[];
+    schema_5_sql[], schema_6_sql[], schema_7_sql[];
 extern const unsigned char schema_sql[]; /* all steps */
 extern const size_t schema_sql_size;
 
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 
 /* steps[n] takes version n to n + 1, and says so in penstock.meta. */
 static const unsigned char *const steps[SCHEMA_VERSION] = {
-    schema_1_sql, schema_2_sql, schema_3_sql, schema_4_sql, schema_5_sql, schema_6_sql};
+    schema_1_sql, schema_2_sql, schema_3_sql, schema_4_sql,
+    schema_5_sql, schema_6_sql, schema_7_sql};
 
 struct span store_schema_sql(void)
 {

@@ -13,15 +13,17 @@
 
 #define LOCK_TIMEOUT "2s"
 
+/* The tables stay when a trial is kept, and go with the session. */
 static const char begin_sql[] =
     "BEGIN; SET LOCAL lock_timeout = '" LOCK_TIMEOUT "';"
-    "CREATE TEMP TABLE penstock_before ON COMMIT DROP AS"
+    "CREATE TEMP TABLE IF NOT EXISTS penstock_before AS"
     "  SELECT c.oid, c.oid::pg_catalog.regclass::text AS name,"
     "    pg_catalog.pg_relation_filenode(c.oid) AS file FROM pg_catalog.pg_class c"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     "  WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%'"
     "    AND n.nspname <> 'information_schema';"
-    "CREATE TEMP TABLE penstock_locked (oid oid, mode text) ON COMMIT DROP";
+    "CREATE TEMP TABLE IF NOT EXISTS penstock_locked (oid oid, mode text);"
+    "TRUNCATE pg_temp.penstock_locked"; /* what an earlier trial held, it holds no more */
 
 /* Of the locks, those that stop writers (manual, "Table-Level Locks"): ROW EXCLUSIVE, which INSERT
  * takes, conflicts with them. */
@@ -82,4 +84,9 @@ void store_trial_end(struct store *store)
     if (store_query(store, "rolling back", "ROLLBACK", 0, NULL, NULL, &ignored) != STATUS_OK) {
         log_debug("store", "%s", ignored.text);
     }
+}
+
+enum status store_trial_keep(struct store *store, struct problem *problem)
+{
+    return store_query(store, "ending the trial", "COMMIT", 0, NULL, NULL, problem);
 }

@@ -32,7 +32,8 @@ expect "the user penstock is there, a system user without a login" \
 step "the journal's folder is penstock's alone; the environment is not for others"
 expect "manual pages are there" sh -c 'test -s /usr/share/man/man1/penstock.1 && test -s /usr/share/man/man5/penstock.conf.5'
 if command -v systemd-analyze >/dev/null; then
-    expect "systemd accepts the installed unit" systemd-analyze verify --man=no /usr/lib/systemd/system/penstock.service
+    expect "systemd accepts the installed units" systemd-analyze verify --man=no \
+        /usr/lib/systemd/system/penstock.service /usr/lib/systemd/system/penstock-audit.{service,timer}
 fi
 
 # ---- a database, as an administrator makes it ----
@@ -59,6 +60,9 @@ cat >>/etc/penstock/penstock.conf <<'END'
 stream "behavior" {
     table = "BehaviorLog"
     channels = {"user:{userId}"}
+}
+stream "optimization" {
+    table = "OptimizationLog"
 }
 END
 expect "penstock migrate makes the schema" as_service penstock migrate --config /etc/penstock/penstock.conf
@@ -92,6 +96,12 @@ code=0
 wait $server || code=$?
 [ $code = 0 ] || { cat /tmp/server.log >&2; fail "SIGTERM: exit code $code"; }
 step "SIGTERM drains it, exit code 0"
+
+# ---- the weekly audit, as its unit does it ----
+audit_it() {
+    (become_service $(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/penstock-audit.service))
+}
+expect "the audit runs, and finds nothing in the example tables" audit_it
 
 # ---- again, and away ----
 expect "installing again changes nothing that an administrator wrote" install_it

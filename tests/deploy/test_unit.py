@@ -1,8 +1,9 @@
-"""The systemd unit: valid, strict, and the server does its work within it, as far as that can be
-shown where systemd itself does not run: user, system calls and limits as the unit says."""
+"""The systemd units: valid, strict, and server and audit do their work within them, as far as that can
+be shown where systemd itself does not run: user, system calls and limits as the units say."""
 
 import configparser
 import ctypes
+import datetime
 import os
 import re
 import resource
@@ -11,17 +12,19 @@ import subprocess
 
 import pytest
 
-from penstock import Server, binary, source_dir
+from penstock import STREAMS, Server, binary, source_dir
 
-UNIT = os.path.join(source_dir(), "deploy", "systemd", "penstock.service")
+UNITS = os.path.join(source_dir(), "deploy", "systemd")
+UNIT = os.path.join(UNITS, "penstock.service")
+AUDIT = os.path.join(UNITS, "penstock-audit.service")
 EXPOSURE_MOST = 15  # of 100; systemd's word for up to 20 is "OK", for what users write usually 96
 
 analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"),
                              reason="systemd-analyze is not installed (package systemd)")
 
 
-def service():
-    """The [Service] section: {key: [value …]}, an empty value taking back those before it."""
+def service(unit=UNIT, section="Service"):
+    """A section of a unit: {key: [value …]}."""
 
     class Repeated(dict):
         def __setitem__(self, key, value):
@@ -31,29 +34,31 @@ def service():
 
     parser = configparser.RawConfigParser(dict_type=Repeated, strict=False)
     parser.optionxform = str
-    parser.read(UNIT)
-    return {key: value.split("\n") for key, value in parser["Service"].items()}
+    parser.read(unit)
+    return {key: value.split("\n") for key, value in parser[section].items()}
 
 
 @analyze
-def test_the_sandbox_is_strict():
+@pytest.mark.parametrize("unit", [UNIT, AUDIT], ids=os.path.basename)
+def test_the_sandbox_is_strict(unit):
     done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager",
-                           f"--threshold={EXPOSURE_MOST}", UNIT], capture_output=True, text=True)
+                           f"--threshold={EXPOSURE_MOST}", unit], capture_output=True, text=True)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd-analyze has no --offline (needs 250)")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
 @analyze
-def test_systemd_understands_the_unit(tmp_path):
+def test_systemd_understands_the_units(tmp_path):
     """Verified with the built binary in the place of the installed one."""
-    copy = tmp_path / "penstock.service"
-    with open(UNIT, encoding="utf-8") as unit:
-        text = unit.read().replace("/usr/bin/penstock", binary())
-    copy.write_text(re.sub(r"(?m)^Documentation=.*\n", "", text))  # the pages are not installed
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)],
+    for name in os.listdir(UNITS):
+        with open(os.path.join(UNITS, name), encoding="utf-8") as unit:
+            text = unit.read().replace("/usr/bin/penstock", binary())
+        (tmp_path / name).write_text(re.sub(r"(?m)^Documentation=.*\n", "", text))  # no pages here
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())],
                           capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if "penstock" in line]
+    assert len(list(tmp_path.iterdir())) >= 3
     assert done.returncode == 0 and ours == [], done.stderr
 
 
@@ -160,3 +165,37 @@ def test_the_unit_names_what_the_server_needs():
     assert unit["Type"] == ["notify"] and unit["LimitCORE"] == ["0"]
     assert int(unit["LimitNOFILE"][0]) >= 65536 and "LimitMEMLOCK" in unit
     assert unit["User"] == ["penstock"] and unit["CapabilityBoundingSet"] == [""]
+
+
+@analyze
+def test_the_audit_works_with_the_system_calls_of_its_unit(database, tmp_path):
+    """It finds and records; any other system call would be its death. The codes that are no failure
+    of the unit are those that the command says of findings."""
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        pytest.skip("libseccomp2 is not installed")
+    config = tmp_path / "penstock.conf"
+    config.write_text(STREAMS)
+    database.execute('DROP INDEX "SocialPost_userId_idx"')
+    unit = service(AUDIT)
+    command = unit["ExecStart"][0].replace("/usr/bin/penstock", binary())
+    command = command.replace("/etc/penstock/penstock.conf", str(config)).split()
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/",
+                          env={"DATABASE_URL": database.url, "PATH": os.environ["PATH"]},
+                          preexec_fn=forbid_other_calls(allowed_calls(unit["SystemCallFilter"])))
+    assert str(done.returncode) == unit["SuccessExitStatus"][0], done.stdout + done.stderr
+    assert "1 new finding, 0 mended" in done.stdout
+    assert database.count("OptimizationLog", "recommendation LIKE '%%SocialPost%%'") == 1
+
+
+@analyze
+def test_the_timer_calls_the_audit_once_a_week():
+    timer = service(os.path.join(UNITS, "penstock-audit.timer"), "Timer")
+    assert timer["Persistent"] == ["yes"]
+    done = subprocess.run(["systemd-analyze", "calendar", "--iterations=2", timer["OnCalendar"][0]],
+                          capture_output=True, text=True, env={**os.environ, "TZ": "UTC", "LC_ALL": "C"})
+    assert done.returncode == 0, done.stderr
+    days = re.findall(r"Sun (\d{4}-\d\d-\d\d) 03:00:00", done.stdout)
+    first, second = (datetime.date.fromisoformat(day) for day in sorted(set(days))[:2])
+    assert (second - first).days == 7
