@@ -220,6 +220,13 @@ static void zero_begin(struct journal *journal)
 
 /* ---- the life of a spare --------------------------------------------------------------------- */
 
+/* Released segments wait for a page that says so, and the current one has no room for any: salvage
+ * found it cut short. Only the first frame of another segment can say it, even beyond the quota. */
+static bool is_mute(const struct journal *journal, const struct segment *current)
+{
+    return journal->segments.released > 0 && current->end + PAGE_BYTES > current->bytes;
+}
+
 void prepare_advance(struct journal *journal)
 {
     struct spare *spare = &journal->spare;
@@ -233,7 +240,8 @@ void prepare_advance(struct journal *journal)
         return;
     }
     uint64_t bytes = journal->segments.bytes + journal->options.segment_bytes;
-    if (journal->segments.released > 0 || bytes > journal->options.bytes_max) {
+    bool must_wait = journal->segments.released > 0 || bytes > journal->options.bytes_max;
+    if (must_wait && !is_mute(journal, current)) {
         stall(journal, NULL); /* until a page says so, or until something is released */
         mark_if_useful(journal);
         return;

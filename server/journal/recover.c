@@ -269,6 +269,16 @@ static uint64_t expected_last(const struct recovery *recovery, size_t i)
                : UINT64_MAX;
 }
 
+/* Salvage: frames are not added to a segment whose header is lost, because they would be lost with
+ * the segments before it, which still say whose it is. The page for a mark stays. */
+static void close_headless(struct file *file)
+{
+    uint64_t pages = file->bytes / PAGE_BYTES;
+    if (pages > 1 && file->segment.end < (pages - 1) * PAGE_BYTES) {
+        file->segment.end = (pages - 1) * PAGE_BYTES;
+    }
+}
+
 static enum status walk(struct recovery *recovery, size_t i, size_t live, struct problem *problem)
 {
     struct file *file = &recovery->files[i];
@@ -277,8 +287,12 @@ static enum status walk(struct recovery *recovery, size_t i, size_t live, struct
         return status;
     }
     bool is_last = i + 1 == live;
-    return recovery_walk(recovery, file, is_last, is_last ? UINT64_MAX : expected_last(recovery, i),
-                         problem);
+    status = recovery_walk(recovery, file, is_last,
+                           is_last ? UINT64_MAX : expected_last(recovery, i), problem);
+    if (status == STATUS_OK && is_last && file->kind != FILE_LIVE) {
+        close_headless(file);
+    }
+    return status;
 }
 
 /* Nothing of these is needed: their numbers stay, their frames do not. */

@@ -8,27 +8,19 @@
  *     | flags | edit | edit | …      edit: | file | offset / 8, 2 bytes | length | bytes |
  */
 #include "format.h"
+
+#include "../fuzz.h"
+
 #include "penstock/journal.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Stays in optimised builds, unlike assert(). */
-#define check(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
+unsigned long fuzz_taken;
 
 enum { FORGE = 1, SALVAGE = 2, BLANK = 4, TRUNCATE = 8 }; /* flags */
 
@@ -130,9 +122,11 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* Writes the original once. */
-static void prepare(void)
+/* Writes the original. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    (void)argc;
+    (void)argv;
     struct journal *journal;
     struct problem problem;
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -154,6 +148,7 @@ static void prepare(void)
         check(fd >= 0 && read(fd, original[i], SEGMENT_BYTES_MIN) == SEGMENT_BYTES_MIN);
         close(fd);
     }
+    return 0;
 }
 
 /* ---- edits ----------------------------------------------------------------------------------- */
@@ -230,15 +225,16 @@ static void check_frame(const struct frame *frame, bool forged)
     check(records == frame->records && events == frame->events);
 }
 
-/* Sum over what can be read; a gap that forged numbers made is no frame. */
+/* Sum over what can be read, from the first frame that is not released, if there is one; a gap that
+ * forged numbers made is no frame. */
 static uint64_t read_all(struct journal *journal, bool forged)
 {
     struct journal_figures figures;
     struct problem problem;
     uint64_t events = 0;
     journal_figures(journal, &figures);
-    uint64_t first = figures.first_sequence == 0 ? 1 : figures.first_sequence;
-    for (uint64_t i = 0; i < SEQUENCES_MAX && first + i <= figures.durable_sequence; i++) {
+    uint64_t first = figures.first_sequence, frames = figures.durable_sequence - first + 1;
+    for (uint64_t i = 0; first != 0 && i < SEQUENCES_MAX && i < frames; i++) {
         struct frame frame;
         enum journal_read_answer answer = journal_read(journal, first + i, &frame, &problem);
         check(answer == JOURNAL_FRAME || (forged && answer == JOURNAL_READ_FAILED));
@@ -280,9 +276,6 @@ static void check_opens_again(struct journal *journal, bool forged, bool salvage
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (loop == NULL) {
-        prepare();
-    }
     if (size == 0) {
         return 0;
     }
@@ -310,5 +303,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     journal_each_schema(journal, visit_schema, NULL);
     check_opens_again(journal, forged, salvage);
+    fuzz_taken++;
     return 0;
 }

@@ -4,7 +4,11 @@
  *   - strings are UTF-8 inside the message, a container's flaws are those of what it holds;
  *   - what has a JSON form is valid JSON, with the same flaws but those that JSON has not.
  */
-#include "fuzz.h"
+#include "reference.h"
+
+#include "../fuzz.h"
+
+#include "penstock/wire.h"
 
 static const char HEAD[] = "\x83\xa2op\xa9"
                            "broadcast\xa7"
@@ -12,6 +16,8 @@ static const char HEAD[] = "\x83\xa2op\xa9"
                            "c\xa4"
                            "data";
 #define HEAD_BYTES (sizeof HEAD - 1)
+
+unsigned long fuzz_taken;
 
 static unsigned check_value(const struct value *value, struct span message)
 {
@@ -88,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status == STATUS_OK) {
         (void)check_value(&message.data, whole);
         check_json(&message.data);
+        fuzz_taken++;
     }
     free(bytes);
     return 0;

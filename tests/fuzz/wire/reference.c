@@ -2,7 +2,9 @@
  * reference.c - readers written to be right at a glance: one byte at a time, straight from the
  * grammars. They share nothing with server/wire but utf8_valid(), which has a test of its own.
  */
-#include "fuzz.h"
+#include "reference.h"
+
+#include "penstock/wire.h"
 
 /* ---- JSON: each function passes what it is named for, or returns NULL --------------------------
  */
