@@ -4,27 +4,31 @@
 #
 # build/asan has everything, with address and undefined behaviour sanitizers; build/tsan has the
 # tests of threads (tests/race) with the thread sanitizer; build/release what is counted in instructions
-# (bench/instructions). One ctest runs all three.
+# (bench/instructions); build/fuzz the fuzzers, which search for PENSTOCK_FUZZ_SECONDS each. One ctest
+# runs all four.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/packages.sh
 
 browser=
 case " $(system_id) " in *" debian "*) browser=$BROWSER_PACKAGES ;; esac
-install_packages $BUILD_PACKAGES $TEST_PACKAGES $browser
+install_packages $BUILD_PACKAGES $TEST_PACKAGES $FUZZ_PACKAGES $browser
 check_build_folder build
 
-say "building with sanitizers into build/asan and build/tsan"
-for preset in asan tsan release; do
+say "building with sanitizers into build/asan, build/tsan and build/fuzz"
+for preset in asan tsan release fuzz; do
     check_build_folder build/$preset
-    quietly build/$preset.log "configuring $preset" cmake --preset $preset
+    quietly build/$preset.log "configuring $preset" cmake --preset $preset \
+        -DPENSTOCK_FUZZ_SECONDS="${PENSTOCK_FUZZ_SECONDS:-60}"
 done
 quietly build/asan.log "building asan" cmake --build build/asan
 quietly build/tsan.log "building tsan" cmake --build build/tsan --target tests/race/all
 quietly build/release.log "building release" cmake --build build/release --target bench/instructions/all encode_bench
+quietly build/fuzz.log "building fuzz" cmake --build build/fuzz --target tests/fuzz/all
 
 mkdir -p build/tests
-printf 'subdirs("%s" "%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests/race" "$PWD/build/release/bench/instructions" >build/tests/CTestTestfile.cmake
+printf 'subdirs("%s" "%s" "%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests/race" \
+    "$PWD/build/release/bench/instructions" "$PWD/build/fuzz/tests/fuzz" >build/tests/CTestTestfile.cmake
 
 # The thread sanitizer of gcc 12 does not know the address layout of newer kernels; without
 # randomisation it does. A container may forbid that.

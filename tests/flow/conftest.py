@@ -4,6 +4,7 @@ ctest runs every file once per loop engine (PENSTOCK_LOOP=uring, then epoll). On
 whole file; each test has a database of its own in it, copied from one with the example tables.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -49,10 +50,10 @@ def pytest_report_header():
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """Fixtures see how their test ended, as `request.node.failed`."""
+    """Fixtures see how their test, or one of their file's, ended, as `request.node.failed`."""
     outcome = yield
     if outcome.get_result().failed:
-        item.failed = True
+        item.failed = item.getparent(pytest.Module).failed = True
 
 
 @pytest.fixture(scope="session")
@@ -114,12 +115,9 @@ def assert_accounts(request, servers):
             assert_database_agrees(database, group)
 
 
-@pytest.fixture
-def make_server(request, database):
-    """Makes servers (not started) that are stopped, and checked, when the test ends.
-
-        server = make_server(settings={"lanes": 1}).start()
-    """
+@contextlib.contextmanager
+def servers_of(request, database):
+    """A function that makes servers on the database; they are stopped, and checked, at the end."""
     made = []
 
     def make(on=None, streams=STREAMS, **options):
@@ -149,9 +147,28 @@ def make_server(request, database):
 
 
 @pytest.fixture
+def make_server(request, database):
+    """Makes servers (not started) that are stopped, and checked, when the test ends.
+
+        server = make_server(settings={"lanes": 1}).start()
+    """
+    with servers_of(request, database) as make:
+        yield make
+
+
+@pytest.fixture
 def server(make_server):
     """One server on the example streams, ready."""
     return make_server().start()
+
+
+@pytest.fixture(scope="module")
+def shared_server(request, postgres_of_file):
+    """One server for all tests of a file that ask for it: what they do must not disturb the others."""
+    database = postgres_of_file.start().create_database(EXAMPLES)
+    with servers_of(request, database) as make:
+        yield make().start()
+    postgres_of_file.start().drop_database(database)
 
 
 @pytest.fixture(params=["json", "msgpack"])

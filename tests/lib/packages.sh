@@ -11,6 +11,8 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev lib
 TEST_PACKAGES="libcmocka-dev openssl python3 python3-pytest python3-websockets python3-msgpack
     python3-psycopg2 python3-psycopg python3-jsonschema python3-yaml nodejs valgrind prometheus dpkg-dev
     zsh? pgbouncer?"
+# The fuzzers: clang, and libFuzzer, which is a package of its own.
+FUZZ_PACKAGES="clang libclang-rt-dev|libclang-rt-18-dev|libclang-rt-14-dev"
 # What benchmarks stand beside.
 BENCH_PACKAGES="python3 libck-dev libjson-c-dev libjansson-dev"
 # The test in a browser. Ubuntu has no chromium package that runs without snap: it is skipped there.
