@@ -1,24 +1,44 @@
 #!/usr/bin/env bash
-# bench/run.sh [ingest|latency|fanout|peers|connections|outbox] [--quick]
-# Builds a release binary, starts a PostgreSQL of its own, measures, prints a table, and writes
-# bench/results/. Every figure is a ratio against a floor measured in the same run.
+# bench/run.sh [PART…] [--quick]
+#
+# Installs what is missing, builds a release, starts a PostgreSQL of its own, measures, prints tables, and writes
+# bench/results/: a JSON file for each part, plots, and report.md, made from whatever results are there.
+#
+# Without a PART all of them run, in less than 30 minutes on two cores: generator ring encode journal
+# ingest latency fanout connections outbox peers reads. Two more run only when they are named:
+#   grow    ingest from an empty table to 10 million rows (--quick: 100,000)
+#   floor   what could make COPY itself quicker, on an empty table and on 10 million rows
+# --quick: less than 3 minutes, into bench/results/quick; it shows that everything works, and no figure to rely on.
+#
+# A part that fails says why, the rest goes on, and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-what=ingest
-if [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; then
-    what=$1
-    shift
-fi
-if [ ! -f "bench/flow/$what.py" ] || [ "$what" = measure ]; then
-    echo "bench/run.sh: there is no benchmark \"$what\"; there are: $(cd bench/flow && ls ./*.py | sed 's/^..//; s/\.py$//; /^measure$/d' | xargs)" >&2
-    exit 2
-fi
-
 . tests/lib/packages.sh
+
+case " $* " in *" --help "* | *" -h "*)
+    sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//p}' "$0"
+    exit
+    ;;
+esac
+wants() { # is this part among those that run?
+    local word
+    for word in "${parts[@]:-}"; do [ -z "$word" ] || [ "$word" = "$1" ] && return; done
+    return 1
+}
+parts=()
+for word; do [ "$word" = --quick ] || parts+=("$word"); done
+
+check_build_folder build
 install_packages $BUILD_PACKAGES $BENCH_PACKAGES
-cmake --preset release >/dev/null
-cmake --build --preset release --target penstock penstock_load penstock_latency penstock_fanout copy_floor >&2
-[ "$what" != peers ] || bench/peers/prepare.sh
+if wants peers || wants reads || wants fanout; then
+    bench/peers/prepare.sh || say "what stands beside Penstock in Node cannot be installed: those parts will say so"
+fi
+if wants fanout; then
+    spare_service nginx
+    spare_service nats-server
+    (install_packages $RIVAL_PACKAGES) || say "nginx with Nchan and NATS cannot be installed: fan-out goes on without them"
+fi
+quietly build/release.log "configuring the build" cmake --preset release
+quietly build/release.log "building" cmake --build --preset release --target penstock bench/all
 export PENSTOCK_BUILD=$PWD/build/release
-exec tests/lib/with_postgres.sh python3 "bench/flow/$what.py" "$@"
+exec tests/lib/with_postgres.sh python3 -B bench/lib/run.py "$@"

@@ -1,154 +1,382 @@
 /*
- * fanout.c - deliveries a second: many connections listen to one channel, one publishes to it with
- * so many messages of one event unanswered (`committed`).
+ * fanout.c - deliveries a second: so many channels, so many subscribers of each, and publishes of
+ * one event to one channel after another, so many of them under way. It speaks to Penstock and to
+ * its peers, each in its own way (`ways` below), so that all stand under the same load.
  *
- * Subscribers do next to nothing: what comes is read, and its events are counted by the bytes that
- * each of them has. Prints one JSON object.
+ * Subscriptions lie on `connections` connections in turn, never two of a channel on one. A publish
+ * is under way until everybody has it. Subscribers do next to nothing: what comes is searched for
+ * `"n":`, behind which the publish's number stands, by which a delivery's latency is known.
+ * Prints one JSON object.
  */
 #include "client.h"
-#include "load.h"
+#include "frames.h"
+#include "histogram.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define RECEIVE_BYTES (256u << 10)
-#define SILENCE_MS    30000
-#define MARK          "\"offset\":"
+#define RECEIVE_BYTES  (256u << 10)
+#define HELD_BYTES     (16u << 10)
+#define SILENCE_MS     30000
+#define MARK           "\"n\":"
+#define PUBLISHERS_MAX 4
+#define WARM_ROUNDS    3
+#define REMEMBERED     65536 /* publishes whose time is known; more than are ever under way */
 
 struct peer {
-    int fd;
-    size_t marked; /* bytes of a MARK at the end of what came last */
+    struct client client;
+    bool is_publisher;
+    bool in_number;
+    size_t marked; /* bytes of the MARK, or of the answer, at the end of what came last */
+    uint64_t number;
+};
+
+struct run;
+
+struct way {
+    const char *name, *path, *subprotocol;
+    unsigned publishers;
+    /* Asks for channel `channel` on the peer; NULL: the path has all of them. */
+    void (*subscribe)(struct peer *peer, unsigned channel);
+    const char *subscribed; /* what says that it is done */
+    void (*greet)(struct peer *peer);
+    void (*publish)(struct peer *peer, unsigned channel, uint64_t number);
 };
 
 struct run {
-    struct peer *peers; /* the subscribers, and last the publisher */
-    unsigned subscribers, in_flight;
-    uint64_t published, acked, heard;
+    const struct way *way;
+    struct peer *peers; /* the subscribers, and last the publishers */
+    unsigned channels, each, connections, in_flight;
+    uint64_t published, answered, heard;
+    int64_t published_us[REMEMBERED];
+    struct histogram latencies;
     int epoll;
     uint8_t buffer[RECEIVE_BYTES];
 };
 
-static void say(int fd, const char *json)
+/* ---- Penstock -------------------------------------------------------------------------------- */
+
+static void say(struct peer *peer, const char *form, unsigned channel, uint64_t number)
+{
+    char text[300];
+    snprintf(text, sizeof text, form, channel, (unsigned long long)number);
+    client_say(&peer->client, text);
+}
+
+static void penstock_subscribe(struct peer *peer, unsigned channel)
+{
+    say(peer, "{\"op\":\"subscribe\",\"channel\":\"c%u\"}", channel, 0);
+}
+
+static void penstock_publish(struct peer *peer, unsigned channel, uint64_t number)
+{
+    say(peer,
+        "{\"op\":\"publish\",\"stream\":\"tick\",\"events\":[{\"topic\":\"c%u\",\"n\":%llu}]}",
+        channel, number);
+}
+
+static void broadcast_publish(struct peer *peer, unsigned channel, uint64_t number)
+{
+    say(peer, "{\"op\":\"broadcast\",\"channel\":\"c%u\",\"data\":{\"n\":%llu}}", channel, number);
+}
+
+/* ---- its peers ------------------------------------------------------------------------------- */
+
+static void ws_publish(struct peer *peer, unsigned channel, uint64_t number)
+{
+    say(peer, "{\"op\":\"publish\",\"channel\":\"c%u\",\"data\":{\"n\":%llu}}", channel, number);
+}
+
+/* Nchan takes HTTP; the next request need not wait for the answer. */
+static void nchan_publish(struct peer *peer, unsigned channel, uint64_t number)
+{
+    char body[64], text[300];
+    int size = snprintf(body, sizeof body, "{\"topic\":\"c%u\",\"n\":%llu}", channel,
+                        (unsigned long long)number);
+    size = snprintf(text, sizeof text,
+                    "POST /pub/c%u HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s",
+                    channel, size, body);
+    client_send(&peer->client, span_of(text, (size_t)size));
+}
+
+/* NATS' own protocol, in binary frames. */
+static void nats_say(struct peer *peer, const char *text)
 {
     uint8_t frame[400];
     struct writer out = writer_of(frame, sizeof frame);
-    frame_write(&out, true, span_string(json));
-    client_send(fd, writer_span(&out));
+    frame_write(&out, false, span_string(text));
+    client_send(&peer->client, writer_span(&out));
 }
 
-static void publish(struct run *run)
+static void nats_greet(struct peer *peer)
 {
-    char json[200];
-    snprintf(json, sizeof json,
-             "{\"op\":\"publish\",\"id\":%llu,\"stream\":\"tick\",\"ack\":\"committed\","
-             "\"events\":[{\"topic\":\"t\",\"n\":1}]}",
-             (unsigned long long)run->published++);
-    say(run->peers[run->subscribers].fd, json);
+    nats_say(peer, "CONNECT {\"verbose\":false,\"echo\":true}\r\n");
 }
 
-/* How often the mark stands in the bytes, one that began in those before included. */
-static uint64_t count_marks(struct peer *peer, struct span bytes, const char *mark)
+static void nats_subscribe(struct peer *peer, unsigned channel)
 {
-    uint64_t count = 0;
-    size_t size = strlen(mark), at = peer->marked;
+    char text[80];
+    snprintf(text, sizeof text, "SUB c%u %u\r\nPING\r\n", channel, channel + 1);
+    nats_say(peer, text);
+}
+
+static void nats_publish(struct peer *peer, unsigned channel, uint64_t number)
+{
+    char body[64], text[200];
+    int size = snprintf(body, sizeof body, "{\"topic\":\"c%u\",\"n\":%llu}", channel,
+                        (unsigned long long)number);
+    snprintf(text, sizeof text, "PUB c%u %d\r\n%s\r\n", channel, size, body);
+    nats_say(peer, text);
+}
+
+static const struct way ways[] = {
+    {"penstock", "/v1/ws", "penstock.v1.json", 1, penstock_subscribe, "\"op\":\"subscribed\"", NULL,
+     penstock_publish},
+    {"broadcast", "/v1/ws", "penstock.v1.json", 1, penstock_subscribe, "\"op\":\"subscribed\"",
+     NULL, broadcast_publish},
+    {"ws", "/", NULL, 1, penstock_subscribe, "\"op\":\"subscribed\"", NULL, ws_publish},
+    {"nats", "/", NULL, 1, nats_subscribe, "PONG\r\n", nats_greet, nats_publish},
+    {"nchan", "/sub/", NULL, PUBLISHERS_MAX, NULL, NULL, NULL, nchan_publish},
+};
+
+/* ---- hearing --------------------------------------------------------------------------------- */
+
+static void hear(struct run *run, uint64_t number)
+{
+    run->heard++;
+    histogram_add(&run->latencies, now_us() - run->published_us[number % REMEMBERED]);
+}
+
+/* Goes on with the word where the bytes before ended; true at its end. None of our words has its
+ * first letter a second time before a place where it can fail, but for quotes, which are retried.
+ */
+static bool match(size_t *marked, const char *word, uint8_t byte)
+{
+    *marked = byte == (uint8_t)word[*marked] ? *marked + 1 : byte == (uint8_t)word[0];
+    if (word[*marked] != '\0') {
+        return false;
+    }
+    *marked = 0;
+    return true;
+}
+
+static void hear_bytes(struct run *run, struct peer *peer, struct span bytes)
+{
     for (size_t i = 0; i < bytes.size; i++) {
-        at = bytes.data[i] == (uint8_t)mark[at] ? at + 1 : bytes.data[i] == (uint8_t)mark[0];
-        if (at == size) {
-            count++;
-            at = 0;
+        uint8_t byte = bytes.data[i];
+        if (peer->in_number && byte >= '0' && byte <= '9') {
+            peer->number = peer->number * 10 + (byte - '0');
+            continue;
+        }
+        if (peer->in_number) {
+            peer->in_number = false;
+            hear(run, peer->number);
+        }
+        if (match(&peer->marked, MARK, byte)) {
+            peer->in_number = true;
+            peer->number = 0;
         }
     }
-    peer->marked = at;
-    return count;
 }
 
-static void take(struct run *run, struct peer *peer)
+static void count_answers(struct run *run, struct peer *peer, struct span bytes)
 {
-    ssize_t size = recv(peer->fd, run->buffer, sizeof run->buffer, 0);
-    if (size <= 0) {
-        if (size < 0 && errno == EAGAIN) {
-            return;
-        }
-        die("the server closed a connection");
+    for (size_t i = 0; i < bytes.size; i++) {
+        run->answered += match(&peer->marked, run->way->subscribed, bytes.data[i]);
     }
-    bool is_publisher = peer == &run->peers[run->subscribers];
-    struct span bytes = span_of(run->buffer, (size_t)size);
-    uint64_t count = count_marks(peer, bytes, is_publisher ? "\"op\":\"ack\"" : MARK);
-    *(is_publisher ? &run->acked : &run->heard) += count;
 }
 
-static void turn(struct run *run)
+/* What a publisher hears is not looked at, unless it is a refusal. */
+static void check_answers(struct span bytes)
+{
+    static const char *const refusals[] = {"\"op\":\"error\"", "HTTP/1.1 4", "HTTP/1.1 5", "-ERR"};
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        if (memmem(bytes.data, bytes.size, refusals[i], strlen(refusals[i])) != NULL) {
+            fail("a publish is refused: %.*s", (int)(bytes.size < 300 ? bytes.size : 300),
+                 (const char *)bytes.data);
+        }
+    }
+}
+
+static void take_bytes(struct run *run, struct peer *peer, struct span bytes, bool is_opening)
+{
+    if (peer->is_publisher) {
+        check_answers(bytes);
+    } else if (is_opening) {
+        count_answers(run, peer, bytes);
+    } else {
+        hear_bytes(run, peer, bytes);
+    }
+}
+
+static void turn(struct run *run, bool is_opening)
 {
     struct epoll_event events[256];
     int count = epoll_wait(run->epoll, events, 256, SILENCE_MS);
     if (count <= 0) {
-        die("nothing comes");
+        fail("%s: nothing comes; %llu published, %llu delivered", run->way->name,
+             (unsigned long long)run->published, (unsigned long long)run->heard);
     }
     for (int i = 0; i < count; i++) {
-        take(run, events[i].data.ptr);
+        struct peer *peer = events[i].data.ptr;
+        size_t size = client_read(&peer->client, run->buffer, sizeof run->buffer);
+        take_bytes(run, peer, span_of(run->buffer, size), is_opening);
     }
 }
 
-/* Everybody has subscribed: one "offset" came in each `welcome`, another in each answer. */
-static void open_all(struct run *run, const char *host, unsigned port)
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* Subscription k is to channel k / each, on connection k % connections. */
+static void subscribe_all(struct run *run)
 {
-    run->epoll = epoll_create1(EPOLL_CLOEXEC);
-    run->peers = calloc(run->subscribers + 1, sizeof *run->peers);
-    for (unsigned i = 0; i <= run->subscribers; i++) {
-        struct peer *peer = &run->peers[i];
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
-        peer->fd = client_connect(host, port, ENCODING_JSON);
-        epoll_ctl(run->epoll, EPOLL_CTL_ADD, peer->fd, &event);
-        if (i < run->subscribers) {
-            say(peer->fd, "{\"op\":\"subscribe\",\"channel\":\"t\"}");
+    uint64_t count = (uint64_t)run->channels * run->each;
+    for (uint64_t k = 0; k < count; k++) {
+        run->way->subscribe(&run->peers[k % run->connections], (unsigned)(k / run->each));
+        while (k + 1 - run->answered > 1000) { /* both ends have only so much room */
+            turn(run, true);
         }
     }
-    while (run->heard < 2 * (uint64_t)run->subscribers) {
-        turn(run);
+    while (run->answered < count) {
+        turn(run, true);
     }
-    run->heard = 0;
 }
 
-static double cpu_seconds(void)
+/* Nchan's channels stand in the path, between commas. */
+static void write_path(const struct run *run, unsigned connection, char *out, size_t size)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    int at = snprintf(out, size, "%s", run->way->path);
+    uint64_t count = (uint64_t)run->channels * run->each;
+    for (uint64_t k = connection; run->way->subscribe == NULL && k < count; k += run->connections) {
+        at += snprintf(out + at, size - (size_t)at, "%sc%u", k == connection ? "" : ",",
+                       (unsigned)(k / run->each));
+    }
+}
+
+static void open_peer(struct run *run, unsigned number, const char *host, unsigned port)
+{
+    struct peer *peer = &run->peers[number];
+    struct target *target = malloc(sizeof *target);
+    char path[1000];
+    peer->is_publisher = number >= run->connections;
+    write_path(run, number, path, sizeof path);
+    if (target == NULL) {
+        fail("no memory");
+    }
+    target_plain(host, port, path, run->way->subprotocol, target);
+    if (peer->is_publisher && run->way->subscribe == NULL) { /* HTTP, without an upgrade */
+        target->request_size = 0;
+        client_start(target, HELD_BYTES, &peer->client);
+        client_advance(&peer->client);
+    } else {
+        client_open(target, HELD_BYTES, &peer->client);
+    }
+    if (run->way->greet != NULL) {
+        run->way->greet(peer);
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
+    epoll_ctl(run->epoll, EPOLL_CTL_ADD, peer->client.fd, &event);
+}
+
+static void open_all(struct run *run, const char *host, unsigned port)
+{
+    unsigned count = run->connections + run->way->publishers;
+    run->epoll = epoll_create1(EPOLL_CLOEXEC);
+    run->peers = calloc(count, sizeof *run->peers);
+    if (run->peers == NULL) {
+        fail("no memory");
+    }
+    for (unsigned i = 0; i < count; i++) {
+        open_peer(run, i, host, port);
+    }
+    if (run->way->subscribe != NULL) {
+        subscribe_all(run);
+    } else {
+        sleep(1); /* Nchan does not say when a subscription counts */
+    }
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static void publish(struct run *run)
+{
+    uint64_t number = run->published++;
+    unsigned publisher = run->connections + (unsigned)(number % run->way->publishers);
+    run->published_us[number % REMEMBERED] = now_us();
+    /* A step that shares no divisor with the number of channels: neighbours are not in turn. */
+    run->way->publish(&run->peers[publisher], (unsigned)(number * 7919 % run->channels), number);
+}
+
+static void publish_what_fits(struct run *run)
+{
+    while (run->published * run->each < run->heard + (uint64_t)run->in_flight * run->each) {
+        publish(run);
+    }
+}
+
+static void wait_for_all(struct run *run)
+{
+    while (run->heard < run->published * run->each) { /* nothing is lost */
+        turn(run, false);
+    }
+}
+
+/* A few publishes to everybody before the clock starts: connections to databases are made, memory
+ * is there. */
+static void warm(struct run *run)
+{
+    for (unsigned i = 0; i < WARM_ROUNDS; i++) {
+        publish_what_fits(run);
+        wait_for_all(run);
+    }
+    run->latencies = (struct histogram){0};
+}
+
+static void measure(struct run *run, double seconds)
+{
+    double cpu = own_cpu_seconds();
+    uint64_t published = run->published, heard = run->heard;
+    int64_t start = now_us(), end = start + (int64_t)(seconds * 1e6);
+    while (now_us() < end || run->heard == heard) {
+        publish_what_fits(run);
+        turn(run, false);
+    }
+    published = run->published - published;
+    heard = run->heard - heard;
+    int64_t took_us = now_us() - start;
+    cpu = own_cpu_seconds() - cpu;
+    wait_for_all(run);
+    printf("{\"published\": %llu, \"delivered\": %llu, \"seconds\": %.6f, \"generator_cpu_s\": "
+           "%.6f, ",
+           (unsigned long long)published, (unsigned long long)heard, (double)took_us / 1e6, cpu);
+    histogram_print(&run->latencies, stdout);
+    puts("}");
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: penstock_fanout HOST PORT SUBSCRIBERS IN_FLIGHT SECONDS\n");
+    static struct run run;
+    for (size_t i = 0; argc == 9 && i < sizeof ways / sizeof ways[0]; i++) {
+        run.way = strcmp(argv[1], ways[i].name) == 0 ? &ways[i] : run.way;
+    }
+    if (run.way == NULL) {
+        fprintf(stderr, "usage: penstock_fanout penstock|broadcast|ws|nats|nchan HOST PORT "
+                        "CHANNELS SUBSCRIBERS_EACH CONNECTIONS IN_FLIGHT SECONDS\n");
         return 2;
     }
-    static struct run run;
-    run.subscribers = (unsigned)atoi(argv[3]);
-    run.in_flight = (unsigned)atoi(argv[4]);
-    open_all(&run, argv[1], (unsigned)atoi(argv[2]));
-    double cpu = cpu_seconds();
-    int64_t start = now_us(), end = start + (int64_t)(atof(argv[5]) * 1e6);
-    while (now_us() < end) {
-        while (run.published < run.acked + run.in_flight) {
-            publish(&run);
-        }
-        turn(&run);
+    run.channels = (unsigned)atoi(argv[4]);
+    run.each = (unsigned)atoi(argv[5]);
+    run.connections = (unsigned)atoi(argv[6]);
+    run.in_flight = (unsigned)atoi(argv[7]);
+    if (run.channels == 0 || run.each == 0 || run.each > run.connections || run.in_flight == 0 ||
+        run.in_flight > REMEMBERED / 2) {
+        fail("a channel needs subscribers, each on a connection of its own");
     }
-    uint64_t heard = run.heard;
-    int64_t took_us = now_us() - start;
-    cpu = cpu_seconds() - cpu;
-    while (run.heard < run.published * run.subscribers) { /* nothing is lost */
-        turn(&run);
-    }
-    printf("{\"published\": %llu, \"delivered\": %llu, \"seconds\": %.6f, \"generator_cpu_s\": "
-           "%.3f}\n",
-           (unsigned long long)run.published, (unsigned long long)heard, (double)took_us / 1e6,
-           cpu);
+    open_all(&run, argv[2], (unsigned)atoi(argv[3]));
+    warm(&run);
+    measure(&run, atof(argv[8]));
     return 0;
 }

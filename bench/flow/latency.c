@@ -1,41 +1,28 @@
 /*
- * latency.c - from `publish` on one connection to `events` on another, beside the floor: INSERT and
- * NOTIFY by bare libpq, heard by a connection that LISTENs.
+ * latency.c - how long an event takes on each path of paths.h, at one rate.
  *
  * Open loop: event number n is due at a fixed time, and its latency counts from then, whether or
- * not it could be sent then; a path that falls behind cannot hide it by sending less. Both paths
- * take turns, a second each, so that a noisy machine harms both alike. The floor has
- * FLOOR_CONNECTIONS to send on, each with one statement under way; whoever is idle takes the event
- * that is due.
+ * not it could be sent then; a path that falls behind cannot hide it by sending less. The paths
+ * take turns, a slice each, so that a noisy machine harms all alike. A path that cannot hold the
+ * rate at all is given up on after a few times the slice's length: what it has not sent by then
+ * counts with the time that it has waited, and is told as `unsent`.
  */
-#include "client.h"
-#include "load.h"
+#include "paths.h"
 
-#include <errno.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
-#define FLOOR_CONNECTIONS 8
-#define POLLED_MAX        (FLOOR_CONNECTIONS + 1)
-#define RECEIVE_BYTES     (256u << 10)
-#define SILENCE_US        10000000
+#define PATHS         (PATHS_PENSTOCK + PATHS_FLOOR)
+#define ROUNDS_MAX    100
+#define WARM_SHARE    4 /* before the first round each path runs for this part of a slice */
+#define PATIENCE      2 /* slices; then nothing more is sent */
+#define SENDS_AT_ONCE 64
 
-/* A second of one path. */
-struct slice {
-    double rate;
-    int64_t start_us;
-    uint64_t count, sent, heard;
-    uint32_t *latencies_us; /* borrows: of the whole series, at its end */
-};
-
-struct path {
-    const char *name;
-    bool (*send)(uint64_t number); /* false: nobody is free to send it */
-    nfds_t (*watch)(struct pollfd *out);
-    void (*receive)(struct slice *slice);
+struct series {
+    const struct path *path;
+    struct histogram latencies;
+    uint64_t unsent;
+    uint64_t round_p50_us[ROUNDS_MAX];
 };
 
 static int64_t due_us(const struct slice *slice, uint64_t number)
@@ -43,173 +30,14 @@ static int64_t due_us(const struct slice *slice, uint64_t number)
     return slice->start_us + (int64_t)((double)number * 1e6 / slice->rate);
 }
 
-static void hear(struct slice *slice, uint64_t number)
+void slice_hear(struct slice *slice)
 {
-    int64_t latency = now_us() - due_us(slice, number);
-    slice->latencies_us[slice->heard++] = (uint32_t)(latency < 0 ? 0 : latency);
-}
-
-/* ---- Penstock -------------------------------------------------------------------------------- */
-
-static int publisher, subscriber;
-static uint8_t held[RECEIVE_BYTES];
-static size_t held_size;
-
-static void say(int fd, const char *json)
-{
-    uint8_t frame[400];
-    struct writer out = writer_of(frame, sizeof frame);
-    frame_write(&out, true, span_string(json));
-    client_send(fd, writer_span(&out));
-}
-
-static bool penstock_send(uint64_t number)
-{
-    char json[200];
-    snprintf(json, sizeof json,
-             "{\"op\":\"publish\",\"stream\":\"tick\",\"ack\":\"durable\","
-             "\"events\":[{\"topic\":\"t\",\"n\":%llu}]}",
-             (unsigned long long)number);
-    say(publisher, json);
-    return true;
-}
-
-static nfds_t penstock_watch(struct pollfd *out)
-{
-    out[0] = (struct pollfd){.fd = subscriber, .events = POLLIN};
-    out[1] = (struct pollfd){.fd = publisher, .events = POLLIN};
-    return 2;
-}
-
-static void take_events(struct slice *slice, struct span payload)
-{
-    const char *at = (const char *)payload.data, *end = at + payload.size;
-    while ((at = memmem(at, (size_t)(end - at), "\"n\":", 4)) != NULL) {
-        at += 4;
-        hear(slice, strtoull(at, NULL, 10));
+    if (slice->heard == slice->count) {
+        fail("%s: more events are heard than were sent", slice->name);
     }
+    histogram_add(slice->latencies, now_us() - due_us(slice, slice->heard));
+    slice->heard++;
 }
-
-static void penstock_receive(struct slice *slice)
-{
-    static uint8_t acks[RECEIVE_BYTES];
-    (void)!recv(publisher, acks, sizeof acks, 0);
-    ssize_t size = recv(subscriber, held + held_size, sizeof held - held_size, 0);
-    if (size <= 0) {
-        if (size < 0 && errno == EAGAIN) {
-            return;
-        }
-        die("the server closed the connection");
-    }
-    held_size += (size_t)size;
-    size_t taken = 0, frame;
-    struct span payload;
-    while ((frame = frame_read(span_of(held + taken, held_size - taken), &payload)) > 0) {
-        taken += frame;
-        take_events(slice, payload);
-    }
-    held_size -= taken;
-    memmove(held, held + taken, held_size);
-}
-
-static void penstock_open(const char *host, unsigned port)
-{
-    publisher = client_connect(host, port, ENCODING_JSON);
-    subscriber = client_connect(host, port, ENCODING_JSON);
-    say(subscriber, "{\"op\":\"subscribe\",\"channel\":\"t\"}");
-    struct pollfd answer = {.fd = subscriber, .events = POLLIN};
-    do { /* `welcome`, and perhaps together with it `subscribed` */
-        if (poll(&answer, 1, SILENCE_US / 1000) != 1) {
-            die("no answer to subscribe");
-        }
-        ssize_t size = recv(subscriber, held + held_size, sizeof held - held_size, 0);
-        held_size += size > 0 ? (size_t)size : 0;
-    } while (memmem(held, held_size, "\"op\":\"subscribed\"", 17) == NULL);
-    held_size = 0;
-}
-
-/* ---- the floor ------------------------------------------------------------------------------- */
-
-static PGconn *senders[FLOOR_CONNECTIONS], *listener;
-static bool is_busy[FLOOR_CONNECTIONS];
-
-static PGconn *connect_database(const char *url)
-{
-    PGconn *connection = PQconnectdb(url);
-    if (PQstatus(connection) != CONNECTION_OK) {
-        fprintf(stderr, "penstock_latency: %s", PQerrorMessage(connection));
-        exit(1);
-    }
-    return connection;
-}
-
-static void must(PGconn *connection, PGresult *result)
-{
-    ExecStatusType status = PQresultStatus(result);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        fprintf(stderr, "penstock_latency: %s", PQerrorMessage(connection));
-        exit(1);
-    }
-    PQclear(result);
-}
-
-static void floor_open(const char *url)
-{
-    static const char sql[] = "WITH put AS (INSERT INTO \"Tick\"(topic, n) VALUES ('t', $1::int4)) "
-                              "SELECT pg_notify('floor', $1)";
-    for (unsigned i = 0; i < FLOOR_CONNECTIONS; i++) {
-        senders[i] = connect_database(url);
-        must(senders[i], PQprepare(senders[i], "put", sql, 1, (const Oid[]){25})); /* text */
-    }
-    listener = connect_database(url);
-    must(listener, PQexec(listener, "LISTEN floor"));
-}
-
-static bool floor_send(uint64_t number)
-{
-    char text[24];
-    const char *values[] = {text};
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    for (unsigned i = 0; i < FLOOR_CONNECTIONS; i++) {
-        if (!is_busy[i]) {
-            is_busy[i] = true;
-            return PQsendQueryPrepared(senders[i], "put", 1, values, NULL, NULL, 0) == 1;
-        }
-    }
-    return false;
-}
-
-static nfds_t floor_watch(struct pollfd *out)
-{
-    out[0] = (struct pollfd){.fd = PQsocket(listener), .events = POLLIN};
-    for (unsigned i = 0; i < FLOOR_CONNECTIONS; i++) {
-        out[i + 1] =
-            (struct pollfd){.fd = is_busy[i] ? PQsocket(senders[i]) : -1, .events = POLLIN};
-    }
-    return FLOOR_CONNECTIONS + 1;
-}
-
-static void floor_receive(struct slice *slice)
-{
-    PQconsumeInput(listener);
-    for (PGnotify *note; (note = PQnotifies(listener)) != NULL; PQfreemem(note)) {
-        hear(slice, strtoull(note->extra, NULL, 10));
-    }
-    for (unsigned i = 0; i < FLOOR_CONNECTIONS; i++) {
-        if (!is_busy[i] || PQconsumeInput(senders[i]) != 1) {
-            continue;
-        }
-        while (!PQisBusy(senders[i]) && is_busy[i]) {
-            PGresult *result = PQgetResult(senders[i]);
-            is_busy[i] = result != NULL;
-            if (result != NULL) {
-                must(senders[i], result);
-            }
-        }
-    }
-}
-
-/* ---- the run --------------------------------------------------------------------------------- */
 
 static void wait_for(const struct path *path, int64_t wait_us)
 {
@@ -221,71 +49,122 @@ static void wait_for(const struct path *path, int64_t wait_us)
     }
 }
 
-static void run_slice(const struct path *path, struct slice *slice)
+/* Sends what is due; returns how long to wait for the next one. */
+static int64_t send_due(const struct path *path, struct slice *slice)
 {
+    for (unsigned i = 0; i < SENDS_AT_ONCE && slice->sent < slice->count; i++) {
+        int64_t wait_us = due_us(slice, slice->sent) - now_us();
+        if (wait_us > 0) {
+            return wait_us;
+        }
+        if (!path->send(slice->sent)) {
+            return SILENCE_US; /* until somebody is free */
+        }
+        slice->sent++;
+    }
+    return slice->sent == slice->count ? SILENCE_US : 0;
+}
+
+static uint64_t give_up(struct slice *slice, struct histogram *latencies)
+{
+    uint64_t unsent = slice->count - slice->sent;
+    for (uint64_t number = slice->sent; number < slice->count; number++) {
+        histogram_add(latencies, now_us() - due_us(slice, number));
+    }
+    slice->count = slice->sent;
+    return unsent;
+}
+
+/* Returns how many events were never sent. */
+static uint64_t run_slice(const struct path *path, struct slice *slice, double seconds)
+{
+    uint64_t unsent = 0;
+    if (path->begin != NULL) {
+        path->begin();
+    }
     int64_t heard_us = now_us();
     slice->start_us = heard_us + 1000;
-    while (slice->heard < slice->count) {
+    int64_t end_us = slice->start_us + (int64_t)(seconds * PATIENCE * 1e6);
+    while (slice->heard < slice->count || (path->is_busy != NULL && path->is_busy())) {
         uint64_t before = slice->heard;
-        bool is_free = true;
-        while (is_free && slice->sent < slice->count && now_us() >= due_us(slice, slice->sent)) {
-            is_free = path->send(slice->sent);
-            slice->sent += is_free;
+        int64_t wait_us = send_due(path, slice);
+        if (slice->sent == slice->heard || !path->acts_at_once) {
+            wait_for(path, wait_us);
         }
-        int64_t wait_us = is_free && slice->sent < slice->count
-                              ? due_us(slice, slice->sent) - now_us()
-                              : SILENCE_US;
-        wait_for(path, wait_us < 0 ? 0 : wait_us);
         path->receive(slice);
-        heard_us = slice->heard > before ? now_us() : heard_us;
+        heard_us = slice->heard > before || slice->heard == slice->sent ? now_us() : heard_us;
         if (now_us() - heard_us > SILENCE_US) {
-            fprintf(stderr, "penstock_latency: %s: %llu of %llu events came\n", path->name,
-                    (unsigned long long)slice->heard, (unsigned long long)slice->count);
-            exit(1);
+            fail("%s: %llu of %llu events came", path->name, (unsigned long long)slice->heard,
+                 (unsigned long long)slice->count);
+        }
+        if (now_us() > end_us && slice->sent < slice->count) {
+            unsent = give_up(slice, slice->latencies);
         }
     }
-    while (path->send == floor_send && memchr(is_busy, true, sizeof is_busy) != NULL) {
-        wait_for(path, SILENCE_US);
-        path->receive(slice);
+    if (path->end != NULL) {
+        path->end();
     }
+    return unsent;
+}
+
+static void run_round(struct series *all, double rate, double seconds, int round)
+{
+    for (int i = 0; i < PATHS; i++) {
+        static struct histogram latencies;
+        struct series *series = &all[i];
+        uint64_t count = (uint64_t)(rate * seconds);
+        struct slice slice = {.name = series->path->name,
+                              .rate = rate,
+                              .count = count > 0 ? count : 1,
+                              .latencies = &latencies};
+        latencies = (struct histogram){0};
+        uint64_t unsent = run_slice(series->path, &slice, seconds);
+        if (round >= 0) {
+            series->round_p50_us[round] = histogram_at(&latencies, 0.5);
+            series->unsent += unsent;
+            histogram_merge(&series->latencies, &latencies);
+        }
+    }
+}
+
+static void tell(const struct series *all, double rate, unsigned rounds)
+{
+    printf("{\"rate\": %.0f", rate);
+    for (int i = 0; i < PATHS; i++) {
+        printf(", \"%s\": {", all[i].path->name);
+        histogram_print(&all[i].latencies, stdout);
+        printf(", \"unsent\": %llu, \"round_p50_us\": [", (unsigned long long)all[i].unsent);
+        for (unsigned round = 0; round < rounds; round++) {
+            printf("%s%llu", round == 0 ? "" : ", ",
+                   (unsigned long long)all[i].round_p50_us[round]);
+        }
+        printf("]}");
+    }
+    printf(", \"generator_cpu_s\": %.3f}\n", own_cpu_seconds());
 }
 
 int main(int argc, char **argv)
 {
-    static const struct path paths[] = {
-        {"penstock", penstock_send, penstock_watch, penstock_receive},
-        {"floor", floor_send, floor_watch, floor_receive},
-    };
-    if (argc != 6) {
-        fprintf(stderr, "usage: penstock_latency HOST PORT DATABASE_URL RATE ROUNDS\n");
+    static struct series all[PATHS];
+    if (argc != 8) {
+        fprintf(stderr, "usage: penstock_latency HOST PORT DATABASE_URL FOLDER RATE SECONDS "
+                        "ROUNDS\n");
         return 2;
     }
-    double rate = atof(argv[4]);
-    unsigned rounds = (unsigned)atoi(argv[5]);
-    uint64_t count = (uint64_t)rate;
-    uint32_t *latencies[2];
-    penstock_open(argv[1], (unsigned)atoi(argv[2]));
-    floor_open(argv[3]);
-    for (int i = 0; i < 2; i++) {
-        latencies[i] = malloc((rounds + 1) * count * sizeof *latencies[i]);
-        if (latencies[i] == NULL) {
-            die("no memory");
-        }
+    double rate = atof(argv[5]), seconds = atof(argv[6]);
+    unsigned rounds = (unsigned)atoi(argv[7]);
+    if (rate <= 0 || seconds <= 0 || rounds == 0 || rounds > ROUNDS_MAX) {
+        fail("a rate, a length and 1 to %d rounds are needed", ROUNDS_MAX);
     }
-    for (unsigned round = 0; round <= rounds; round++) { /* the first is thrown away */
-        for (int i = 0; i < 2; i++) {
-            struct slice slice = {
-                .rate = rate, .count = count, .latencies_us = latencies[i] + round * count};
-            run_slice(&paths[i], &slice);
-        }
+    for (int i = 0; i < PATHS; i++) {
+        all[i].path = i < PATHS_PENSTOCK ? &paths_penstock[i] : &paths_floor[i - PATHS_PENSTOCK];
     }
-    printf("{\"rate\": %.0f", rate);
-    for (int i = 0; i < 2; i++) {
-        latencies_sort(latencies[i] + count, rounds * count);
-        printf(", \"%s\": {\"p50_us\": %u, \"p99_us\": %u}", paths[i].name,
-               latencies_at(latencies[i] + count, rounds * count, 0.5),
-               latencies_at(latencies[i] + count, rounds * count, 0.99));
+    paths_penstock_open(argv[1], (unsigned)atoi(argv[2]), argv[3]);
+    paths_floor_open(argv[3], argv[4]);
+    run_round(all, rate, seconds / WARM_SHARE, -1);
+    for (unsigned round = 0; round < rounds; round++) {
+        run_round(all, rate, seconds, (int)round);
     }
-    printf("}\n");
+    tell(all, rate, rounds);
     return 0;
 }

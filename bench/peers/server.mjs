@@ -45,6 +45,7 @@ const server = new WebSocketServer({
   handleProtocols: (offered) => offered.values().next().value,
 });
 server.on("connection", (socket) => {
+  socket.send('{"op":"welcome"}');
   socket.on("message", (data) => {
     const { id, events } = JSON.parse(data);
     pending.push({ socket, id, rows: events.map(rowOf) });
@@ -52,4 +53,3 @@ server.on("connection", (socket) => {
     setImmediate(() => { if (resting.length > 0) { void work(resting.pop()); } });
   });
 });
-server.on("listening", () => console.log("ready"));

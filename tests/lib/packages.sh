@@ -14,7 +14,8 @@ TEST_PACKAGES="libcmocka-dev openssl python3 python3-pytest python3-websockets p
 # The fuzzers: clang, and libFuzzer, which is a package of its own.
 FUZZ_PACKAGES="clang libclang-rt-dev|libclang-rt-18-dev|libclang-rt-14-dev"
 # What benchmarks stand beside.
-BENCH_PACKAGES="python3 libck-dev libjson-c-dev libjansson-dev"
+BENCH_PACKAGES="python3 openssl libck-dev libjson-c-dev libjansson-dev"
+RIVAL_PACKAGES="nginx libnginx-mod-nchan nats-server"
 # The test in a browser. Ubuntu has no chromium package that runs without snap: it is skipped there.
 BROWSER_PACKAGES="python3-selenium chromium chromium-driver"
 
@@ -79,12 +80,12 @@ spare_main_cluster() {
     echo "create_main_cluster = false" | as_root tee "$folder/penstock.conf" >/dev/null
 }
 
-# Debian's package starts a Prometheus on port 9090. The tests need the programs only: where there is
-# none yet, its service is kept from starting.
-spare_prometheus() {
-    local unit=/etc/systemd/system/prometheus.service
-    { is_installed prometheus || [ -e "$unit" ]; } && return
-    say "Prometheus comes without a service that runs (systemctl unmask prometheus brings it back)"
+# spare_service NAME: Debian's packages start what they install (Prometheus on port 9090, nginx on 80).
+# We need the programs only: where NAME is not there yet, its service is kept from starting.
+spare_service() {
+    local unit=/etc/systemd/system/$1.service
+    { is_installed "$1" || [ -e "$unit" ] || [ -L "$unit" ]; } && return
+    say "$1 comes without a service that runs (systemctl unmask $1 brings it back)"
     as_root mkdir -p "$(dirname "$unit")"
     as_root ln -s /dev/null "$unit"
 }
@@ -104,7 +105,7 @@ install_packages() {
         say "the package lists could not be refreshed; trying with what is there"
     mapfile -t names < <(for word in "${missing[@]}"; do choose_word "$word"; done)
     case " ${names[*]} " in *" postgresql "*) spare_main_cluster ;; esac
-    case " ${names[*]} " in *" prometheus "*) spare_prometheus ;; esac
+    case " ${names[*]} " in *" prometheus "*) spare_service prometheus ;; esac
     say "installing ${names[*]}"
     local log
     log=$(mktemp)

@@ -10,8 +10,7 @@
  *   fields   the same, and it is decoded, every field as a value;
  *   row      the same, and each event becomes a COPY row of "BehaviorLog" (deploy/examples.sql);
  *   pushed   the same, and what its subscribers will see.
- * Printed is the median of CPU nanoseconds an event, with the least, and what one core does at
- * that.
+ * Printed, as JSON, is the median of CPU nanoseconds an event, with the least and the most.
  */
 #include "messages.h"
 

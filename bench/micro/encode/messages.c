@@ -82,7 +82,8 @@ void print_samples(const char *encoding, const char *work, const struct messages
 {
     double event_bytes = (double)messages->bytes / (double)messages_events(messages);
     qsort(samples, rounds, sizeof samples[0], compare_doubles);
-    double median = samples[rounds / 2];
-    printf("%-11s %-7s %6.0f ns/event (least %.0f)  %6.3f M events/s  %5.0f MB/s\n", encoding, work,
-           median, samples[0], 1e3 / median, event_bytes * 1e3 / median);
+    printf(
+        "{\"encoding\": \"%s\", \"work\": \"%s\", \"ns\": %.1f, \"least_ns\": %.1f, \"most_ns\": "
+        "%.1f, \"event_bytes\": %.0f}\n",
+        encoding, work, samples[rounds / 2], samples[0], samples[rounds - 1], event_bytes);
 }

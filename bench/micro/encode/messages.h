@@ -25,7 +25,7 @@ void messages_read(struct messages *messages, const char *file);
 void messages_add(struct messages *messages, struct span message); /* copies it */
 size_t messages_events(const struct messages *messages);
 
-/* One line; sorts the samples, which are nanoseconds an event. */
+/* A JSON object on a line; sorts the samples, which are nanoseconds an event. */
 void print_samples(const char *encoding, const char *work, const struct messages *messages,
                    double *samples, size_t rounds);
 

@@ -1,14 +1,17 @@
 /*
- * journal_bench.c - what a durable group costs, beside the bare system calls in the same run.
+ * journal_bench.c - what it costs to make records durable, beside the bare system calls in the same
+ * run.
  *
  *     journal_bench [FOLDER [GROUPS]]     FOLDER on the disk in question; default: here
  *
- *   1. for 4 KB, 64 KB and 1 MB, in turns of a few groups each so that a noisy disk is noisy for
- *      all: pwrite + fdatasync into a zero-written file, then the journal on each engine, from
- *      journal_append() to on_durable();
- *   2. the median time of a group and the CPU time it took (all threads), and the ratio to the
- *      first;
- *   3. a journal of 1 GB is written and opened again: how long until it is ready.
+ * So many publishers have one record each under way, and append the next one when theirs is
+ * durable. The floor does by hand what a journal can do at best: pwrite of all their records at
+ * once into a zero-written file, then fdatasync. The journal runs on each engine, from
+ * journal_append() to on_durable(). The ways take turns, ROUND groups each, so that a noisy disk is
+ * noisy for all. Last, a journal of 1 GB is written and opened again.
+ *
+ * Prints a JSON object a line: of each case and way the median and 99th percentile of a record's
+ * wait, records a second, and the CPU time (all threads) of one.
  */
 #include "penstock/journal.h"
 
@@ -23,10 +26,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SEGMENT_BYTES (64u << 20)
-#define ROUND         20 /* groups of one way before it is the next one's turn */
-#define GROUPS_MAX    100000
-#define LARGEST       (1u << 20)
+#define SEGMENT_BYTES  (64u << 20)
+#define ROUND          20 /* groups of one way before it is the next one's turn */
+#define PUBLISHERS_MAX 64
+#define LARGEST        (1u << 20)
 
 static void fail(const char *what, const char *why)
 {
@@ -41,12 +44,20 @@ static double now_us(clockid_t clock)
     return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
+#define SAMPLES_MAX 1000000
+
 struct samples {
-    const char *name;
-    double us[GROUPS_MAX];
+    double us[SAMPLES_MAX];
     size_t count;
-    double cpu_us;
+    double took_us, cpu_us;
 };
+
+static void sample_add(struct samples *samples, double us)
+{
+    if (samples->count < SAMPLES_MAX) {
+        samples->us[samples->count++] = us;
+    }
+}
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -54,11 +65,15 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(struct samples *samples)
-{
-    qsort(samples->us, samples->count, sizeof samples->us[0], compare_doubles);
-    return samples->us[samples->count / 2];
-}
+/* What is measured: `publishers`, each with a record that takes `bytes` of a group. */
+struct task {
+    size_t bytes;
+    unsigned publishers;
+    unsigned rounds_share; /* of GROUPS: large ones take their time */
+};
+
+static const struct task tasks[] = {{1024, 1, 1}, {1024, 8, 1},     {1024, 64, 1},
+                                    {4096, 1, 1}, {64 << 10, 1, 1}, {1 << 20, 1, 4}};
 
 /* ---- the floor ------------------------------------------------------------------------------- */
 
@@ -87,16 +102,24 @@ static void floor_open(struct floor *floor, const char *folder)
     floor->offset = 0;
 }
 
-static void floor_group(struct floor *floor, size_t bytes)
+static void floor_groups(struct floor *floor, const struct task *task, struct samples *samples)
 {
-    if (floor->offset + (off_t)bytes > SEGMENT_BYTES) {
-        floor->offset = 0;
+    size_t bytes = (task->bytes * task->publishers + 4095) / 4096 * 4096;
+    for (unsigned i = 0; i < ROUND; i++) {
+        double start = now_us(CLOCK_MONOTONIC);
+        if (floor->offset + (off_t)bytes > SEGMENT_BYTES) {
+            floor->offset = 0;
+        }
+        if (pwrite(floor->fd, floor->data, bytes, floor->offset) != (ssize_t)bytes ||
+            fdatasync(floor->fd) != 0) {
+            fail("floor", strerror(errno));
+        }
+        floor->offset += (off_t)bytes;
+        double us = now_us(CLOCK_MONOTONIC) - start;
+        for (unsigned publisher = 0; publisher < task->publishers; publisher++) {
+            sample_add(samples, us);
+        }
     }
-    if (pwrite(floor->fd, floor->data, bytes, floor->offset) != (ssize_t)bytes ||
-        fdatasync(floor->fd) != 0) {
-        fail("floor", strerror(errno));
-    }
-    floor->offset += (off_t)bytes;
 }
 
 /* ---- the journal ----------------------------------------------------------------------------- */
@@ -105,14 +128,23 @@ struct subject {
     char folder[4096];
     struct loop *loop;
     struct journal *journal;
-    uint64_t durable;
-    bool keep; /* nothing is released */
+    uint64_t durable; /* the newest frame */
+    bool keep;        /* nothing is released */
+    struct samples *samples;
+    double started_us[PUBLISHERS_MAX]; /* of record n at n % PUBLISHERS_MAX */
+    uint64_t appended, answered;       /* records */
     uint8_t *record;
 };
 
 static void on_durable(void *owner, const struct frame *frame)
 {
-    ((struct subject *)owner)->durable = frame->sequence;
+    struct subject *subject = owner;
+    double now = now_us(CLOCK_MONOTONIC);
+    subject->durable = frame->sequence;
+    for (uint32_t i = 0; i < frame->events; i++) { /* one event a record, durable in order */
+        sample_add(subject->samples, now - subject->started_us[subject->answered % PUBLISHERS_MAX]);
+        subject->answered++;
+    }
 }
 
 static void on_failed(void *owner, const struct problem *problem)
@@ -153,7 +185,7 @@ static bool subject_make(struct subject *subject, const char *parent, enum loop_
     struct problem problem;
     snprintf(subject->folder, sizeof subject->folder, "%s/%s", parent, loop_engine_name(engine));
     if (loop_open(engine, &subject->loop, &problem) != STATUS_OK) {
-        printf("without %s: %s\n", loop_engine_name(engine), problem.text);
+        fprintf(stderr, "without %s: %s\n", loop_engine_name(engine), problem.text);
         return false;
     }
     subject->record = calloc(1, LARGEST);
@@ -172,67 +204,97 @@ static void turn(struct subject *subject)
     }
 }
 
-/* One record that makes a frame of just this size, from append to durable. */
-static void subject_group(struct subject *subject, size_t bytes)
+/* A record that, with its share of the frame's own bytes, takes `bytes` of a group. */
+static bool subject_append(struct subject *subject, size_t bytes)
 {
+    size_t own = bytes < 4096 ? 64 : 256;
     struct record_header header = {
-        .bytes = (uint32_t)bytes - 256, .kind = RECORD_EVENTS, .schema_key = 1, .events = 1};
+        .bytes = (uint32_t)(bytes - own), .kind = RECORD_EVENTS, .schema_key = 1, .events = 1};
     struct event_header event = {
         .row_bytes = header.bytes - (uint32_t)(sizeof header + sizeof(struct event_header))};
     memcpy(subject->record, &header, sizeof header);
     memcpy(subject->record + header.bytes - sizeof event, &event, sizeof event);
-    uint64_t before = subject->durable;
-    while (journal_append(subject->journal, span_of(subject->record, header.bytes)) ==
-           JOURNAL_FULL) {
-        turn(subject);
+    subject->started_us[subject->appended % PUBLISHERS_MAX] = now_us(CLOCK_MONOTONIC);
+    if (journal_append(subject->journal, span_of(subject->record, header.bytes)) == JOURNAL_FULL) {
+        return false;
     }
-    journal_flush(subject->journal);
-    while (subject->durable == before) {
+    subject->appended++;
+    return true;
+}
+
+static void subject_records(struct subject *subject, const struct task *task, uint64_t count)
+{
+    uint64_t first = subject->answered, last = first + count;
+    while (subject->answered < last) {
+        while (subject->appended < last &&
+               subject->appended - subject->answered < task->publishers &&
+               subject_append(subject, task->bytes)) {
+        }
+        journal_flush(subject->journal);
         turn(subject);
-    }
-    if (!subject->keep) {
-        journal_release(subject->journal, subject->durable);
+        if (!subject->keep) {
+            journal_release(subject->journal, subject->durable);
+        }
     }
 }
 
 /* ---- taking turns ---------------------------------------------------------------------------- */
 
-static void time_round(struct samples *samples, struct floor *floor, struct subject *subject,
-                       size_t bytes)
+static void time_round(struct samples *samples, const struct task *task, struct floor *floor,
+                       struct subject *subject)
 {
-    double cpu = now_us(CLOCK_PROCESS_CPUTIME_ID);
-    for (unsigned i = 0; i < ROUND && samples->count < GROUPS_MAX; i++) {
-        double start = now_us(CLOCK_MONOTONIC);
-        if (subject == NULL) {
-            floor_group(floor, bytes);
-        } else {
-            subject_group(subject, bytes);
-        }
-        samples->us[samples->count++] = now_us(CLOCK_MONOTONIC) - start;
+    double cpu = now_us(CLOCK_PROCESS_CPUTIME_ID), start = now_us(CLOCK_MONOTONIC);
+    if (subject == NULL) {
+        floor_groups(floor, task, samples);
+    } else {
+        subject->samples = samples;
+        subject_records(subject, task, (uint64_t)ROUND * task->publishers);
     }
+    samples->took_us += now_us(CLOCK_MONOTONIC) - start;
     samples->cpu_us += now_us(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 }
 
-static void compare(struct floor *floor, struct subject *subjects, bool *has, size_t bytes,
-                    size_t groups)
+/* Segments are made and zero-written once, and recycled from then on. */
+static void warm(struct subject *subjects, const bool *has)
+{
+    static struct samples unused;
+    const struct task task = {.bytes = LARGEST, .publishers = 1};
+    for (int i = 0; i < 2; i++) {
+        if (has[i]) {
+            subjects[i].samples = &unused;
+            subject_records(&subjects[i], &task, 3 * (SEGMENT_BYTES / LARGEST));
+        }
+    }
+}
+
+static void tell(const struct task *task, const char *way, struct samples *samples)
+{
+    double count = (double)samples->count;
+    qsort(samples->us, samples->count, sizeof samples->us[0], compare_doubles);
+    printf("{\"bytes\": %zu, \"publishers\": %u, \"way\": \"%s\", \"p50_us\": %.2f, \"p99_us\": "
+           "%.2f, \"rate\": %.2f, \"cpu_us\": %.3f}\n",
+           task->bytes, task->publishers, way, samples->us[samples->count / 2],
+           samples->us[samples->count * 99 / 100], count * 1e6 / samples->took_us,
+           samples->cpu_us / count);
+}
+
+static void compare(struct floor *floor, struct subject *subjects, const bool *has,
+                    const struct task *task, size_t groups)
 {
     static struct samples samples[3];
-    static const char *const names[] = {"pwrite+fdatasync", "journal, uring", "journal, epoll"};
+    static const char *const ways[] = {"pwrite+fdatasync", "uring", "epoll"};
     memset(samples, 0, sizeof samples);
-    while (samples[0].count < groups) {
-        time_round(&samples[0], floor, NULL, bytes);
+    for (size_t done = 0; done < groups; done += ROUND) {
+        time_round(&samples[0], task, floor, NULL);
         for (int i = 0; i < 2; i++) {
             if (has[i]) {
-                time_round(&samples[i + 1], floor, &subjects[i], bytes);
+                time_round(&samples[i + 1], task, floor, &subjects[i]);
             }
         }
     }
-    double base = median(&samples[0]);
     for (int i = 0; i < 3; i++) {
         if (samples[i].count > 0) {
-            double us = median(&samples[i]);
-            printf("%7zu  %-17s %8.1f us  %8.1f us CPU  ratio %.2f\n", bytes, names[i], us,
-                   samples[i].cpu_us / (double)samples[i].count, us / base);
+            tell(task, ways[i], &samples[i]);
         }
     }
 }
@@ -258,14 +320,16 @@ static void time_recovery(const char *parent)
     if (!subject_make(&subject, parent, LOOP_EPOLL, 20ull * SEGMENT_BYTES)) {
         return;
     }
+    static struct samples unused;
+    const struct task task = {.bytes = LARGEST, .publishers = 1};
     subject.keep = true;
-    while (subject.durable < 1024) {
-        subject_group(&subject, LARGEST);
-    }
+    subject.samples = &unused;
+    subject_records(&subject, &task, 1024);
     journal_close(subject.journal);
     double start = now_us(CLOCK_MONOTONIC);
     subject_open(&subject, 20ull * SEGMENT_BYTES);
-    printf("recovery of 1 GB: %.2f s\n", (now_us(CLOCK_MONOTONIC) - start) / 1e6);
+    printf("{\"way\": \"recovery of 1 GB\", \"seconds\": %.3f}\n",
+           (now_us(CLOCK_MONOTONIC) - start) / 1e6);
     journal_close(subject.journal);
     loop_close(subject.loop);
     remove_folder(subject.folder);
@@ -286,15 +350,16 @@ int main(int argc, char **argv)
     floor_open(&floor, folder);
     has[0] = subject_make(&subjects[0], folder, LOOP_URING, 4 * SEGMENT_BYTES);
     has[1] = subject_make(&subjects[1], folder, LOOP_EPOLL, 4 * SEGMENT_BYTES);
-    size_t sizes[] = {4096, 64 << 10, 1 << 20};
-    for (int i = 0; i < 3; i++) {
-        compare(&floor, subjects, has, sizes[i], sizes[i] < LARGEST ? groups : groups / 4);
+    warm(subjects, has);
+    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
+        compare(&floor, subjects, has, &tasks[i], groups / tasks[i].rounds_share);
     }
     for (int i = 0; i < 2; i++) {
         if (has[i]) {
             struct journal_figures figures;
             journal_figures(subjects[i].journal, &figures);
-            printf("%s: O_DIRECT %s\n", subjects[i].folder, figures.direct ? "granted" : "refused");
+            printf("{\"way\": \"%s\", \"direct\": %s}\n", i == 0 ? "uring" : "epoll",
+                   figures.direct ? "true" : "false");
             journal_close(subjects[i].journal);
             loop_close(subjects[i].loop);
             remove_folder(subjects[i].folder);

@@ -5,8 +5,8 @@
  *
  * Throughput: one thread puts as fast as it can, the other reads the first and the last word of
  * each record. Latency: a record goes there and an answer comes back, on two queues; half of that.
- * The queues take turns (A B C A B C …), so that a noisy machine is noisy for all; printed are
- * medians, with the least and the most, and the ratio to Concurrency Kit's.
+ * The queues take turns (A B C A B C …), so that a noisy machine is noisy for all. Prints a JSON
+ * object a line: of each queue and size the nanoseconds of each round.
  *
  * Ours hands over all that is there at once, which is what a lane does with it.
  */
@@ -162,45 +162,43 @@ static double run_once(const struct queue *queue, size_t size, size_t count,
     return ns;
 }
 
-static int compare_doubles(const void *a, const void *b)
+static void print_rounds(const char *name, const double *values, size_t rounds)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    printf(", \"%s\": [", name);
+    for (size_t i = 0; i < rounds; i++) {
+        printf("%s%.2f", i == 0 ? "" : ", ", values[i]);
+    }
+    printf("]");
+}
+
+static void measure_size(size_t size, size_t rounds)
+{
+    static double throughput[QUEUES][ROUNDS_MOST], latency[QUEUES][ROUNDS_MOST];
+    size_t count = MOVED_BYTES / size;
+    count = count < MOVED_MOST ? count : MOVED_MOST;
+    for (size_t round = 0; round < rounds; round++) {
+        for (size_t q = 0; q < QUEUES; q++) {
+            throughput[q][round] = run_once(queues[q], size, count, run_throughput);
+            latency[q][round] = run_once(queues[q], size, ROUND_TRIPS, run_latency);
+        }
+    }
+    for (size_t q = 0; q < QUEUES; q++) {
+        printf("{\"bytes\": %zu, \"queue\": \"%s\"", size, queues[q]->name);
+        print_rounds("ns", throughput[q], rounds);
+        print_rounds("one_way_ns", latency[q], rounds);
+        puts("}");
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static double throughput[SIZES][QUEUES][ROUNDS_MOST], latency[SIZES][QUEUES][ROUNDS_MOST];
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 9;
     if (rounds == 0 || rounds > ROUNDS_MOST) {
         fprintf(stderr, "usage: ring_bench [ROUNDS], of 1 to %d\n", ROUNDS_MOST);
         return 2;
     }
-    for (size_t round = 0; round < rounds; round++) {
-        for (size_t s = 0; s < SIZES; s++) {
-            size_t count = MOVED_BYTES / sizes[s];
-            count = count < MOVED_MOST ? count : MOVED_MOST;
-            for (size_t q = 0; q < QUEUES; q++) {
-                throughput[s][q][round] = run_once(queues[q], sizes[s], count, run_throughput);
-                latency[s][q][round] = run_once(queues[q], sizes[s], ROUND_TRIPS, run_latency);
-            }
-        }
-    }
-    printf("%-6s %-16s %12s %10s %18s %9s %10s\n", "bytes", "queue", "M records/s", "MB/s",
-           "ns each (spread)", "of ck", "one way ns");
     for (size_t s = 0; s < SIZES; s++) {
-        for (size_t q = 0; q < QUEUES; q++) {
-            qsort(throughput[s][q], rounds, sizeof(double), compare_doubles);
-            qsort(latency[s][q], rounds, sizeof(double), compare_doubles);
-        }
-        for (size_t q = 0; q < QUEUES; q++) {
-            const double *of = throughput[s][q];
-            double median = of[rounds / 2];
-            printf("%-6zu %-16s %12.2f %10.0f %6.1f (%.1f-%.1f) %9.2f %10.0f\n", sizes[s],
-                   queues[q]->name, 1e3 / median, (double)sizes[s] * 1e3 / median, median, of[0],
-                   of[rounds - 1], throughput[s][1][rounds / 2] / median,
-                   latency[s][q][rounds / 2]);
-        }
+        measure_size(sizes[s], rounds);
     }
     return 0;
 }

@@ -1,4 +1,5 @@
 // Drizzle, insert().values([…])
+import { desc, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { jsonb, pgTable, text, timestamp, uuid } from "drizzle-orm/pg-core";
 import pg from "pg";
@@ -18,6 +19,8 @@ export async function open() {
   return {
     write: (rows) => db.insert(behaviorLog).values(rows),
     writeOne: async (row) => (await db.insert(behaviorLog).values(row).returning())[0],
+    last: (user, count) => db.select().from(behaviorLog).where(eq(behaviorLog.userId, user))
+      .orderBy(desc(behaviorLog.timestamp)).limit(count),
     close: () => pool.end(),
   };
 }

@@ -8,6 +8,8 @@ export async function open() {
   return {
     write: (rows) => db.insertInto("BehaviorLog").values(rows).execute(),
     writeOne: (row) => db.insertInto("BehaviorLog").values(row).returningAll().executeTakeFirst(),
+    last: (user, count) => db.selectFrom("BehaviorLog").selectAll().where("userId", "=", user)
+      .orderBy("timestamp", "desc").limit(count).execute(),
     close: () => db.destroy(),
   };
 }

@@ -24,6 +24,11 @@ export async function open() {
     writeOne: async (row) => (await client.query({
       name: "one", text: `${statement(1)} RETURNING ${COLUMNS}`, values: values([row]),
     })).rows[0],
+    last: async (user, count) => (await client.query({
+      name: "last",
+      text: `SELECT ${COLUMNS} FROM "BehaviorLog" WHERE "userId" = $1 ORDER BY "timestamp" DESC LIMIT $2`,
+      values: [user, count],
+    })).rows,
     close: () => client.end(),
   };
 }

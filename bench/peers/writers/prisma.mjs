@@ -11,6 +11,9 @@ export async function open() {
   return {
     write: (rows) => prisma.behaviorLog.createMany({ data: rows }),
     writeOne: (row) => prisma.behaviorLog.create({ data: row }),
+    last: (user, count) => prisma.behaviorLog.findMany({
+      where: { userId: user }, orderBy: { timestamp: "desc" }, take: count,
+    }),
     close: () => prisma.$disconnect(),
   };
 }

@@ -1,12 +1,12 @@
 /*
- * load.h - a load generator that is cheap enough never to be the bottleneck.
+ * frames.h - what a load generator sends, made before its clock starts.
  *
- * All frames are built and masked before the clock starts; while it runs, a connection only sends
- * bytes that lie ready and counts the answers. Events carry no id, so that one frame can be sent
+ * All frames are built and masked; while the clock runs, a connection only sends bytes that lie
+ * ready and counts the answers. Events carry no id, so that one frame can be sent
  * any number of times: the server makes a new id for each.
  */
-#ifndef BENCH_LOAD_H
-#define BENCH_LOAD_H
+#ifndef BENCH_FRAMES_H
+#define BENCH_FRAMES_H
 
 #include "penstock/wire.h"
 
@@ -18,14 +18,17 @@ struct frames {
 };
 
 struct frames_options {
-    const char *file; /* NDJSON, one event a line */
+    const char *file;  /* NDJSON, one event a line */
+    const char *event; /* instead of a file: one event as JSON */
     const char *stream, *ack;
     unsigned events_per_frame;
     enum encoding encoding;
 };
 
-/* Reads the file and builds its frames; a rest that does not fill a frame is left out. Says what is
- * wrong and exits when it can't. */
+/* Reads the events and builds their frames; a rest that does not fill a frame is left out. Events
+ * fewer than one frame takes come in it again and again. Says what is wrong and exits when it
+ * can't.
+ */
 void frames_build(const struct frames_options *options, struct frames *out);
 void frames_fini(struct frames *frames);
 

@@ -1,4 +1,9 @@
-#include "load.h"
+/*
+ * frames.c - see frames.h.
+ */
+#include "frames.h"
+
+#include "client.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,23 +30,17 @@ void frame_write(struct writer *out, bool text, struct span payload)
     }
 }
 
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "penstock_load: %s: %s\n", what, why);
-    exit(1);
-}
-
 static struct span read_file(const char *name)
 {
     FILE *in = fopen(name, "rbe");
     if (in == NULL || fseek(in, 0, SEEK_END) != 0) {
-        die(name, strerror(errno));
+        die(name);
     }
     long size = ftell(in);
     uint8_t *bytes = malloc((size_t)size + 1);
     rewind(in);
     if (bytes == NULL || fread(bytes, 1, (size_t)size, in) != (size_t)size) {
-        die(name, "cannot be read");
+        fail("%s cannot be read", name);
     }
     fclose(in);
     return span_of(bytes, (size_t)size);
@@ -72,15 +71,22 @@ static void write_message_head(struct writer *out, const struct frames_options *
     writer_string(out, head);
 }
 
-/* One message of events_per_frame lines; false when the lines are used up. */
+/* One message of events_per_frame lines; false when the lines are used up. With `again`, they begin
+ * anew then. */
 static bool write_message(struct writer *out, const struct frames_options *options,
-                          struct span *lines)
+                          struct span *lines, const struct span *again)
 {
     write_message_head(out, options);
     for (unsigned i = 0; i < options->events_per_frame; i++) {
         struct span line;
         if (!next_line(lines, &line)) {
-            return false;
+            if (again == NULL) {
+                return false;
+            }
+            *lines = *again;
+            if (!next_line(lines, &line)) {
+                return false;
+            }
         }
         writer_string(out, i == 0 ? "" : ",");
         writer_put(out, line);
@@ -100,31 +106,58 @@ static struct span encode_message(struct span json, const struct frames_options 
     return writer_span(&out);
 }
 
+static size_t count_lines(struct span text)
+{
+    struct span line;
+    size_t count = 0;
+    while (next_line(&text, &line)) {
+        count++;
+    }
+    return count;
+}
+
+/* Messages one after another into `frames`, through `json` and `packed`, each of `room` bytes. */
+static void write_frames(const struct frames_options *options, struct span text, size_t lines,
+                         struct frames *out, struct writer *frames, uint8_t *json, uint8_t *packed,
+                         size_t room)
+{
+    struct span rest = text;
+    struct writer message = writer_of(json, room);
+    bool once = lines < options->events_per_frame;
+    while ((!once || out->count == 0) &&
+           write_message(&message, options, &rest, once ? &text : NULL)) {
+        out->offsets[out->count++] = writer_size(frames);
+        frame_write(frames, options->encoding == ENCODING_JSON,
+                    encode_message(writer_span(&message), options, packed, room));
+        frames->full |= message.full;
+        message = writer_of(json, room);
+    }
+    out->offsets[out->count] = writer_size(frames);
+}
+
 void frames_build(const struct frames_options *options, struct frames *out)
 {
-    struct span text = read_file(options->file);
-    size_t room = text.size * 2 + (1u << 20);
+    struct span text =
+        options->event != NULL ? span_string(options->event) : read_file(options->file);
+    size_t lines = count_lines(text);
+    size_t repeats = lines == 0 ? 1 : options->events_per_frame / lines + 1;
+    size_t room = text.size * 2 * repeats + lines * 512 + (1u << 20);
     uint8_t *json = malloc(room), *packed = malloc(room);
     *out = (struct frames){.events_per_frame = options->events_per_frame};
     out->bytes = malloc(room * 2);
-    out->offsets = malloc(sizeof *out->offsets * (text.size / 2 + 2));
+    out->offsets = malloc(sizeof *out->offsets * (lines + 2));
     if (json == NULL || packed == NULL || out->bytes == NULL || out->offsets == NULL) {
-        die("frames", "no memory");
+        fail("no memory for the events");
     }
     struct writer frames = writer_of(out->bytes, room * 2);
-    struct writer message = writer_of(json, room);
-    struct span rest = text;
-    while (write_message(&message, options, &rest)) {
-        out->offsets[out->count++] = writer_size(&frames);
-        frame_write(&frames, options->encoding == ENCODING_JSON,
-                    encode_message(writer_span(&message), options, packed, room));
-        message = writer_of(json, room);
-    }
-    out->offsets[out->count] = writer_size(&frames);
+    write_frames(options, text, lines, out, &frames, json, packed, room);
     if (out->count == 0 || frames.full) {
-        die(options->file, "holds fewer events than one message takes");
+        fail("%s holds no events that fit a message",
+             options->event != NULL ? "--event" : options->file);
     }
-    free((void *)text.data);
+    if (options->event == NULL) {
+        free((void *)text.data);
+    }
     free(json);
     free(packed);
 }

@@ -1,0 +1,135 @@
+"""Deliveries a second to the subscribers of channels, publishes of one small event, a few of them under way at any time.
+Penstock stores each event in a table before it pushes it (`publish`), or stores nothing (`broadcast`). Beside it nginx
+with the Nchan module, the NATS server's WebSocket and a Node server with `ws`, which store nothing, under the same load
+generator. Each is started anew for each run; all take turns.
+"""
+import os
+import pathlib
+import shutil
+import statistics
+
+from measure import (BUILD, ROOT, TICK_STREAMS, TICK_TABLE, Process, Server, allow_files, free_port, psql,
+                     run_json, scratch_folder)
+from results import Part, median_of, range_of, ratio_text, ratios_of, spread_of
+
+NCHAN_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+NGINX = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+worker_rlimit_nofile 30000; load_module {module};
+events {{ worker_connections 20000; }}
+http {{
+    access_log off; keepalive_requests 1000000000; nchan_shared_memory_size 512M;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        location ~ ^/pub/(.+)$ {{ nchan_publisher http; nchan_channel_id $1; nchan_message_buffer_length 1000;
+            nchan_message_timeout 30s; }}
+        location ~ ^/sub/(.+)$ {{ nchan_subscriber websocket; nchan_channel_id $1;
+            nchan_channel_id_split_delimiter ","; nchan_subscriber_first_message newest; }}
+    }}
+}}
+"""
+NATS = """listen: "127.0.0.1:{inner}", max_connections: 20000, ping_interval: "10m"
+websocket {{ listen: "127.0.0.1:{port}", no_tls: true }}
+"""
+# way of penstock_fanout: name
+WAYS = {"penstock": "Penstock, stored", "broadcast": "Penstock, broadcast",
+        "nchan": "nginx with Nchan", "nats": "NATS", "ws": "Node, ws"}
+# name, channels, subscribers of each, connections, publishes under way; and the same in little
+SHAPES = [(("1 channel × 1,000", 1, 1000, 1000, 16), ("1 channel × 200", 1, 200, 200, 16)),
+          (("1,000 channels × 10", 1000, 10, 1000, 64), ("100 channels × 10", 100, 10, 100, 64)),
+          (("100,000 channels × 1", 100000, 1, 1000, 256), ("2,000 channels × 1", 2000, 1, 100, 256))]
+
+
+class Nchan(Process):
+    def __init__(self, folder):
+        port = free_port()
+        config = pathlib.Path(folder) / "nginx.conf"
+        config.write_text(NGINX.format(folder=folder, port=port, module=NCHAN_MODULE))
+        os.chmod(folder, 0o755)  # the worker is another user
+        super().__init__(["nginx", "-c", config, "-p", folder], port)
+        self.wait_for_port()
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        self.pids += [int(pid) for pid in children.read_text().split()]
+
+
+class Nats(Process):
+    def __init__(self, folder):
+        port = free_port()
+        config = pathlib.Path(folder) / "nats.conf"
+        config.write_text(NATS.format(inner=free_port(), port=port))
+        super().__init__(["nats-server", "-c", config, "-l", f"{folder}/nats.log"], port)
+        self.wait_for_port()
+
+
+class Ws(Process):
+    def __init__(self, _):
+        port = free_port()
+        super().__init__(["node", "fanout-server.mjs", port], port, cwd=ROOT / "bench" / "peers",
+                         env={**os.environ, "NODE_ENV": "production"})
+        self.wait_for_port()
+
+
+def penstock(folder):
+    psql('TRUNCATE "Tick"; CHECKPOINT')
+    return Server(folder, "channels = 1000\n", TICK_STREAMS)
+
+
+MAKERS = {"penstock": penstock, "broadcast": penstock, "nchan": Nchan, "nats": Nats, "ws": Ws}
+THERE = {"nchan": lambda: shutil.which("nginx") and NCHAN_MODULE.exists(),
+         "nats": lambda: shutil.which("nats-server"),
+         "ws": lambda: (ROOT / "bench/peers/node_modules/ws").exists()}
+
+
+def measure(way, shape, seconds):
+    _, channels, each, connections, under_way = shape
+    with scratch_folder() as folder, MAKERS[way](folder) as server:
+        cpu = server.cpu_seconds()
+        figures = run_json([BUILD / "bench/flow/penstock_fanout", way, "127.0.0.1", server.port,
+                            channels, each, connections, under_way, seconds])
+        cpu = server.cpu_seconds() - cpu
+    return {"rate": figures["delivered"] / figures["seconds"],
+            "published": figures["published"] / figures["seconds"],
+            "p50_ms": figures["p50_us"] / 1000, "p99_ms": figures["p99_us"] / 1000,
+            "cpu_us": cpu / figures["delivered"] * 1e6,
+            "generator_us": figures["generator_cpu_s"] / figures["delivered"] * 1e6}
+
+
+def tell_shape(part, shape, runs_of):
+    head = ["", "deliveries/s", "spread", "stored Penstock is times as fast", "publishes/s", "p50 ms", "p99 ms",
+            "server µs/delivery", "generator µs/delivery"]
+    lines = [[WAYS[way], f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
+              ratio_text(ratios_of(runs_of["penstock"], runs)), f"{median_of(runs, 'published'):,.0f}",
+              f"{median_of(runs, 'p50_ms'):.2f}", f"{median_of(runs, 'p99_ms'):.2f}",
+              f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'generator_us'):.2f}"]
+             for way, runs in runs_of.items()]
+    part.table(f"{shape[0]} subscribers on {shape[3]:,} connections, {shape[4]} publishes under way",
+               head, lines)
+    part.bars(f"{shape[0]} subscribers", "deliveries/s",
+              [(WAYS[way], range_of(runs, "rate")) for way, runs in runs_of.items()])
+    peers = [way for way in runs_of if way in THERE]
+    if peers:
+        best = max(peers, key=lambda way: median_of(runs_of[way], "rate"))
+        part.target(f"fan-out, {shape[0]}, deliveries/s of the best peer ({WAYS[best]})", 1.0,
+                    statistics.median(ratios_of(runs_of["penstock"], runs_of[best])))
+
+
+def main():
+    part = Part("fanout", "Fan-out", __doc__, full=230, quick=25)
+    allow_files(30000)
+    psql(TICK_TABLE)
+    ways = [way for way in WAYS if THERE.get(way, lambda: True)()]
+    shapes = [part.pick(full, quick) for full, quick in SHAPES]
+    results = {shape[0]: {way: [] for way in ways} for shape in shapes}
+    for _ in part.rounds():
+        for shape in shapes:
+            for way in ways:
+                part.say(f"{shape[0]}, {WAYS[way]}")
+                results[shape[0]][way].append(measure(way, shape, part.pick(2, 0.3)))
+    for shape in shapes:
+        tell_shape(part, shape, results[shape[0]])
+    missing = [name for way, name in WAYS.items() if way not in ways]
+    part.finish(results, f"Not installed, and so not measured: {', '.join(missing)}." if missing else "")
+
+
+main()

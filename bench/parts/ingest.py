@@ -1,0 +1,105 @@
+"""Committed rows a second through the socket into "BehaviorLog" with its primary key, two indexes and foreign key.
+The floor is libpq `COPY BINARY` of the same rows into the same table on as many connections as there are lanes.
+Closed loop, `committed` acks; each variant begins with an empty table, all take turns.
+"""
+from measure import (Server, empty_tables, measure_floor, measure_load, prepare_database,
+                     recorded_events, scratch_folder)
+from results import Part, median_of, range_of, ratio_text, ratios_of, spread_of
+
+import pathlib
+import statistics
+
+# stream, events a message, encoding, connections, messages in flight on each
+TWO_LANES = {
+    "1 a message, JSON": ("plain", 1, "json", 32, 64),
+    "10 a message, JSON": ("plain", 10, "json", 8, 64),
+    "100 a message, JSON": ("plain", 100, "json", 8, 8),
+    "900 a message, JSON": ("plain", 900, "json", 8, 2),
+    "1 a message, MessagePack": ("plain", 1, "msgpack", 32, 64),
+    "10 a message, MessagePack": ("plain", 10, "msgpack", 8, 64),
+    "100 a message, MessagePack": ("plain", 100, "msgpack", 8, 8),
+    "900 a message, MessagePack": ("plain", 900, "msgpack", 8, 2),
+    "100 a message, JSON, two channels each": ("behavior", 100, "json", 8, 8),
+    "100 a message, JSON, 1 connection": ("plain", 100, "json", 1, 64),
+    "100 a message, JSON, 64 connections": ("plain", 100, "json", 64, 2),
+    "100 a message, JSON, 500 connections": ("plain", 100, "json", 500, 1),
+    "1 a message, JSON, 500 connections": ("plain", 1, "json", 500, 8),
+}
+ONE_LANE = {
+    "1 a message, JSON, 1 lane": ("plain", 1, "json", 32, 64),
+    "100 a message, JSON, 1 lane": ("plain", 100, "json", 8, 8),
+}
+FLOORS = {"COPY, 2 connections (floor)": 2, "COPY, 1 connection (floor of 1 lane)": 1,
+          "COPY, 8 connections": 8}
+FLOOR, FLOOR_ONE = list(FLOORS)[:2]
+SETTINGS = "message_bytes = 1280KB\n"  # the most; 1,000 recorded events are a little more
+
+
+def measure_lanes(part, folder, events, rows, lanes, variants, results):
+    with Server(folder, SETTINGS, lanes=lanes) as server:
+        for name, (stream, *how) in variants.items():
+            part.say(name)
+            empty_tables()
+            results[name].append(measure_load(server, events, rows, stream, *how))
+
+
+def run_round(part, folder, events, rows, results):
+    for name, connections in FLOORS.items():
+        part.say(name)
+        empty_tables()
+        results[name].append(measure_floor(events, rows, connections))
+    measure_lanes(part, folder, events, rows, 2, TWO_LANES, results)
+    measure_lanes(part, folder, events, rows, 1, ONE_LANE, results)
+
+
+def floor_line(results, name):
+    runs = results[name]
+    return [f"libpq {name}", f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
+            ratio_text(ratios_of(runs, results[FLOOR])), f"{median_of(runs, 'cpu_us'):.2f}", "",
+            f"{median_of(runs, 'wal_bytes'):,.0f}", "", ""]
+
+
+def variant_line(results, name):
+    runs = results[name]
+    floor = results[FLOOR_ONE if name in ONE_LANE else FLOOR]
+    return [name, f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
+            ratio_text(ratios_of(runs, floor)), f"{median_of(runs, 'cpu_us'):.2f}",
+            f"{median_of(runs, 'p50_ms'):.1f}", f"{median_of(runs, 'wal_bytes'):,.0f}",
+            f"{median_of(runs, 'memory_mb'):,.0f}", f"{median_of(runs, 'generator_us'):.2f}"]
+
+
+def tell(part, results, rows, source):
+    names = [*FLOORS, *TWO_LANES, *ONE_LANE]
+    part.table(f"{rows:,} rows of {source} a round", ["", "rows/s", "spread", "of the floor",
+               "CPU µs/event", "p50 ms", "WAL bytes/row", "server MB, at most", "generator µs/event"],
+               [floor_line(results, name) if name in FLOORS else variant_line(results, name)
+                for name in names],
+               "CPU is the server's (of COPY: the client's), in all its threads. 8 connections and 8 to 64 messages "
+               "unanswered on each where nothing else is said; with 1 event a message 32 and 64. WAL is what "
+               "PostgreSQL wrote, with the log of batches. p50: a closed loop's answer, which waits for all that "
+               "is unanswered before it.")
+    part.bars("Committed rows a second", "rows/s; the dashed line is the COPY floor",
+              [(name, range_of(results[name], "rate")) for name in names],
+              median_of(results[FLOOR], "rate"))
+    for name, ratio, cpu in (("100 a message, JSON", 0.9, 2), ("1 a message, JSON", 0.6, 4)):
+        part.target(f"ingest, {name}, rows/s of the COPY floor", ratio,
+                    statistics.median(ratios_of(results[name], results[FLOOR])))
+        part.target(f"ingest, {name}, server µs an event", cpu, median_of(results[name], "cpu_us"),
+                    at_least=False)
+
+
+def main():
+    part = Part("ingest", "Ingest", __doc__, full=330, quick=28)
+    rows = part.pick(100000, 4000)
+    results = {name: [] for name in [*FLOORS, *TWO_LANES, *ONE_LANE]}
+    with scratch_folder() as name:
+        folder = pathlib.Path(name)
+        events, source = recorded_events(folder)
+        prepare_database(events)
+        for _ in part.rounds():
+            run_round(part, folder, events, rows, results)
+    tell(part, results, rows, source)
+    part.finish(results)
+
+
+main()
