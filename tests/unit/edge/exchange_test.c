@@ -120,7 +120,7 @@ static void every_level_is_answered(void **state)
     struct record_cursor record;
     assert_true(record_open(span_of(harness.last_record, harness.last_record_bytes), &record));
     assert_true(span_is(record.id, "1"));
-    assert_int_equal(record.header.producer, hash_name(span_string("me")));
+    assert_int_equal(record.header.producer, producer_of_name(span_string("me")));
 }
 
 /* Whatever is wrong is answered with the right status and a sentence, and nothing is stored. */

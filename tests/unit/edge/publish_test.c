@@ -236,7 +236,7 @@ static void producer_survives_a_reconnect(void **state)
         producers[i] = last_record()->producer;
         client_close(&client);
     }
-    assert_int_equal(producers[0], hash_name(span_string("till 1")));
+    assert_int_equal(producers[0], producer_of_name(span_string("till 1")));
     assert_int_equal(producers[0], producers[1]);
     assert_int_not_equal(producers[2], producers[3]);
 }

@@ -15,6 +15,7 @@ static struct schema schemas[] = {
     {.key = 2, .stream = "b", .table_name = "B", .column_count = 1},
     {.key = 3, .stream = "a", .table_name = "A", .binary = true, .column_count = 1},
 };
+static struct batch_record records[3]; /* of a session, of publisher 1, of publisher 2 */
 static struct batch_event events[2000];
 static struct batch batch;
 static struct targets targets;
@@ -26,7 +27,10 @@ static int setup(void **state)
     for (size_t i = 0; i < 3; i++) {
         schemas[i].columns = &column;
     }
-    batch = (struct batch){.events = events, .sequence_last = 42};
+    for (size_t i = 0; i < 3; i++) {
+        records[i].header.producer = i == 0 ? 7 : PRODUCER_IS_NAMED | i;
+    }
+    batch = (struct batch){.events = events, .records = records, .sequence_last = 42};
     return 0;
 }
 
@@ -132,6 +136,25 @@ static void test_two_schemas_of_a_stream_count_as_one(void **state)
     assert_string_equal(build(TAIL_OWNERS), "{1,1}");
 }
 
+/* Of each publisher that gave a name, the log says what became of its events. */
+static void test_publishers_are_told_apart(void **state)
+{
+    (void)state;
+    static const uint32_t record_of[] = {0, 1, 2, 1, 1};
+    add(0, EVENT_STORED, NULL);
+    add(0, EVENT_STORED, NULL);
+    add(0, EVENT_REJECTED, NULL);
+    add(0, EVENT_DUPLICATE, NULL);
+    add(1, EVENT_STORED, NULL);
+    for (size_t i = 0; i < batch.event_count; i++) {
+        events[i].record = record_of[i];
+    }
+    assert_string_equal(build(TAIL_STREAMS),
+                        "{\"a\":{\"stored\":2,\"duplicates\":1,\"rejected\":1,\"publishers\":{"
+                        "\"8000000000000002\":[0,0,1],\"8000000000000001\":[1,1]}},"
+                        "\"b\":{\"stored\":1,\"publishers\":{\"8000000000000001\":[1]}}}");
+}
+
 /* A batch without events is still a checkpoint. */
 static void test_empty_batch(void **state)
 {
@@ -165,6 +188,7 @@ int main(void)
         TEST(test_payload_holds_what_was_stored),
         TEST(test_long_batches_are_not_inlined),
         TEST(test_two_schemas_of_a_stream_count_as_one),
+        TEST(test_publishers_are_told_apart),
         TEST(test_empty_batch),
         TEST(test_targets_are_bounded),
     };
