@@ -59,13 +59,9 @@ static bool follows(const struct walk *walk, const struct frame_header *header)
     if (header->sequence <= segment->last_sequence) {
         return false;
     }
-    if (walk->any_before) {
-        return true;
-    }
-    if (segment->frames == 0 && header->sequence != walk->file->header.first_sequence) {
-        return false;
-    }
-    return header->previous == segment->last_sequence;
+    /* Not by its number: when the process ended between a segment's header and its first frame, and
+     * PostgreSQL was ahead at the next start, numbers went on behind its checkpoint. */
+    return walk->any_before || header->previous == segment->last_sequence;
 }
 
 static bool fits(const struct walk *walk, uint64_t offset, const struct frame_header *header)

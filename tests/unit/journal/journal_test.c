@@ -351,6 +351,26 @@ static void a_gap_in_the_numbers_is_told_from_damage(void **state)
     assert_int_equal(world_read_all(world, 11).count, 2);
 }
 
+/* A crash between the header of a segment and its first frame, then a checkpoint ahead: the segment
+ * begins with another frame than the one it was made for, and that one is found again. */
+static void a_gap_at_the_front_of_a_segment_is_told_from_damage(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t zeros[2 * PAGE]; /* over the frame and the mark behind it */
+    world_start(world, 0);
+    world_put(world, RECORD_SMALL);
+    journal_close(world->journal);
+    int fd = segment_open(world, 1);
+    assert_int_equal(pwrite(fd, zeros, sizeof zeros, PAGE), sizeof zeros);
+    close(fd);
+    assert_int_equal(world_open_journal(world), STATUS_OK);
+    world_start(world, 10);
+    world_put(world, RECORD_SMALL);
+    assert_int_equal(world->durable, 11);
+    world_reopen(world);
+    assert_int_equal(world_read_all(world, 11).count, 1);
+}
+
 /* A checkpoint behind what was recycled is an older backup, or another database: not started, and
  * nothing is passed over silently. */
 static void a_checkpoint_behind_the_oldest_frame_is_refused(void **state)
@@ -463,6 +483,7 @@ static int run(void)
         WORLD_TEST(a_malformed_record_fails_the_journal),
         WORLD_TEST(numbering_goes_on_behind_the_checkpoint),
         WORLD_TEST(a_gap_in_the_numbers_is_told_from_damage),
+        WORLD_TEST(a_gap_at_the_front_of_a_segment_is_told_from_damage),
         WORLD_TEST(a_checkpoint_behind_the_oldest_frame_is_refused),
         WORLD_TEST(released_frames_are_not_read_again),
         WORLD_TEST(the_second_opener_is_refused),
