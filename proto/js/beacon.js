@@ -8,43 +8,75 @@
  *
  * Nothing counts as sent: a page that lives on, or the next one with the same outbox, sends the same events again,
  * with the same ids, and the table has them once.
+ *
+ * The server takes or refuses a request as a whole, so one invalid event in it is the end of the others. Requests that
+ * are under way together may overtake each other. So who has no outbox that outlives the page, for whom this is the last
+ * chance, sends up to REQUESTS_MAX of them, and others one, which keeps the order.
  */
 const BEACON_BYTES = 65536;
+const REQUESTS_MAX = 16;
 
 const utf8 = new TextEncoder();
 
 /**
- * Sends what fits, oldest first, one request a stream. Answers the messages that were taken whole. `post(stream, body)`
- * says whether the browser has taken the request.
+ * Sends what fits, oldest first, in at most `requestsMax` requests a stream (more where `eventsMax` asks for it).
+ * Answers the messages that were taken whole. `post(stream, body)` says whether the browser has taken the request.
  */
-export function flushByBeacon(messages, codec, post, bytesMax = BEACON_BYTES) {
+export function flushByBeacon(messages, codec, post,
+    { bytesMax = BEACON_BYTES, eventsMax = Infinity, requestsMax = REQUESTS_MAX } = {}) {
     const taken = [];
     let room = Math.min(bytesMax, BEACON_BYTES);
     for (const stream of new Set(messages.map((message) => message.stream))) {
-        const load = loadOf(messages.filter((message) => message.stream === stream), codec, room);
-        const events = load.events.length;
-        let count = events;
-        while (count > 0 && !post(stream, `[${load.events.slice(0, count).join(",")}]`)) {
-            count = Math.floor(count / 2); // others of this page have beacons under way
-        }
-        if (count > 0) {
-            room -= load.bytes;
-        }
-        if (count > 0 && count === events) {
-            taken.push(...load.whole);
+        const own = messages.filter((message) => message.stream === stream);
+        for (const group of groupsOf(own, Math.ceil(own.length / requestsMax), eventsMax)) {
+            const load = loadOf(group, codec, room, eventsMax);
+            const count = postMost(load.events, (body) => post(stream, body));
+            if (count > 0) {
+                room -= load.bytes;
+            }
+            if (count > 0 && count === load.events.length) {
+                taken.push(...load.whole);
+            }
         }
     }
     return taken;
 }
 
+/** Posts as many of the events as the browser takes, and answers how many: others of this page may have beacons
+ * under way. */
+function postMost(events, post) {
+    let count = events.length;
+    while (count > 0 && !post(`[${events.slice(0, count).join(",")}]`)) {
+        count = Math.floor(count / 2);
+    }
+    return count;
+}
+
+/** Messages that go together: at most `count`, and with more than `eventsMax` events only a message alone. */
+function groupsOf(messages, count, eventsMax) {
+    const groups = [];
+    let events = 0;
+    for (const message of messages) {
+        const group = groups.at(-1);
+        events += message.pieces.length;
+        if (group && group.length < count && events <= eventsMax) {
+            group.push(message);
+        } else {
+            groups.push([message]);
+            events = message.pieces.length;
+        }
+    }
+    return groups;
+}
+
 /** The events that fit, as JSON, and which messages are in there whole. */
-function loadOf(messages, codec, room) {
+function loadOf(messages, codec, room, eventsMax) {
     const load = { events: [], bytes: 2, whole: [] };
     for (const message of messages) {
         for (const piece of message.pieces) {
             const text = codec.toJson(piece);
             const bytes = text === null ? 0 : utf8.encode(text).length + 1;
-            if (load.bytes + bytes > room) {
+            if (load.bytes + bytes > room || load.events.length === eventsMax) {
                 return load;
             }
             if (text !== null) {

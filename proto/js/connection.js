@@ -5,20 +5,23 @@
  *       ▲  └────────── refused, silent, closed ──────────┐                 │
  *       └────────────── the back-off is over ──────── waiting ◄────────────┘     close(): closed, from everywhere
  *
+ * A server that closes because it does not understand what we say would do so again, after every reconnect: that is
+ * told to the client, which closes.
  * Whatever else a session says is handed up as it comes; this file knows no events and no channels.
  */
-import { PenstockError } from "./error.js";
+import { misunderstoodError, PenstockError } from "./error.js";
 
 const STEADY_MS = 5000; // a session that lasted so long resets the back-off
 const REFRESH_MS = 60000; // a token is refreshed so long before it expires, or when a fifth of its time is left
 const REFRESH_AGAIN_MS = 5000; // when the function that gives tokens has failed
 const REFRESH_MS_LEAST = 1000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
+const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1010]); // RFC 6455 section 7.4.1
 
 export class Connection {
     #url;
     #options; // codec, token, backoff, openTimeout, pongTimeout, WebSocket
-    #up; // the client: state(change), error(error), begin(), lost(), receive(message)
+    #up; // the client: state(change), error(error), begin(), lost(), stop(error), receive(message)
     #producer = null;
     #socket = null;
     #state = "connecting";
@@ -135,9 +138,17 @@ export class Connection {
         this.#socket = socket;
         socket.binaryType = "arraybuffer";
         socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
-        socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost({ code, reason });
+        socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason);
         socket.onerror = () => {}; // `close` follows, and says no less
         this.#timers.open = setTimeout(() => this.#leave("no session within openTimeout"), this.#options.openTimeout);
+    }
+
+    #closed(code, reason) {
+        if (MISUNDERSTOOD.has(code)) {
+            this.#up.stop(misunderstoodError(code, reason));
+        } else {
+            this.#lost({ code, reason });
+        }
     }
 
     /** Gives this connection up, whatever its socket thinks of it. */

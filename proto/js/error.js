@@ -20,3 +20,10 @@ export function closedError() {
 export function notConnectedError() {
     return new PenstockError({ code: "not_connected", message: "there is no session, or it was lost" });
 }
+
+/** Why a client that the server does not understand has closed itself. */
+export function misunderstoodError(code, reason) {
+    return new PenstockError({ code: "malformed", message: `the server closed the connection with ${code} (${
+        reason || "no reason"}): it does not understand this client, and would not the next time, so nothing more ` +
+        "is sent" });
+}

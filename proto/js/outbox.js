@@ -15,7 +15,7 @@
  * so a refusal is told as an "error" event.
  */
 import { CODECS, recode } from "./codec.js";
-import { closedError, PenstockError } from "./error.js";
+import { PenstockError } from "./error.js";
 
 const BUSY = new Set(["overloaded", "rate_limited", "unavailable"]);
 /** The server's or its operator's trouble: waited out as well, but somebody should hear of it. */
@@ -164,13 +164,13 @@ export class Outbox {
             .sort(byTurn);
     }
 
-    /** Rejects everything that has no answer. What a store has it keeps, for the next page. */
-    close() {
+    /** Rejects everything that has no answer with `error`. What a store has it keeps, for the next page. */
+    close(error) {
         clearTimeout(this.#hold.timer);
         this.#waiting = [];
         this.#inFlight.clear();
         for (const { reject } of this.#publications) {
-            reject?.(closedError());
+            reject?.(error);
         }
         this.#publications.clear();
         this.#bytes = 0;

@@ -192,12 +192,16 @@ export interface Penstock {
     /** With `onEvent` events go there; without, `for await` reads them. One subscription a channel at a time. */
     subscribe<Row = Record<string, unknown>>(channel: string, options?: SubscribeOptions<Row>,
         onEvent?: (event: StreamEvent<Row>) => void): Subscription<Row>;
-    /** To all subscribers of the channel, stored nowhere. Rejects with code "not_connected" while there is no session. */
+    /**
+     * To all subscribers of the channel, stored nowhere. Rejects with code "not_connected" while there is no session,
+     * and with "too_large" when the server does not take so much.
+     */
     broadcast(channel: string, data: unknown): Promise<void>;
     /** Rejects with code "unsupported" where presence is not on for the channel. */
     presence(channel: string): Promise<Presence>;
     /** Returns what undoes it. */
     on(event: "state", listener: (change: StateChange) => void): () => void;
+    /** What no promise tells. When the server does not understand the client (code "malformed"), the client is closed. */
     on(event: "error", listener: (error: PenstockError) => void): () => void;
     on(event: "gap", listener: (gap: Gap) => void): () => void;
     /** Ends everything: what has no answer is rejected with code "closed" (and stays in an outbox in IndexedDB). */

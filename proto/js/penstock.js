@@ -80,6 +80,7 @@ class Penstock {
             error: (error) => this.#emit("error", error),
             begin: () => this.#begin(),
             lost: () => this.#lost(),
+            stop: (error) => this.#end(error),
             receive: (message) => this.#handlers[message.op]?.(message),
         });
         this.#store = outbox === "indexeddb" ? openIndexedStore(outboxName, (error) => this.#emitSoon(error))
@@ -183,17 +184,28 @@ class Penstock {
 
     /** Ends everything. What was not answered is rejected with code "closed"; an outbox in IndexedDB keeps it. */
     close(code = 1000, reason = "") {
-        if (this.state === "closed") {
-            return;
+        if (this.state !== "closed") {
+            this.#finish(closedError(), code, reason);
         }
+    }
+
+    /** The server does not understand us: an "error" event says so, and everything ends with it. */
+    #end(error) {
+        this.#emit("error", error);
+        if (this.state !== "closed") { // by a listener
+            this.#finish(error, 1000, "");
+        }
+    }
+
+    #finish(error, code, reason) {
         this.#stopListening();
         clearInterval(this.#adoptTimer);
         this.#forgetQuestions();
         this.#connection.close(code, reason);
-        this.#outbox.close();
+        this.#outbox.close(error);
         this.#store?.close?.();
         for (const subscription of [...this.#channels.values()]) {
-            subscription._end(closedError());
+            subscription._end(error);
         }
         this.#channels.clear();
     }
@@ -253,7 +265,11 @@ class Penstock {
             return;
         }
         const post = (stream, body) => navigator.sendBeacon(this.#addressOf(stream), body);
-        const taken = flushByBeacon(messages, this.#options.codec, post, this.#limits.message_bytes);
+        const taken = flushByBeacon(messages, this.#options.codec, post, {
+            bytesMax: this.#limits.message_bytes,
+            eventsMax: this.#limits.events,
+            requestsMax: this.#store ? 1 : undefined,
+        });
         taken.forEach((message) => this.#handed.add(message));
     }
 
@@ -311,10 +327,21 @@ class Penstock {
         } catch (error) {
             throw new PenstockError({ code: "malformed", message: error.message });
         }
+        this.#refuseTooLarge(frame);
         return new Promise((resolve, reject) => {
             this.#questions.set(id, { resolve, reject });
             this.#connection.sendFrame(frame);
         });
+    }
+
+    /** The server would close the session, and with it end what others wait for. */
+    #refuseTooLarge(frame) {
+        const bytes = this.#options.codec.size(frame);
+        const { message_bytes: bytesMax = Infinity } = this.#limits;
+        if (bytes > bytesMax) {
+            throw new PenstockError({ code: "too_large",
+                message: `the message has ${bytes} bytes; the server takes ${bytesMax}` });
+        }
     }
 
     /** Settles the question that this message answers; undefined: it answers none. */

@@ -15,11 +15,15 @@ import { PenstockError } from "./error.js";
 import { uuidv7 } from "./uuid.js";
 
 const MESSAGES = "messages";
+const OPEN_MS = 5000; // browsers have been seen that never answer open(); until it has, nothing is sent
 
-/** A store in IndexedDB, or null where there is none that several pages can share; `fail` hears why. */
-export function openIndexedStore(name, fail) {
+/**
+ * A store in IndexedDB, or null where there is none that several pages can share; `fail` hears why. `openMs` is how
+ * long the browser has to open it.
+ */
+export function openIndexedStore(name, fail, openMs = OPEN_MS) {
     if (globalThis.indexedDB && globalThis.navigator?.locks) {
-        return new IndexedStore(name, fail);
+        return new IndexedStore(name, fail, openMs);
     }
     fail(new PenstockError({ code: "unsupported", message: "an outbox in IndexedDB needs Web Locks, which pages have " +
         "that come by https or from localhost: what is published here is kept in memory only" }));
@@ -29,6 +33,7 @@ export function openIndexedStore(name, fail) {
 class IndexedStore {
     #name;
     #fail;
+    #openMs;
     #db = null;
     #box = uuidv7();
     #turn = 0;
@@ -39,26 +44,21 @@ class IndexedStore {
     #isScheduled = false;
     #isClosed = false;
 
-    constructor(name, fail) {
+    constructor(name, fail, openMs) {
         this.#name = name;
         this.#fail = fail;
+        this.#openMs = openMs;
     }
 
-    /** Resolves with the producer's name and what the page before has left. Never rejects: without a database
-     * the messages are in memory, and `fail` has heard of it. */
+    /** Resolves with the producer's name and what the page before has left. Never rejects, and never waits for long:
+     * without a database the messages are in memory, and `fail` has heard of it. */
     async open() {
         try {
-            this.#db = await openDatabase(this.#name);
-            const records = await this.#takeOne(Infinity);
-            if (records.length > 0) {
-                this.#box = records[0].box;
-                this.#turn = records.at(-1).turn + 1;
-            } else {
-                await this.#own(this.#box);
-            }
+            const records = await within(this.#openMs, this.#takeOver(), "the browser did not open it");
             this.#schedule();
             return { producer: this.#box, records };
         } catch (error) {
+            this.#letGo(); // what comes to pass after all finds it closed, and leaves the boxes to other pages
             this.#broken(error);
             return { producer: this.#box, records: [] };
         }
@@ -98,8 +98,13 @@ class IndexedStore {
     /** Leaves everything to whoever comes next. */
     close() {
         this.flush();
+        this.#letGo();
+    }
+
+    #letGo() {
         this.#isClosed = true;
         this.#db?.close(); // waits for its transactions
+        this.#db = null;
         for (const { release } of this.#owned.values()) {
             release();
         }
@@ -107,6 +112,27 @@ class IndexedStore {
     }
 
     // ---- boxes ------------------------------------------------------------------------------
+
+    async #takeOver() {
+        const db = await openDatabase(this.#name);
+        if (this.#isClosed) {
+            db.close();
+            return [];
+        }
+        this.#db = db;
+        db.onversionchange = () => { // somebody deletes the database: nobody can open it again before we let it go
+            this.#letGo();
+            this.#broken(new Error("it is being deleted"));
+        };
+        const records = await this.#takeOne(Infinity);
+        if (records.length > 0) {
+            this.#box = records[0].box;
+            this.#turn = records.at(-1).turn + 1;
+        } else {
+            await this.#own(this.#box);
+        }
+        return records;
+    }
 
     /** Owns the first box that nobody owns, and answers its messages. */
     async #takeOne(room) {
@@ -232,6 +258,15 @@ function settled(request) {
         request.onsuccess = () => resolve(request.result);
         request.onerror = () => reject(request.error);
     });
+}
+
+/** What `promise` resolves with, if it does so within `ms`. */
+function within(ms, promise, complaint) {
+    let timer;
+    const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`${complaint} within ${ms} ms`)), ms);
+    });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Takes a Web Lock if it is free: what releases it, or null. */

@@ -148,7 +148,7 @@ static void on_confuse_error(cfg_t *cfg, const char *format, va_list arguments)
 static int on_value(cfg_t *cfg, cfg_opt_t *option)
 {
     const struct key *key = key_find(option->name, strlen(option->name));
-    int *set_at = &loading->set_at[key - keys];
+    int *set_at = &loading->set_at[key_place(key)];
     enum status status;
     if (*set_at == 0) {
         *set_at = cfg->line;
@@ -272,8 +272,8 @@ static cfg_t *parser_create(void)
         CFG_END(),
     };
     cfg_opt_t options[KEYS_MAX + 3] = {0}, *next = options;
-    for (size_t i = 0; i < key_count; i++) {
-        *next++ = (cfg_opt_t)CFG_STR(keys[i].name, NULL, CFGF_NODEFAULT);
+    for (size_t i = 0; i < key_count(); i++) {
+        *next++ = (cfg_opt_t)CFG_STR(key_at(i)->name, NULL, CFGF_NODEFAULT);
     }
     *next++ =
         (cfg_opt_t)CFG_SEC("stream", stream_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
@@ -283,8 +283,8 @@ static cfg_t *parser_create(void)
     cfg_t *cfg = cfg_init(options, CFGF_NONE); /* copies the options */
     if (cfg != NULL) {
         cfg_set_error_function(cfg, on_confuse_error);
-        for (size_t i = 0; i < key_count; i++) {
-            cfg_set_validate_func(cfg, keys[i].name, on_value);
+        for (size_t i = 0; i < key_count(); i++) {
+            cfg_set_validate_func(cfg, key_at(i)->name, on_value);
         }
         cfg_set_validate_func(cfg, "stream", on_stream);
         cfg_set_validate_func(cfg, "stream|table", on_table);
@@ -328,7 +328,7 @@ static int count_lines(const char *text)
 
 enum status file_load(struct settings *settings, const char *file, struct problem *problem)
 {
-    assert(key_count <= KEYS_MAX);
+    assert(key_count() <= KEYS_MAX);
     char *text = read_file(file, problem);
     if (text == NULL) {
         return problem->status;

@@ -2,13 +2,15 @@
  * keys.h - the one table of settings, and a value's way from text into it. Private to config/.
  *
  * Whatever is said about a key, in the file, in the environment, as a flag, in --help or in the
- * reference file, comes from its row here. A new setting is one row, and one field of struct
- * settings.
+ * reference file, comes from its row in keys_AREA.c. A new setting is one row, and one field of
+ * struct settings.
  */
 #ifndef PENSTOCK_CONFIG_KEYS_H
 #define PENSTOCK_CONFIG_KEYS_H
 
 #include "penstock/config.h"
+
+#include <stddef.h>
 
 #define KB (UINT64_C(1) << 10)
 #define MB (UINT64_C(1) << 20)
@@ -41,8 +43,22 @@ struct key {
     size_t offset;          /* in struct settings */
 };
 
-extern const struct key keys[];
-extern const size_t key_count;
+/* A key's field, as the end of its row. */
+#define AT(field) .offset = offsetof(struct settings, field)
+
+/* The rows of keys_AREA.c. */
+struct key_area {
+    const struct key *keys;
+    size_t count;
+};
+extern const struct key_area keys_network, keys_auth, keys_limits, keys_postgres, keys_node;
+
+/* The whole table, area after area. */
+size_t key_count(void);
+/* Its row at a place below key_count(). */
+const struct key *key_at(size_t place);
+/* The place of a row. */
+size_t key_place(const struct key *key);
 
 /* By name, with '-' and '_' alike; NULL when there is none. */
 const struct key *key_find(const char *name, size_t size);

@@ -120,15 +120,16 @@ enum status settings_renew(const struct settings *now, struct settings *next,
 {
     enum status status = STATUS_OK;
     *news = (struct settings_news){0};
-    for (size_t i = 0; i < key_count && status == STATUS_OK; i++) {
-        if (is_same(&keys[i], now, next)) {
+    for (size_t i = 0; i < key_count() && status == STATUS_OK; i++) {
+        const struct key *key = key_at(i);
+        if (is_same(key, now, next)) {
             continue;
         }
-        if (keys[i].is_live) {
-            note_change(&keys[i], now, next, news);
+        if (key->is_live) {
+            note_change(key, now, next, news);
         } else {
-            list_add(news->kept, sizeof news->kept, keys[i].name);
-            status = keep(&keys[i], now, next, problem);
+            list_add(news->kept, sizeof news->kept, key->name);
+            status = keep(key, now, next, problem);
         }
     }
     return status == STATUS_OK ? settings_check(next, problem) : status;

@@ -84,11 +84,12 @@ void settings_print_manual(void *stdio_file)
 {
     FILE *out = stdio_file;
     fputs(head, out);
-    for (size_t i = 0; i < key_count; i++) {
-        if (keys[i].group != NULL) {
-            print_heading(out, keys[i].group);
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
+        if (key->group != NULL) {
+            print_heading(out, key->group);
         }
-        print_key(out, &keys[i]);
+        print_key(out, key);
     }
     fputs(streams, out);
 }

@@ -74,8 +74,8 @@ static void print_flag(FILE *out, const struct key *key)
 void settings_print_help(void *stdio_file)
 {
     FILE *out = stdio_file;
-    for (size_t i = 0; i < key_count; i++) {
-        const struct key *key = &keys[i];
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
         char bounds[128];
         bounds_format(key, bounds, sizeof bounds);
         if (key->group != NULL) {
@@ -123,8 +123,8 @@ void settings_print_reference(void *stdio_file)
 {
     FILE *out = stdio_file;
     fputs(reference_head, out);
-    for (size_t i = 0; i < key_count; i++) {
-        const struct key *key = &keys[i];
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
         char bounds[128];
         bounds_format(key, bounds, sizeof bounds);
         if (key->group != NULL) {

@@ -14,8 +14,8 @@
 static enum status load_defaults(struct settings *settings, struct problem *problem)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < key_count && status == STATUS_OK; i++) {
-        status = key_set(settings, &keys[i], keys[i].value, problem);
+    for (size_t i = 0; i < key_count() && status == STATUS_OK; i++) {
+        status = key_set(settings, key_at(i), key_at(i)->value, problem);
     }
     return status;
 }
@@ -41,14 +41,14 @@ static enum status load_environment(struct settings *settings, struct problem *p
 {
     const struct key *url = key_find("database_url", strlen("database_url"));
     enum status status = set_from_variable(settings, url, "DATABASE_URL", problem);
-    for (size_t i = 0; i < key_count && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < key_count() && status == STATUS_OK; i++) {
         char variable[64] = "PENSTOCK_";
         size_t at = strlen(variable);
-        for (const char *from = keys[i].name; *from != '\0'; from++) {
+        for (const char *from = key_at(i)->name; *from != '\0'; from++) {
             variable[at++] = (char)toupper((unsigned char)*from);
         }
         variable[at] = '\0';
-        status = set_from_variable(settings, &keys[i], variable, problem);
+        status = set_from_variable(settings, key_at(i), variable, problem);
     }
     return status;
 }
@@ -153,9 +153,10 @@ void settings_fini(struct settings *settings)
     if (settings == NULL) {
         return;
     }
-    for (size_t i = 0; i < key_count; i++) {
-        if (keys[i].type == KEY_TEXT) {
-            free(*(char **)((char *)settings + keys[i].offset));
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
+        if (key->type == KEY_TEXT) {
+            free(*(char **)((char *)settings + key->offset));
         }
     }
     for (size_t i = 0; i < settings->stream_count; i++) {

@@ -171,7 +171,7 @@ test("orphans of a store are adopted", async () => {
     assert.equal(store.orphans.length, 1);
 });
 
-/** A beacon has what fits, a stream each, in JSON, oldest first; what it has not taken whole is not counted. */
+/** A beacon has what fits, a stream and a message each, in JSON, oldest first; what it has not taken whole is not counted. */
 test("beacons take what fits", () => {
     const { msgpack } = CODECS;
     const message = (stream, ...events) => ({ stream, pieces: events.map(msgpack.encode) });
@@ -180,12 +180,32 @@ test("beacons take what fits", () => {
     const posted = [];
     const post = (stream, body) => posted.push([stream, body]);
     const taken = flushByBeacon(messages.slice(0, 4), msgpack, post);
-    const exact = JSON.rawJSON ? ',{"n":1152921504606846976}' : "";
-    assert.deepEqual(posted, [["a", `[{"n":1},{"n":2}${exact}]`], ["b", '[{"n":3}]']]);
-    assert.equal(taken.length, 4);
-    assert.deepEqual(flushByBeacon(messages.slice(4), msgpack, post, 100), []); // has 132 bytes
+    const exact = JSON.rawJSON ? [["a", '[{"n":1152921504606846976}]']] : []; // bytes have no JSON anywhere
+    assert.deepEqual(posted, [["a", '[{"n":1},{"n":2}]'], ...exact, ["b", '[{"n":3}]']]);
+    assert.equal(taken.length, 2 + exact.length);
+    assert.deepEqual(flushByBeacon(messages.slice(4), msgpack, post, { bytesMax: 100 }), []); // has 132 bytes
     posted.length = 0;
     const picky = (stream, body) => body.length < 12 && post(stream, body);
     assert.deepEqual(flushByBeacon(messages.slice(0, 1), msgpack, picky), []);
     assert.deepEqual(posted, [["a", '[{"n":1}]']]);
+});
+
+/** One invalid event refuses the request that it is in: messages go alone while they are few, and in few groups when
+ * they are many; where the outbox outlives the page, in one, whose order is kept. */
+test("beacons keep messages apart", () => {
+    const { json } = CODECS;
+    const messages = Array.from({ length: 40 }, (_, n) => ({ stream: "s", pieces: [json.encode({ n })] }));
+    const sizesOf = (count, limits) => {
+        const bodies = [];
+        const post = (stream, body) => bodies.push(JSON.parse(body));
+        assert.equal(flushByBeacon(messages.slice(0, count), json, post, limits).length, count);
+        assert.deepEqual(bodies.flat().map(({ n }) => n), [...Array(count).keys()]);
+        return bodies.map((body) => body.length);
+    };
+    assert.deepEqual(sizesOf(3), [1, 1, 1]);
+    assert.deepEqual(sizesOf(40), [...Array(13).fill(3), 1]);
+    assert.deepEqual(sizesOf(40, { requestsMax: 1 }), [40]);
+    assert.deepEqual(sizesOf(40, { requestsMax: 1, eventsMax: 25 }), [25, 15]);
+    const large = { stream: "s", pieces: messages.flatMap(({ pieces }) => pieces) };
+    assert.deepEqual(flushByBeacon([large], json, () => true, { eventsMax: 25 }), []);
 });

@@ -115,10 +115,11 @@ static void long_lists_end_in_dots(void **state)
 {
     (void)state;
     struct settings_news all = {0};
-    for (size_t i = 0; i < key_count; i++) {
-        if (keys[i].type == KEY_NUMBER || keys[i].type == KEY_SIZE) {
-            uint64_t *field = (uint64_t *)((char *)&next + keys[i].offset);
-            *field += keys[i].least;
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
+        if (key->type == KEY_NUMBER || key->type == KEY_SIZE) {
+            uint64_t *field = (uint64_t *)((char *)&next + key->offset);
+            *field += key->least;
         }
     }
     next.receive_bytes = 1 << 30;

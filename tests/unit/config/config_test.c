@@ -271,16 +271,17 @@ static void help_names_every_key(void **state)
 {
     (void)state;
     char *text = printed(settings_print_help);
-    for (size_t i = 0; i < key_count; i++) {
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
         char flag[80] = "  --";
-        size_t at = keys[i].no_flag ? 2 : strlen(flag);
-        for (const char *from = keys[i].name; *from != '\0'; from++) {
-            flag[at++] = *from == '_' && !keys[i].no_flag ? '-' : *from;
+        size_t at = key->no_flag ? 2 : strlen(flag);
+        for (const char *from = key->name; *from != '\0'; from++) {
+            flag[at++] = *from == '_' && !key->no_flag ? '-' : *from;
         }
         flag[at++] = ' ';
         flag[at] = '\0';
         assert_non_null(strstr(text, flag));
-        assert_non_null(strstr(text, keys[i].value));
+        assert_non_null(strstr(text, key->value));
     }
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
         assert_true(strcspn(line, "\n") <= 100);
@@ -336,15 +337,16 @@ static void the_reference_with_nothing_hidden_is_accepted(void **state)
 
     struct settings fresh;
     assert_int_equal(settings_load(&fresh, NULL, 0, NULL, 0, &problem), STATUS_OK);
-    for (size_t i = 0; i < key_count; i++) {
-        const char *a = (const char *)&settings + keys[i].offset;
-        const char *b = (const char *)&fresh + keys[i].offset;
-        if (keys[i].type == KEY_TEXT) {
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct key *key = key_at(i);
+        const char *a = (const char *)&settings + key->offset;
+        const char *b = (const char *)&fresh + key->offset;
+        if (key->type == KEY_TEXT) {
             assert_string_equal(*(char *const *)a, *(char *const *)b);
         } else {
-            size_t size = keys[i].type == KEY_SWITCH   ? sizeof(bool)
-                          : keys[i].type == KEY_CHOICE ? sizeof(int)
-                                                       : sizeof(uint64_t);
+            size_t size = key->type == KEY_SWITCH   ? sizeof(bool)
+                          : key->type == KEY_CHOICE ? sizeof(int)
+                                                    : sizeof(uint64_t);
             assert_memory_equal(a, b, size);
         }
     }

@@ -1,0 +1,128 @@
+/*
+ * store.test.js - the outbox in IndexedDB when the browser does not do its part. What it does when the browser does is
+ * tested in a browser (tests/flow/browser).
+ */
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { openIndexedStore } from "../store.js";
+
+const OPEN_MS = 20; // of these tests
+
+let requests; // of indexedDB.open(), for the test to answer
+let locks; // the names that are held
+
+beforeEach(() => {
+    requests = [];
+    locks = new Set();
+    globalThis.indexedDB = { open: () => requests[requests.push({}) - 1] };
+    globalThis.IDBKeyRange = { bound: () => null };
+    Object.defineProperty(globalThis, "navigator", { configurable: true, value: { locks: {
+        async request(name, options, hold) {
+            locks.add(name);
+            await hold({ name });
+            locks.delete(name);
+        },
+    } } });
+});
+
+afterEach(() => {
+    delete globalThis.indexedDB;
+    delete globalThis.IDBKeyRange;
+    delete globalThis.navigator;
+});
+
+/** A database that is empty, or whose every request waits for ever. */
+function fakeDatabase({ isStuck = false } = {}) {
+    const answer = (result) => {
+        const request = { result };
+        isStuck || queueMicrotask(() => request.onsuccess());
+        return request;
+    };
+    const store = { openKeyCursor: () => answer(null), put() {}, delete() {} };
+    return {
+        isClosed: false,
+        writes: 0,
+        transaction(name, mode) {
+            this.writes += mode === "readwrite";
+            return { objectStore: () => store };
+        },
+        close() {
+            this.isClosed = true;
+        },
+    };
+}
+
+function openWith(database) {
+    const errors = [];
+    const store = openIndexedStore("penstock", (error) => errors.push(error), OPEN_MS);
+    const opened = store.open();
+    if (database) {
+        requests[0].result = database;
+        requests[0].onsuccess();
+    }
+    return { errors, store, opened };
+}
+
+/** A browser that never answers open() holds nobody up: messages are in memory, and an error says so. When it answers
+ * after all, the database is closed again, and no box is taken from other pages. */
+test("a database that does not open is done without", async () => {
+    const { errors, store, opened } = openWith(null);
+    const { producer, records } = await opened;
+    assert.ok(producer);
+    assert.deepEqual(records, []);
+    assert.equal(errors.length, 1);
+    assert.equal(errors[0].code, "io");
+    assert.match(errors[0].message, /did not open it within 20 ms.*in memory only/);
+
+    const record = { stream: "s" };
+    store.put(record);
+    store.remove(record);
+    store.put(record);
+    store.flush();
+    assert.deepEqual(await store.adopt(10), []);
+    const database = fakeDatabase();
+    requests[0].result = database;
+    requests[0].onsuccess();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    store.close();
+    assert.deepEqual([database.isClosed, database.writes, locks.size, errors.length], [true, 0, 0, 1]);
+});
+
+/** The same holds for one that opens and then answers nothing. */
+test("a database that does not answer is done without", async () => {
+    const database = fakeDatabase({ isStuck: true });
+    const { errors, opened } = openWith(database);
+    assert.deepEqual((await opened).records, []);
+    assert.equal(errors.length, 1);
+    assert.equal(database.isClosed, true);
+    assert.equal(locks.size, 0);
+});
+
+/** One that opens in time is used: its box is ours, and a message is written. */
+test("a database that opens is used", async () => {
+    const database = fakeDatabase();
+    const { errors, store, opened } = openWith(database);
+    const { producer } = await opened;
+    assert.deepEqual([...locks], [`penstock:penstock:${producer}`]);
+    store.put({ stream: "s" });
+    store.flush();
+    assert.deepEqual([database.writes, errors.length], [1, 0]);
+    store.close();
+    assert.equal(database.isClosed, true);
+});
+
+/** Who deletes the database is not held up by a page that has it open; that page says that its outbox is in memory now. */
+test("a database that is deleted is let go", async () => {
+    const database = fakeDatabase();
+    const { errors, store, opened } = openWith(database);
+    await opened;
+    database.onversionchange();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual([database.isClosed, locks.size], [true, 0]);
+    assert.match(errors[0].message, /being deleted/);
+    store.put({ stream: "s" });
+    store.flush();
+    store.close();
+    assert.deepEqual([database.writes, errors.length], [0, 1]);
+});
