@@ -3,8 +3,8 @@
  * one that is being written.
  *
  * A batch is made of whole frames, because the checkpoint counts frames. It holds at least one,
- * even one that is larger than the limits. Nothing is copied: events borrow from the journal's
- * frames until journal_read_done().
+ * even one that is larger than the limits; those of a replay begin small. Nothing is copied: events
+ * borrow from the journal's frames until journal_read_done().
  */
 #include "lane_private.h"
 
@@ -14,6 +14,9 @@
 /* What a batch keeps of the reasons for which PostgreSQL refused rows; one that refuses more still
  * dead-letters them all. */
 #define REJECTIONS_MAX 1000
+
+/* Of the first batch of a replay: it takes a few milliseconds. */
+#define REPLAY_ROWS_MIN 256
 
 static bool grow(void **items, size_t *room, size_t count, size_t item_size)
 {
@@ -101,13 +104,20 @@ static enum status add_frame(struct lane *lane, const struct frame *frame, struc
     return STATUS_OK;
 }
 
+/* The first batches of a replay are small and double, so that a server that is killed again and
+ * again, sooner than a large batch takes, comes forward all the same. */
+static uint64_t rows_max(const struct lane *lane)
+{
+    uint64_t rows = lane->options.settings->batch_rows;
+    return lane->replay_rows != 0 && lane->replay_rows < rows ? lane->replay_rows : rows;
+}
+
 static bool has_room(const struct lane *lane, const struct frame *frame)
 {
     const struct batch *batch = &lane->batch;
     const struct settings *settings = lane->options.settings;
-    return batch->sequence_first == 0 ||
-           (batch->event_count + frame->events <= settings->batch_rows &&
-            batch->bytes + frame->body.size <= settings->batch_bytes);
+    return batch->sequence_first == 0 || (batch->event_count + frame->events <= rows_max(lane) &&
+                                          batch->bytes + frame->body.size <= settings->batch_bytes);
 }
 
 static void batch_empty(struct batch *batch)
@@ -152,6 +162,17 @@ bool lane_batch_fill(struct lane *lane)
         }
         batch->sequence_last = sequence;
     }
+}
+
+void lane_batch_begin_replay(struct lane *lane)
+{
+    lane->replay_rows = REPLAY_ROWS_MIN;
+}
+
+void lane_batch_grow(struct lane *lane)
+{
+    bool is_full = lane->replay_rows >= lane->options.settings->batch_rows;
+    lane->replay_rows = is_full ? 0 : lane->replay_rows * 2;
 }
 
 void lane_batch_fini(struct lane *lane)

@@ -135,6 +135,7 @@ static void settle_batch(struct lane *lane)
     lane_measure_batch(lane, batch);
     journal_read_done(lane->journal);
     journal_release(lane->journal, batch->sequence_last);
+    lane_batch_grow(lane);
     lane->batch_is_done = false;
     lane->batch_under_way = false;
 }
@@ -218,6 +219,7 @@ static void on_ready(void *owner, uint64_t checkpoint)
     if (durable > checkpoint) {
         log_info("lane", "lane %u replays frames %" PRIu64 " to %" PRIu64 " of its journal",
                  lane->options.index, checkpoint + 1, durable);
+        lane_batch_begin_replay(lane);
     }
     lane->sequence_next = checkpoint + 1;
     lane->committer_ready = true;

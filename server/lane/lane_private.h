@@ -31,6 +31,7 @@ struct lane {
     bool committer_ready;   /* on_ready() was called: the checkpoint is known */
     bool batch_under_way;   /* submitted, not yet settled */
     bool batch_is_done;     /* … but on_done() was called: its last frame is not durable yet */
+    uint64_t replay_rows;   /* the most for a batch while a replay begins; 0: as configured */
     uint64_t sequence_next; /* first frame that no batch has taken */
     unsigned edge_next;     /* whose ring is looked at first; moves on, so that no edge starves */
     struct conduct conduct; /* of publishers whose events are refused */
@@ -48,6 +49,10 @@ struct lane {
 
 /* batch.c: the next batch, from frames of the journal. False when there is nothing to commit. */
 bool lane_batch_fill(struct lane *lane);
+/* The journal holds what a process before this one received. */
+void lane_batch_begin_replay(struct lane *lane);
+/* One batch is in: the next may be larger. */
+void lane_batch_grow(struct lane *lane);
 void lane_batch_fini(struct lane *lane);
 
 /* answer.c */

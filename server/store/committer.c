@@ -5,7 +5,7 @@
  *   ┌─► DOWN ───► LOOKING_UP ─► CONNECTING ───► SETTING ───► LOCKING ◄──► WAITING (lock is held)
  *   │                                                              │ lock ours, checkpoint read
  *   │ the connection is lost, in any state                         ▼
- *   └──────────────────────────────────────────────────────────── IDLE ◄───────────────────────┐
+ *   └───────────────────────────────────────────── SIGNING ◄──► IDLE ◄───────────────────────┐
  *                                                                  │ a batch                   │
  *                               ┌────────────────┬─────────────────┤◄────────────┐             │
  *                               ▼                ▼                 ▼             │             │
@@ -30,7 +30,7 @@
  *   5. on_done().
  *
  * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a
- * second server of the same name. Nothing is written any more.
+ * second server of the same name that lives. Nothing is written any more.
  */
 #include "committer_private.h"
 
@@ -49,11 +49,6 @@
  * trigger brings whenever it is tried has not. */
 #define BLOCKED_PATIENCE_US (30 * 1000 * 1000)
 
-/* A lost session of ours holds the lane's lock until its statement ends, and, when its network is
- * gone, until keepalives tell the server (connection.c). Held longer, it is somebody else's. */
-#define LOCK_LOCAL_US  (5 * 1000 * 1000)
-#define LOCK_REMOTE_US (45 * 1000 * 1000)
-
 /* A batch that runs into statement_timeout twice goes row by row: then each step has the time. */
 #define TIMEOUTS_MAX 2
 
@@ -71,7 +66,8 @@
  * SETTING     settings and epoch are on their way
  * LOCKING     lock and checkpoint are on their way
  * WAITING     somebody holds the lock; the timer brings the next attempt
- * IDLE        ready; committer_submit() moves it on
+ * IDLE        ready; committer_submit() moves it on, or the timer that brings a sign of life
+ * SIGNING     a sign of life is under way; a batch that is submitted waits for its answer
  * PREPARED    a batch in one pipeline is under way
  * COPYING     a batch by COPY is under way
  * INSERTING   a batch goes row by row, in an open transaction
@@ -92,7 +88,8 @@ static const struct {
     [STATE_SETTING] = {"setting", BIT(LOCKING)},
     [STATE_LOCKING] = {"locking", BIT(WAITING) | BIT(IDLE)},
     [STATE_WAITING] = {"waiting", BIT(LOCKING)},
-    [STATE_IDLE] = {"idle", BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
+    [STATE_IDLE] = {"idle", BIT(SIGNING) | BIT(PREPARED) | BIT(COPYING) | BIT(INSERTING)},
+    [STATE_SIGNING] = {"signing", BIT(IDLE)},
     [STATE_PREPARED] = {"prepared", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
     [STATE_COPYING] = {"copying", BIT(IDLE) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
     [STATE_INSERTING] = {"inserting", BIT(FINISHING) | BIT(PAUSED) | BIT(INSERTING) | BIT(UNDOING)},
@@ -111,9 +108,14 @@ void committer_move(struct committer *c, enum committer_state to)
 
 /* ---- losing, failing, waiting ---------------------------------------------------------------- */
 
+static void start_timer(struct committer *c, int64_t us)
+{
+    loop_timer_start(c->options.loop, &c->timer, clock_monotonic_us() + us);
+}
+
 static void start_pause(struct committer *c)
 {
-    loop_timer_start(c->options.loop, &c->timer, clock_monotonic_us() + session_pause_us(c));
+    start_timer(c, session_pause_us(c));
 }
 
 /* Says it when it is news, or has not been said for a while. */
@@ -196,30 +198,6 @@ static void check_epoch(struct committer *c)
     committer_fail(c, &problem);
 }
 
-static void wait_for_lock(struct committer *c)
-{
-    int64_t now = clock_monotonic_us();
-    int64_t patience_us = (int64_t)c->options.statement_timeout_ms * 1000 +
-                          (c->holder_is_remote ? LOCK_REMOTE_US : LOCK_LOCAL_US);
-    if (c->waiting_since_us == 0) {
-        c->waiting_since_us = now;
-        log_info("store", "lane %u of node \"%s\" is held by %s: waiting up to %d s for its end",
-                 c->options.lane, c->options.node, c->holder[0] == '\0' ? "a session" : c->holder,
-                 (int)(patience_us / 1000000));
-    }
-    if (now - c->waiting_since_us > patience_us) {
-        struct problem problem;
-        problem_set(&problem, STATUS_BAD_DATABASE,
-                    "lane %u of node \"%s\" is in use by another session (%s): give each server "
-                    "a node name of its own",
-                    c->options.lane, c->options.node, c->holder);
-        committer_fail(c, &problem);
-        return;
-    }
-    committer_move(c, STATE_WAITING);
-    start_pause(c);
-}
-
 /* Nobody else may have moved this lane's checkpoint, and nothing that was in may be gone. */
 static bool checkpoint_is_sane(struct committer *c)
 {
@@ -261,6 +239,13 @@ static void answer_from_log(struct committer *c)
     complete(c);
 }
 
+/* Nothing to do, and after a while still nothing: a sign of life. */
+static void rest(struct committer *c)
+{
+    committer_move(c, STATE_IDLE);
+    start_timer(c, SIGN_EVERY_US);
+}
+
 static void become_ready(struct committer *c)
 {
     c->backend_pid = PQbackendPID(c->connection);
@@ -274,7 +259,7 @@ static void become_ready(struct committer *c)
     c->was_ready = true;
     bool is_in = c->batch != NULL && c->found_checkpoint == c->batch->sequence_last;
     c->checkpoint = c->found_checkpoint;
-    committer_move(c, STATE_IDLE);
+    rest(c);
     atomic_store(&c->options.state->claim, CLAIM_OURS);
     atomic_store(&c->options.state->database_ready, true);
     if (is_in) {
@@ -363,7 +348,7 @@ static void complete(struct committer *c)
     c->attempts = 0;
     c->batch = NULL;
     if (c->state != STATE_IDLE) {
-        committer_move(c, STATE_IDLE);
+        rest(c);
     }
     c->options.on_done(c->options.owner, batch); /* which may submit the next */
 }
@@ -471,6 +456,28 @@ static void recover(struct committer *c)
     exchange_go(c);
 }
 
+/* ---- a sign of life -------------------------------------------------------------------------- */
+
+/* For a server that wants this lane, too, and has to find out whether we are there (holder.h). */
+static void give_sign(struct committer *c)
+{
+    committer_move(c, STATE_SIGNING);
+    exchange_simple(c, "SELECT 'penstock lives'");
+    exchange_go(c);
+}
+
+static void advance_signing(struct committer *c)
+{
+    if (c->exchange.failed) {
+        committer_lose(c, c->failure.message);
+        return;
+    }
+    rest(c);
+    if (c->batch != NULL) {
+        start_batch(c);
+    }
+}
+
 /* ---- the next step --------------------------------------------------------------------------- */
 
 static void advance_setting(struct committer *c)
@@ -484,7 +491,7 @@ static void advance_setting(struct committer *c)
     } else if (c->lock_granted) {
         become_ready(c);
     } else {
-        wait_for_lock(c);
+        session_wait(c);
     }
 }
 
@@ -504,6 +511,9 @@ void committer_advance(struct committer *c)
         break;
     case STATE_WAITING:
         session_lock(c);
+        break;
+    case STATE_SIGNING:
+        advance_signing(c);
         break;
     case STATE_PREPARED:
     case STATE_COPYING:
@@ -549,6 +559,8 @@ static void on_due(struct loop_timer *timer)
         committer_advance(c);
         break;
     case STATE_IDLE:
+        give_sign(c);
+        break;
     case STATE_FAILED:
         break;
     case STATE_LOOKING_UP:

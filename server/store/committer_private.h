@@ -3,6 +3,7 @@
  *
  *   committer.c   the states, what follows what, retries
  *   session.c     connecting, the session's settings, the lock, the checkpoint
+ *   holder.c      who else has the lock, and whether it lives
  *   exchange.c    bytes: sending, reading, which answer belongs to which question
  *   copier.c      the rows by COPY, and the tail of a commit
  *   prepared.c    a tiny batch in one pipeline of prepared statements
@@ -13,6 +14,7 @@
 #define PENSTOCK_STORE_COMMITTER_PRIVATE_H
 
 #include "connection.h"
+#include "holder.h"
 #include "row.h"
 #include "tail.h"
 
@@ -27,6 +29,7 @@ enum committer_state {
     STATE_LOCKING,
     STATE_WAITING,
     STATE_IDLE,
+    STATE_SIGNING,
     STATE_PREPARED,
     STATE_COPYING,
     STATE_INSERTING,
@@ -136,7 +139,7 @@ struct committer {
     PGconn *connection; /* owns */
     struct loop_watch watch;
     bool watching;
-    struct loop_timer timer; /* deadline of the step, or end of a pause */
+    struct loop_timer timer; /* deadline of the step, end of a pause, or the next sign of life */
     struct exchange exchange;
     struct failure failure; /* the first error of the exchange */
     enum failure_place place;
@@ -151,11 +154,11 @@ struct committer {
     bool lock_granted;
     char epoch[UUID_TEXT_BYTES + 1];
     bool only_reads;          /* a standby, or a database that was made read-only */
-    int64_t waiting_since_us; /* for the lane's lock; 0: not waiting */
-    char holder[160];         /* who has it */
-    bool holder_is_remote;
-    uint64_t checkpoint; /* the last frame that is in, as far as we know */
-    unsigned slot;       /* of the log (log_slots.sql): the current one, as far as we know */
+    int64_t waiting_since_us; /* for the lane's lock; 0: not waiting … */
+    int64_t told_waiting_us;  /* … and when that was last said */
+    struct holder holder;     /* of the lock */
+    uint64_t checkpoint;      /* the last frame that is in, as far as we know */
+    unsigned slot;            /* of the log (log_slots.sql): the current one, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
     unsigned attempts;  /* for the back-off */
@@ -206,6 +209,8 @@ void session_turn(struct committer *c);
 void session_poll(struct committer *c);
 void session_set(struct committer *c);
 void session_lock(struct committer *c);
+/* Somebody else has the lock: waits for it, or fails when that is a server that lives. */
+void session_wait(struct committer *c);
 void session_result(struct committer *c, const PGresult *result);
 void session_close(struct committer *c);
 /* The session's prepared statements are made anew. */

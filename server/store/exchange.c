@@ -168,7 +168,7 @@ static void hand_over(struct committer *c, const struct sent *sent, PGresult *re
     case STATE_INSERTING:
         inserter_result(c, sent, result);
         break;
-    default: /* STATE_UNDOING: it worked, or it did not */
+    default: /* STATE_UNDOING, STATE_SIGNING: it worked, or it did not */
         if (is_error(result)) {
             exchange_fail(c, result, AT_CONTROL, NULL);
         }
@@ -250,6 +250,8 @@ static void start_deadline(struct committer *c)
     uint64_t timeout_ms = c->options.statement_timeout_ms;
     if (timeout_ms > 0) {
         loop_timer_start(c->options.loop, &c->timer, connection_deadline_us(timeout_ms));
+    } else {
+        loop_timer_stop(c->options.loop, &c->timer); /* the next sign of life */
     }
 }
 

@@ -5,7 +5,7 @@
  * 2. The settings; the epoch must be the one this process started with.
  * 3. A session-level lock of (node, lane). It proves two things: no other server writes under our
  *    name, and our own lost session is over, so that its last commit is either in or never will be.
- *    A lost session that still holds it is ended.
+ *    A lost session that still holds it is ended; that of another process is waited for (holder.h).
  * 4. The checkpoint is read behind the lock, and with it what the log says of the batch that was
  *    under way: whether it is in, and at which offset.
  */
@@ -19,6 +19,14 @@
 
 #define PAUSE_US_MIN (50 * 1000)
 #define PAUSE_US_MAX (5 * 1000 * 1000)
+
+/* A server that is being stopped, or was killed, has usually let go of the lane's lock by then: its
+ * statement has ended, and, when its network is gone, keepalives have told PostgreSQL
+ * (connection.c). Held longer, it is given up when the holder lives (holder.h). */
+#define LOCK_LOCAL_US      (5 * 1000 * 1000)
+#define LOCK_REMOTE_US     (45 * 1000 * 1000)
+#define LOCK_LOOK_US_MAX   (1000 * 1000)
+#define TELL_LOCK_EVERY_US (30 * 1000 * 1000)
 
 /* Half of it is certain, the other half drawn, so that many servers do not come back at once. */
 int64_t session_pause_us(struct committer *c)
@@ -228,22 +236,17 @@ static void append_key(struct committer *c, struct text *sql)
     text_fini(&name);
 }
 
+/* Who has the lock. A lost session of this very process is ended. */
 static void append_holder(struct committer *c, struct text *sql)
 {
-    text_string(sql,
-                "SELECT l.pid AS holder, a.application_name, a.client_addr, CASE WHEN l.pid = ");
-    text_format(sql, "%d AND a.application_name = ", c->backend_pid);
-    text_literal(sql, span_string(c->application_name));
-    text_string(sql, " THEN pg_catalog.pg_terminate_backend(l.pid) END"
-                     " FROM pg_catalog.pg_locks l"
-                     " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
-                     " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-                     " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
-                     "   WHERE d.datname = pg_catalog.current_database())"
-                     " AND l.pid <> pg_catalog.pg_backend_pid()"
-                     " AND (l.classid::bigint << 32 | l.objid::bigint) = ");
-    append_key(c, sql);
-    text_string(sql, ";");
+    struct text key = {0}, ours = {0};
+    append_key(c, &key);
+    text_format(&ours, "l.pid = %d AND a.application_name = ", c->backend_pid);
+    text_literal(&ours, span_string(c->application_name));
+    holder_ask(sql, text_span(&key), text_span(&ours), c->options.node, c->options.lane);
+    sql->failed = sql->failed || key.failed || ours.failed;
+    text_fini(&key);
+    text_fini(&ours);
 }
 
 /* Where this lane stands, and what the log says of the batch under way, when it is in: its row, or,
@@ -271,7 +274,7 @@ void session_lock(struct committer *c)
 {
     committer_move(c, STATE_LOCKING);
     c->lock_granted = false;
-    c->holder[0] = '\0';
+    holder_forget(&c->holder);
     text_clear(&c->sql);
     text_string(&c->sql, "SET LOCAL search_path = pg_catalog, pg_temp;"
                          "SELECT pg_catalog.pg_try_advisory_lock(");
@@ -280,6 +283,49 @@ void session_lock(struct committer *c)
     append_holder(c, &c->sql);
     append_recall(c, &c->sql);
     ask(c);
+}
+
+/* What is left of a killed server is waited for as long as it takes. */
+static void tell_waiting(struct committer *c, int64_t now)
+{
+    const char *name = c->holder.name[0] == '\0' ? "a session" : c->holder.name;
+    if (c->waiting_since_us == now) {
+        log_info("store",
+                 "lane %u of node \"%s\" is held by %s: waits for its end, which comes by itself "
+                 "if its server was stopped or killed",
+                 c->options.lane, c->options.node, name);
+        c->told_waiting_us = now;
+    } else if (now - c->told_waiting_us > TELL_LOCK_EVERY_US) {
+        log_warn("store",
+                 "lane %u of node \"%s\" has been held by %s for %d s, whose server shows no sign "
+                 "of life: waits on; if that server is gone, end the session with "
+                 "pg_terminate_backend()",
+                 c->options.lane, c->options.node, name,
+                 (int)((now - c->waiting_since_us) / 1000000));
+        c->told_waiting_us = now;
+    }
+}
+
+void session_wait(struct committer *c)
+{
+    int64_t now = clock_monotonic_us();
+    int64_t patience_us = (int64_t)c->options.statement_timeout_ms * 1000 +
+                          (c->holder.is_remote ? LOCK_REMOTE_US : LOCK_LOCAL_US);
+    c->waiting_since_us = c->waiting_since_us == 0 ? now : c->waiting_since_us;
+    if (now - c->waiting_since_us > patience_us && holder_lives(&c->holder, now)) {
+        struct problem problem;
+        problem_set(&problem, STATUS_BAD_DATABASE,
+                    "lane %u of node \"%s\" is in use by another session (%s), whose server "
+                    "lives: give each server a node name of its own",
+                    c->options.lane, c->options.node, c->holder.name);
+        committer_fail(c, &problem);
+        return;
+    }
+    tell_waiting(c, now);
+    committer_move(c, STATE_WAITING);
+    int64_t pause_us = session_pause_us(c);
+    pause_us = pause_us < LOCK_LOOK_US_MAX ? pause_us : LOCK_LOOK_US_MAX;
+    loop_timer_start(c->options.loop, &c->timer, clock_monotonic_us() + pause_us);
 }
 
 static uint64_t read_u64(const PGresult *result, int column)
@@ -294,17 +340,6 @@ static void read_recall(struct committer *c, const PGresult *result)
     c->found_last = PQgetisnull(result, 0, 2) ? INT64_MIN : (int64_t)read_u64(result, 2);
     c->found_at_us = (int64_t)read_u64(result, 3);
     c->slot = (unsigned)read_u64(result, 4);
-}
-
-static void read_holder(struct committer *c, const PGresult *result)
-{
-    if (PQntuples(result) > 0) {
-        const char *address = PQgetvalue(result, 0, 2); /* empty: a local socket */
-        c->holder_is_remote = address[0] != '\0';
-        snprintf(c->holder, sizeof c->holder, "process %s, \"%.60s\"%s%.45s",
-                 PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1),
-                 address[0] == '\0' ? "" : ", at ", address);
-    }
 }
 
 /* The results of the strings above, told apart by the name of their first column. */
@@ -323,7 +358,7 @@ void session_result(struct committer *c, const PGresult *result)
     } else if (strcmp(what, "granted") == 0) {
         c->lock_granted = PQgetvalue(result, 0, 0)[0] == 't';
     } else if (strcmp(what, "holder") == 0) {
-        read_holder(c, result);
+        holder_read(&c->holder, result, clock_monotonic_us());
     } else if (strcmp(what, "checkpoint") == 0) {
         read_recall(c, result);
     }

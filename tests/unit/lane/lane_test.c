@@ -237,6 +237,32 @@ static void restart_replays_what_was_not_committed(void **state)
     assert_int_equal(sql_number(MISPLACED), 0);
 }
 
+/* The first batches of a replay are small and double: who is killed soon, and again, has come
+ * forward each time. */
+static void replay_begins_with_small_batches(void **state)
+{
+    (void)state;
+    static const long sizes[] = {200, 500, 1000, 1300};
+    world->settings.drain_ms = 0;
+    world_start(world);
+    table_lock();
+    for (unsigned n = 0; n < 30; n++) {
+        publish_notes(world, 0, "1", ACK_DURABLE, n * 100, 100, 10);
+        expect_ack(world, 0, "1", ACK_DURABLE);
+    }
+    world_stop(world);
+    table_unlock();
+    world_start(world);
+    wait_for_number(COUNT_NOTES, 3000);
+    for (unsigned i = 0; i < 4; i++) {
+        char question[128];
+        snprintf(question, sizeof question,
+                 "SELECT last - first + 1 FROM penstock.batch ORDER BY first OFFSET %u LIMIT 1", i);
+        assert_int_equal(sql_number(question), sizes[i]);
+    }
+    assert_int_equal(sql_number(MISPLACED), 0);
+}
+
 /* The journal carries the schema of its records: they are replayed although their stream is not
  * configured any more. */
 static void restart_replays_without_the_stream(void **state)
@@ -369,6 +395,7 @@ int main(void)
         TEST_STOPPED(batch_bytes_bounds_a_batch),
         TEST_STOPPED(message_beyond_the_limits_is_a_batch_of_its_own),
         TEST_STOPPED(restart_replays_what_was_not_committed),
+        TEST_STOPPED(replay_begins_with_small_batches),
         TEST_STOPPED(restart_replays_without_the_stream),
         TEST(stop_commits_what_is_pending),
         TEST_STOPPED(journal_of_another_node_is_refused),
