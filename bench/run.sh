@@ -5,7 +5,7 @@
 # bench/results/: a JSON file for each part, plots, and report.md, made from whatever results are there.
 #
 # Without a PART all of them run, in less than 30 minutes on two cores: generator ring encode journal
-# ingest latency fanout connections outbox peers reads. Two more run only when they are named:
+# ingest latency fanout connections outbox log peers reads. Two more run only when they are named:
 #   grow    ingest from an empty table to 10 million rows (--quick: 100,000)
 #   floor   what could make COPY itself quicker, on an empty table and on 10 million rows
 # --quick: less than 3 minutes, into bench/results/quick; it shows that everything works, and no figure to rely on.

@@ -12,7 +12,7 @@ import plot
 import results
 
 ORDER = ["generator", "ring", "encode", "journal", "ingest", "latency", "fanout", "connections",
-         "outbox", "peers", "reads", "grow", "floor"]
+         "outbox", "log", "peers", "reads", "grow", "floor"]
 
 
 def read_parts(folder):

@@ -6,10 +6,12 @@
 
 -- ---- committing ---------------------------------------------------------------------------------
 
--- As in schema.sql. `in_slot` is the one that this transaction has put the payload into (NULL: the
--- current one), before the lock: where the ring was turned meanwhile, the payload is copied over,
--- so that batch and payload always are in the same slot, and go together. (What is left over is
--- found by nobody, and goes with its slot.) out_slot is where the next one best goes.
+-- As in schema.sql. `in_slot` is the one that this transaction has put the payload into, before the
+-- lock: where the ring was turned meanwhile, the payload is copied over, so that batch and payload
+-- always are in the same slot, and go together. (What is left over is found by nobody, and goes
+-- with its slot.) out_slot is where the next one best goes. A server of an earlier version, which
+-- goes on after an upgrade until it is restarted, says nothing of slots (NULL): its payload is
+-- looked for.
 --
 -- A batch that stores nothing does not take the lock, but a share of the one (4) that keeps the
 -- ring from being turned: what it appends must be seen by whoever closes the slot.
@@ -70,6 +72,11 @@ BEGIN
     out_at_us := (extract(epoch FROM moment) * 1000000)::bigint;
     IF in_stored = 0 THEN
         RETURN;
+    END IF;
+    IF in_slot IS NULL THEN
+        SELECT p.slot INTO in_slot FROM penstock.payload p
+            WHERE (p.node, p.lane, p.position) = (in_node, in_lane, in_position)
+            ORDER BY p.slot <> out_slot LIMIT 1;
     END IF;
     IF in_slot <> out_slot THEN
         EXECUTE format('INSERT INTO penstock.payload_%s (node, lane, position, events)'

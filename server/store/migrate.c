@@ -4,6 +4,10 @@
  * 1. One transaction takes a lock, so that of two processes the second waits for the first.
  * 2. The version is read behind the lock; no schema is version 0.
  * 3. Each step raises the version by one. All steps and the new version commit together.
+ *
+ * Servers of the older version go on meanwhile, and afterwards (their calls are still there). For
+ * them not to wait behind us while we wait for somebody's pg_dump, we do that for LOCK_TIMEOUT at
+ * most, and fail: nothing is changed then.
  */
 #include "store_private.h"
 
@@ -16,11 +20,12 @@ extern const unsigned char schema_sql[]; /* all steps */
 extern const size_t schema_sql_size;
 
 #define SCHEMA_VERSION 7
+#define LOCK_TIMEOUT   "3s"
 
 /* steps[n] takes version n to n + 1, and says so in penstock.meta. */
-static const unsigned char *const steps[SCHEMA_VERSION] = {
-    schema_1_sql, schema_2_sql, schema_3_sql, schema_4_sql,
-    schema_5_sql, schema_6_sql, schema_7_sql};
+static const unsigned char *const steps[SCHEMA_VERSION] = {schema_1_sql, schema_2_sql, schema_3_sql,
+                                                           schema_4_sql, schema_5_sql, schema_6_sql,
+                                                           schema_7_sql};
 
 struct span store_schema_sql(void)
 {
@@ -82,12 +87,26 @@ enum status store_check_schema(struct store *store, struct problem *problem)
     return STATUS_OK;
 }
 
+/* What is read and written by others, before anything else is locked. */
+static enum status lock_log(struct store *store, struct problem *problem)
+{
+    return store_query(store,
+                       "waiting for whoever reads the log (a dump, a long transaction): run "
+                       "\"penstock migrate\" again when that has ended",
+                       "LOCK TABLE penstock.batch, penstock.payload, penstock.checkpoint"
+                       " IN ACCESS EXCLUSIVE MODE",
+                       0, NULL, NULL, problem);
+}
+
 static enum status apply_steps(struct store *store, struct problem *problem)
 {
     int version;
     enum status status = read_version(store, &version, problem);
     if (status == STATUS_OK && version > SCHEMA_VERSION) {
         return too_new(version, problem);
+    }
+    if (status == STATUS_OK && version > 0 && version < SCHEMA_VERSION) {
+        status = lock_log(store, problem);
     }
     for (; status == STATUS_OK && version < SCHEMA_VERSION; version++) {
         status = store_query(store, "making the schema penstock", (const char *)steps[version], 0,
@@ -100,8 +119,9 @@ enum status store_migrate_begin(struct store *store, struct problem *problem)
 {
     enum status status =
         store_query(store, "making the schema penstock",
-                    "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0)", 0,
-                    NULL, NULL, problem);
+                    "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0);"
+                    "SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'",
+                    0, NULL, NULL, problem);
     return status == STATUS_OK ? apply_steps(store, problem) : status;
 }
 

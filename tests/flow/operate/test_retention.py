@@ -1,5 +1,6 @@
 """Retention: the log (penstock.batch, penstock.payload) does not grow for ever, by itself."""
 
+import os
 import threading
 
 from penstock import until
@@ -27,13 +28,16 @@ def test_old_batches_leave_the_log_by_themselves(make_server, database):
     a subscriber that asks for them is told so. Young batches stay."""
     server = make_server(settings={"retention_s": 60}).start()
     client = server.connect()
-    for n in range(30):
+    for n in range(20):
         client.publish("behavior", [event(n), event(n)], ack="committed")
     make_old(database, 40)
     until("20 batches are dropped",
           lambda: server.metrics()["penstock_log_dropped_batches_total"] == 20)
+    for n in range(10):
+        client.publish("behavior", [event(n), event(n)], ack="committed")
     assert offsets(database)[0][0] == 41 and len(offsets(database)) == 10
-    assert database.value("SELECT count(*) FROM penstock.payload") == 10
+    assert database.value("SELECT count(*) FROM penstock.payload"
+                          " JOIN penstock.batch USING (slot, node, lane, position)") == 10
     assert database.count("BehaviorLog") == 60
     assert database.value("SELECT stored FROM penstock.stream_account WHERE stream = 'behavior'") == 60
     until("its age is that of what is left",
@@ -42,6 +46,11 @@ def test_old_batches_leave_the_log_by_themselves(make_server, database):
     make_old(database, 60)
     until("all are dropped", lambda: not offsets(database))
     server.restart()
+    late = server.connect()
+    answer = late.subscribe("stream:behavior", since=3, epoch=late.welcome["epoch"])
+    assert answer["recovered"] is False and "retention" in answer["reason"]
+    gap = late.receive()
+    assert (gap["op"], gap["from"], gap["to"]) == ("gap", 4, 60)
     assert server.connect().publish("behavior", [event(0)], ack="committed")["offset"] == 61
 
 
@@ -77,18 +86,67 @@ def test_retention_leaves_no_hole_and_holds_up_no_commit(make_server, database):
                for server in servers)
 
 
-def test_one_round_drops_so_many_and_says_that_there_are_more(make_server, database):
-    """A log that nobody looked after for long leaves in short transactions, oldest first."""
-    server = make_server(settings={"retention_s": 0}).start()
+def test_the_log_stays_below_its_bytes_under_load(make_server, database):
+    """retention_bytes with two servers: a slot (a sixth) and what came in since they looked may be over it
+    for a moment, and nothing else. What leaves is a prefix, and the rest is whole."""
+    limit = 6 << 20
+    servers = [make_server(settings={"retention_s": 0, "retention_bytes": limit}).start()
+               for _ in range(2)]
+    clients = [server.connect() for server in servers]
+
+    def log_bytes():
+        return database.value("SELECT penstock.log_bytes()")
+
+    def is_looked_at(size):
+        """A server has looked since all this was there."""
+        return size >= log_bytes() and any(
+            server.metrics()["penstock_log_bytes"] == log_bytes() for server in servers)
+
+    came, most, sent = 0, 0, 0
+    while came < 4 * limit:
+        before = log_bytes()
+        for n in range(20):
+            large = [dict(event(0), metadata={"text": os.urandom(2500).hex()}) for _ in range(10)]
+            sent += clients[n % 2].publish("behavior", large, ack="committed")["count"]
+        after = log_bytes()
+        came += max(after - before, 20 * 10 * 2500)
+        most = max(most, after)
+        assert after <= limit + limit / 6 + limit / 4
+        until("somebody looks", lambda: is_looked_at(after))
+        rows = offsets(database)
+        assert all(b[0] == a[1] + 1 for a, b in zip(rows, rows[1:])), rows
+    print(f"at most {most / limit:.2f} of the limit")
+    assert most > limit, "too little came in for this test"
+    until("it is below the limit",
+          lambda: all(0 < server.metrics()["penstock_log_bytes"] <= limit for server in servers))
+    assert log_bytes() <= limit
+    floor, head, kept = database.query("SELECT penstock.floor(), penstock.head(), count(*)"
+                                       " FROM penstock.events(penstock.floor(), 1000000)")[0]
+    assert kept == head - floor > 0
+    assert head == sent
+
+
+def test_a_reader_of_the_log_holds_up_retention_and_nobody_else(make_server, database):
+    """It is told by a metric, the log grows meanwhile, publishers and subscribers notice nothing;
+    when the reader is done, the log shrinks by itself."""
+    server = make_server(settings={"retention_s": 6}).start()
     client = server.connect()
-    for n in range(25):
+    client.subscribe("stream:behavior")
+    client.publish("behavior", [event(0)], ack="committed")
+    assert [e["offset"] for e in client.events(1)] == [1]
+    reader = database.connect(autocommit=False)
+    reader.cursor().execute("SELECT count(*) FROM penstock.batch")
+    make_old(database, 1)
+    until("it is said", lambda: server.metrics()["penstock_log_retention_held"] == 1)
+    for n in range(50):
         client.publish("behavior", [event(n)], ack="committed")
-    make_old(database, 20)
-    call = "SELECT out_dropped, out_more FROM penstock.retain_some('1 minute', 8)"
-    answers = [database.query(call)[0] for _ in range(3)]
-    assert [tuple(answer) for answer in answers] == [(8, True), (8, True), (4, False)]
-    assert offsets(database)[0][0] == 21
-    assert server.metrics()["penstock_log_dropped_batches_total"] == 0
+    assert [e["offset"] for e in client.events(50)] == list(range(2, 52))
+    assert offsets(database)[0][0] == 1
+    assert not any(labelled(server.metrics(), "lane_retries_total").values())
+    reader.rollback()
+    reader.close()
+    until("it has left", lambda: offsets(database)[:1] != [(1, 1)])
+    until("it is said", lambda: server.metrics()["penstock_log_retention_held"] == 0)
 
 
 def test_only_one_does_it_at_a_time(make_server, database):
@@ -96,6 +154,8 @@ def test_only_one_does_it_at_a_time(make_server, database):
     make_server(settings={"retention_s": 0}).start()
     held = database.connect(autocommit=False)
     held.cursor().execute("SELECT penstock.retain('0')")
-    assert database.query("SELECT out_dropped FROM penstock.retain_some('0', 8)")[0][0] == -1
+    state = "SELECT out_state FROM penstock.drop_slot_if_due('0', NULL)"
+    assert database.value(state) == "elsewhere"
     held.rollback()
+    assert database.value(state) == "kept"
     held.close()
