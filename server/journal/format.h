@@ -35,7 +35,7 @@ struct segment_header {
     uint64_t journal_id;
     uint64_t number;            /* equals the file's name, unless it waits to be recycled */
     uint64_t kept_from;         /* lowest segment that was not wholly released then */
-    uint64_t first_sequence;    /* of its first frame */
+    uint64_t first_sequence;    /* of its first frame, or lower (recover_segment.c, follows()) */
     uint64_t previous_sequence; /* last frame before this segment; 0: none */
     uint64_t bytes;             /* of the file */
     uint32_t lane;

@@ -62,7 +62,9 @@ static bool follows(const struct walk *walk, const struct frame_header *header)
     if (walk->any_before) {
         return true;
     }
-    if (segment->frames == 0 && header->sequence != walk->file->header.first_sequence) {
+    /* Higher than announced: PostgreSQL had the announced one before it was whole, and numbers went
+     * on behind it (journal_start()). */
+    if (segment->frames == 0 && header->sequence < walk->file->header.first_sequence) {
         return false;
     }
     return header->previous == segment->last_sequence;
