@@ -334,6 +334,29 @@ static void a_frame_that_neither_has_is_lost(void **state)
     assert_int_equal(sql_number(COUNT_NOTES), 2);
 }
 
+/* The frame that is lost is the first of its segment, whose header has announced it. */
+static void the_first_frame_of_a_segment_may_be_the_one_that_is_lost(void **state)
+{
+    (void)state;
+    for (unsigned life = 1; life <= 2; life++) { /* the second finds a header and no frame */
+        atomic_store(&disk, DISK_WRITES);
+        start_again();
+        atomic_store(&disk, DISK_HANGS);
+        publish_notes(world, 0, "\"lost\"", ACK_BOTH, life, 1, 5000);
+        wait_for_number(COUNT_NOTES, life);
+        atomic_store(&disk, life == 1 ? DISK_TEARS : DISK_FAILS);
+        expect_failure();
+    }
+    for (unsigned life = 3; life <= 4; life++) { /* the second reads what the first has written */
+        start_again();
+        publish_notes(world, 0, "\"new\"", ACK_COMMITTED, life, 1, 10);
+        assert_int_equal(expect_ack(world, 0, "\"new\"", ACK_COMMITTED).receipt.offset, life);
+        world_stop(world);
+    }
+    assert_int_equal(sql_number(CHECKPOINT), 4);
+    assert_int_equal(sql_number(COUNT_NOTES), 4);
+}
+
 /* The next life begins while PostgreSQL is away: until it has said where it stands, no frame gets a
  * number, which might be one that it has. */
 static void nothing_is_numbered_before_postgresql_has_said_where_it_stands(void **state)
@@ -379,6 +402,8 @@ int main(void)
         TEST(a_commit_of_a_torn_frame_survives),
         TEST(two_lives_may_end_so_one_after_the_other),
         TEST(a_frame_that_neither_has_is_lost),
+        cmocka_unit_test_setup_teardown(the_first_frame_of_a_segment_may_be_the_one_that_is_lost,
+                                        make, destroy),
         TEST(nothing_is_numbered_before_postgresql_has_said_where_it_stands),
         TEST(salvage_goes_on_behind_a_lost_frame),
     };
