@@ -4,13 +4,14 @@
 # Installs what is missing, builds a release, starts a PostgreSQL of its own, measures, prints tables, and writes
 # bench/results/: a JSON file for each part, plots, and report.md, made from whatever results are there.
 #
-# Without a PART all of them run, in less than 30 minutes on two cores: generator ring encode journal
-# ingest latency fanout connections outbox log peers reads. Two more run only when they are named:
-#   grow    ingest from an empty table to 10 million rows (--quick: 100,000)
+# Without a PART all of them run, in less than 30 minutes: generator ring encode journal ingest latency
+# fanout connections outbox log peers reads. Two more take hours and 24 GB, and run only when they are named:
+#   grow    ingest from an empty table to 10 million rows (--quick: 50,000)
 #   floor   what could make COPY itself quicker, on an empty table and on 10 million rows
 # --quick: less than 3 minutes, into bench/results/quick; it shows that everything works, and no figure to rely on.
+# --readme: measures nothing; writes the table of numbers into README.md from the results that are there.
 #
-# A part that fails says why, the rest goes on, and the exit code is 1.
+# A part that fails says why, the rest goes on, and the exit code is 1. Ctrl-C stops all that was started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/packages.sh
@@ -20,6 +21,9 @@ case " $* " in *" --help "* | *" -h "*)
     exit
     ;;
 esac
+if [ "${1:-}" = --readme ]; then
+    exec python3 -B bench/lib/readme.py
+fi
 wants() { # is this part among those that run?
     local word
     for word in "${parts[@]:-}"; do [ -z "$word" ] || [ "$word" = "$1" ] && return; done
@@ -30,7 +34,7 @@ for word; do [ "$word" = --quick ] || parts+=("$word"); done
 
 check_build_folder build
 install_packages $BUILD_PACKAGES $BENCH_PACKAGES
-if wants peers || wants reads || wants fanout; then
+if wants peers || wants reads || wants fanout || wants connections; then
     bench/peers/prepare.sh || say "what stands beside Penstock in Node cannot be installed: those parts will say so"
 fi
 if wants fanout; then
@@ -41,4 +45,5 @@ fi
 quietly build/release.log "configuring the build" cmake --preset release
 quietly build/release.log "building" cmake --build --preset release --target penstock bench/all
 export PENSTOCK_BUILD=$PWD/build/release
-exec tests/lib/with_postgres.sh python3 -B bench/lib/run.py "$@"
+export BENCH_PREPARED_SECONDS=$SECONDS
+exec python3 -B bench/lib/run.py "$@"

@@ -34,6 +34,7 @@ struct rows {
 
 struct worker {
     pthread_t thread;
+    pthread_barrier_t *connected; /* borrows: all wait here, then the clock starts */
     const char *url, *table;
     const struct rows *rows;
     const struct schema *schema;
@@ -267,6 +268,7 @@ static void *worker_main(void *argument)
     }
     uuid_generator_init(&ids);
     copy_statement(worker->schema, statement, sizeof statement);
+    pthread_barrier_wait(worker->connected);
     for (size_t done = 0; done < worker->rows_wanted;) {
         size_t count = worker->rows_wanted - done;
         count = count < worker->rows_per_transaction ? count : worker->rows_per_transaction;
@@ -305,16 +307,21 @@ static void encoder_open(struct encoder *encoder, const struct stream *stream)
 
 static void load(struct worker *workers, unsigned count, size_t rows_total)
 {
-    double cpu_before = cpu_seconds();
-    int64_t start = clock_monotonic_us();
+    pthread_barrier_t connected;
+    pthread_barrier_init(&connected, NULL, count + 1);
     for (unsigned i = 0; i < count; i++) {
+        workers[i].connected = &connected;
         pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]);
     }
+    pthread_barrier_wait(&connected);
+    double cpu_before = cpu_seconds();
+    int64_t start = clock_monotonic_us();
     for (unsigned i = 0; i < count; i++) {
         pthread_join(workers[i].thread, NULL);
     }
     printf("{\"events\": %zu, \"seconds\": %.6f, \"client_cpu_s\": %.3f}\n", rows_total,
            (double)(clock_monotonic_us() - start) / 1e6, cpu_seconds() - cpu_before);
+    pthread_barrier_destroy(&connected);
 }
 
 static void read_schema(const struct stream *stream, struct schema *out)

@@ -6,7 +6,10 @@
  * Subscriptions lie on `connections` connections in turn, never two of a channel on one. A publish
  * is under way until everybody has it. Subscribers do next to nothing: what comes is searched for
  * `"n":`, behind which the publish's number stands, by which a delivery's latency is known.
- * Prints one JSON object.
+ *
+ * With a rate it is an open loop: publish number n is due at a fixed time, whatever is under way,
+ * and a delivery's latency counts from then; what falls too far behind is given up on, told as
+ * `unsent`, and counts with the time that it has waited. Prints one JSON object.
  */
 #include "client.h"
 #include "frames.h"
@@ -21,11 +24,13 @@
 
 #define RECEIVE_BYTES  (256u << 10)
 #define HELD_BYTES     (16u << 10)
-#define SILENCE_MS     30000
+#define SILENCE_US     30000000
 #define MARK           "\"n\":"
 #define PUBLISHERS_MAX 4
 #define WARM_ROUNDS    3
 #define REMEMBERED     65536 /* publishes whose time is known; more than are ever under way */
+#define PATIENCE       2     /* open loop: times its length, and then nothing more is published */
+#define SENDS_AT_ONCE  64    /* open loop: then deliveries are read, however much is late */
 
 struct peer {
     struct client client;
@@ -213,18 +218,29 @@ static void take_bytes(struct run *run, struct peer *peer, struct span bytes, bo
     }
 }
 
-static void turn(struct run *run, bool is_opening)
+/* Takes what comes within the time; false when nothing did. */
+static bool turn_within(struct run *run, bool is_opening, int64_t wait_us)
 {
+    struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
+    struct pollfd polled = {.fd = run->epoll, .events = POLLIN};
     struct epoll_event events[256];
-    int count = epoll_wait(run->epoll, events, 256, SILENCE_MS);
-    if (count <= 0) {
-        fail("%s: nothing comes; %llu published, %llu delivered", run->way->name,
-             (unsigned long long)run->published, (unsigned long long)run->heard);
+    if (ppoll(&polled, 1, &wait, NULL) < 0) {
+        die("poll");
     }
+    int count = epoll_wait(run->epoll, events, 256, 0);
     for (int i = 0; i < count; i++) {
         struct peer *peer = events[i].data.ptr;
         size_t size = client_read(&peer->client, run->buffer, sizeof run->buffer);
         take_bytes(run, peer, span_of(run->buffer, size), is_opening);
+    }
+    return count > 0;
+}
+
+static void turn(struct run *run, bool is_opening)
+{
+    if (!turn_within(run, is_opening, SILENCE_US)) {
+        fail("%s: nothing comes; %llu published, %llu delivered", run->way->name,
+             (unsigned long long)run->published, (unsigned long long)run->heard);
     }
 }
 
@@ -301,11 +317,12 @@ static void open_all(struct run *run, const char *host, unsigned port)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static void publish(struct run *run)
+/* `from_us`: when its latency counts from. */
+static void publish(struct run *run, int64_t from_us)
 {
     uint64_t number = run->published++;
     unsigned publisher = run->connections + (unsigned)(number % run->way->publishers);
-    run->published_us[number % REMEMBERED] = now_us();
+    run->published_us[number % REMEMBERED] = from_us;
     /* A step that shares no divisor with the number of channels: neighbours are not in turn. */
     run->way->publish(&run->peers[publisher], (unsigned)(number * 7919 % run->channels), number);
 }
@@ -313,7 +330,7 @@ static void publish(struct run *run)
 static void publish_what_fits(struct run *run)
 {
     while (run->published * run->each < run->heard + (uint64_t)run->in_flight * run->each) {
-        publish(run);
+        publish(run, now_us());
     }
 }
 
@@ -335,23 +352,76 @@ static void warm(struct run *run)
     run->latencies = (struct histogram){0};
 }
 
-static void measure(struct run *run, double seconds)
+static void publish_closed(struct run *run, double seconds)
 {
-    double cpu = own_cpu_seconds();
-    uint64_t published = run->published, heard = run->heard;
-    int64_t start = now_us(), end = start + (int64_t)(seconds * 1e6);
-    while (now_us() < end || run->heard == heard) {
+    uint64_t heard = run->heard;
+    int64_t end_us = now_us() + (int64_t)(seconds * 1e6);
+    while (now_us() < end_us || run->heard == heard) {
         publish_what_fits(run);
         turn(run, false);
     }
+}
+
+/* Publishes what is due of `count`, and returns how long to wait for the next. */
+static int64_t publish_due(struct run *run, uint64_t first, uint64_t count, int64_t start_us,
+                           double rate)
+{
+    for (unsigned i = 0; i < SENDS_AT_ONCE && run->published - first < count; i++) {
+        int64_t due_us = start_us + (int64_t)((double)(run->published - first) * 1e6 / rate);
+        int64_t wait_us = due_us - now_us();
+        if (wait_us > 0) {
+            return wait_us;
+        }
+        publish(run, due_us);
+    }
+    return run->published - first < count ? 0 : SILENCE_US;
+}
+
+/* Returns how many publishes were given up on. */
+static uint64_t publish_open(struct run *run, double seconds, double rate)
+{
+    uint64_t first = run->published, count = (uint64_t)(rate * seconds) + 1;
+    int64_t start_us = now_us();
+    int64_t end_us = start_us + (int64_t)(seconds * PATIENCE * 1e6);
+    while (run->published - first < count || run->heard < run->published * run->each) {
+        int64_t wait_us = publish_due(run, first, count, start_us, rate);
+        if (!turn_within(run, false, wait_us) && wait_us == SILENCE_US) {
+            fail("%s: nothing comes any more", run->way->name);
+        }
+        if (run->published - first < count &&
+            (now_us() > end_us || run->published > run->heard / run->each + REMEMBERED / 2)) {
+            break;
+        }
+    }
+    uint64_t unsent = count - (run->published - first);
+    for (uint64_t i = count - unsent; i < count; i++) {
+        int64_t late_us = now_us() - start_us - (int64_t)((double)i * 1e6 / rate);
+        for (unsigned each = 0; each < run->each; each++) {
+            histogram_add(&run->latencies, late_us);
+        }
+    }
+    return unsent;
+}
+
+static void measure(struct run *run, double seconds, double rate)
+{
+    double cpu = own_cpu_seconds();
+    uint64_t published = run->published, heard = run->heard, unsent = 0;
+    int64_t start_us = now_us();
+    if (rate > 0) {
+        unsent = publish_open(run, seconds, rate);
+    } else {
+        publish_closed(run, seconds);
+    }
     published = run->published - published;
     heard = run->heard - heard;
-    int64_t took_us = now_us() - start;
+    int64_t took_us = now_us() - start_us;
     cpu = own_cpu_seconds() - cpu;
     wait_for_all(run);
-    printf("{\"published\": %llu, \"delivered\": %llu, \"seconds\": %.6f, \"generator_cpu_s\": "
-           "%.6f, ",
-           (unsigned long long)published, (unsigned long long)heard, (double)took_us / 1e6, cpu);
+    printf("{\"published\": %llu, \"unsent\": %llu, \"delivered\": %llu, \"seconds\": %.6f, "
+           "\"generator_cpu_s\": %.6f, ",
+           (unsigned long long)published, (unsigned long long)unsent, (unsigned long long)heard,
+           (double)took_us / 1e6, cpu);
     histogram_print(&run->latencies, stdout);
     puts("}");
 }
@@ -359,12 +429,13 @@ static void measure(struct run *run, double seconds)
 int main(int argc, char **argv)
 {
     static struct run run;
-    for (size_t i = 0; argc == 9 && i < sizeof ways / sizeof ways[0]; i++) {
+    for (size_t i = 0; argc >= 9 && argc <= 10 && i < sizeof ways / sizeof ways[0]; i++) {
         run.way = strcmp(argv[1], ways[i].name) == 0 ? &ways[i] : run.way;
     }
     if (run.way == NULL) {
         fprintf(stderr, "usage: penstock_fanout penstock|broadcast|ws|nats|nchan HOST PORT "
-                        "CHANNELS SUBSCRIBERS_EACH CONNECTIONS IN_FLIGHT SECONDS\n");
+                        "CHANNELS SUBSCRIBERS_EACH CONNECTIONS IN_FLIGHT SECONDS "
+                        "[PUBLISHES_A_SECOND]\n");
         return 2;
     }
     run.channels = (unsigned)atoi(argv[4]);
@@ -377,6 +448,6 @@ int main(int argc, char **argv)
     }
     open_all(&run, argv[2], (unsigned)atoi(argv[3]));
     warm(&run);
-    measure(&run, atof(argv[8]));
+    measure(&run, atof(argv[8]), argc == 10 ? atof(argv[9]) : 0);
     return 0;
 }

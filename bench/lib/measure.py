@@ -177,8 +177,8 @@ class Server(Process):
             raise
 
     @property
-    def url(self):
-        return f"{'wss' if self.secure else 'ws'}://127.0.0.1:{self.port}/v1/ws"
+    def scheme(self):
+        return "wss" if self.secure else "ws"
 
     def wait_until_ready(self):
         scheme = "https" if self.secure else "http"

@@ -6,6 +6,7 @@ Each part tells when it was measured and on which commit, since a part can be me
 """
 import json
 import os
+import statistics
 import sys
 
 import plot
@@ -13,6 +14,7 @@ import results
 
 ORDER = ["generator", "ring", "encode", "journal", "ingest", "latency", "fanout", "connections",
          "outbox", "log", "peers", "reads", "grow", "floor"]
+BUSY = 0.8  # of one processor: a generator that takes more might be what is measured
 
 
 def read_parts(folder):
@@ -27,19 +29,69 @@ def value_text(value):
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
+# ---- what it comes to ------------------------------------------------------------------------------
+
+def headline_table(parts):
+    """What README.md shows, too."""
+    lines = [[each["name"], each["ours"], each["beside"], results.ratio_text(each["ratios"]),
+              str(len(each["ratios"])), f"`bench/run.sh {part['part']}`"]
+             for part in parts for each in part["headlines"]]
+    return results.table_text(["", "Penstock", "floor or peer", "ratio (spread)", "rounds", "measured by"],
+                              lines) if lines else ""
+
+
 def is_met(target):
     if target["at_least"]:
         return target["reached"] >= target["wanted"]
     return target["reached"] <= target["wanted"]
 
 
-def target_lines(parts):
-    head = ["what", "wanted", "reached", "", "measured by"]
-    lines = [[target["name"], ("≥ " if target["at_least"] else "≤ ") + value_text(target["wanted"]),
-              value_text(target["reached"]), "yes" if is_met(target) else "**no**",
-              f"`bench/run.sh {part['part']}`"] for part in parts for target in part["targets"]]
-    return ["## Targets", "", results.table_text(head, lines), ""] if lines else []
+def reached_text(target):
+    text = value_text(target["reached"])
+    return text if target["count"] == 1 else \
+        f"{text} ({value_text(target['least'])}-{value_text(target['most'])})"
 
+
+def target_line(part, target):
+    met = is_met(target)
+    return [target["name"], ("≥ " if target["at_least"] else "≤ ") + value_text(target["wanted"]),
+            reached_text(target), "yes" if met else "**no**", "" if met else target["rest"],
+            f"`bench/run.sh {part['part']}`"]
+
+
+def target_lines(parts):
+    lines = [target_line(part, target) for part in parts for target in part["targets"]]
+    if not lines:
+        return []
+    head = ["what", "target", "reached (spread)", "", "what holds the rest back", "measured by"]
+    return ["## Targets", "", f"{sum(line[3] == 'yes' for line in lines)} of {len(lines)} are reached.", "",
+            results.table_text(head, lines), ""]
+
+
+# ---- is it the generator that is measured? ----------------------------------------------------------
+
+def busiest(part):
+    """Of the part's variants the one whose generator was the busiest, and the median over all of them."""
+    shares = [each["share"] for each in part["generators"]]
+    worst = max(part["generators"], key=lambda each: each["share"])
+    mark = " **(it may be what is measured)**" if worst["share"] > BUSY else ""
+    return [part["title"], f"{statistics.median(shares):.0%}", f"{worst['share']:.0%}{mark}", worst["name"]]
+
+
+def generator_lines(parts):
+    lines = [busiest(part) for part in parts if part["generators"]]
+    if not lines:
+        return []
+    return ["## Was it the generator that was measured?", "",
+            "The generator is one thread that makes its frames before the clock starts. What it takes of one processor "
+            "is counted in each run by getrusage(2), and stands here; a generator that were the bottleneck would take "
+            f"all of it, and one above {BUSY:.0%} is marked. The part \"The load generator\" below drives a server that "
+            "does nothing, which shows how far above every measured rate it reaches. It does share the machine's "
+            "processors with what it measures, floors and peers alike.", "",
+            results.table_text(["part", "of a processor, middle variant", "busiest variant", "which"], lines), ""]
+
+
+# ---- the parts --------------------------------------------------------------------------------------
 
 def draw_plots(part, folder):
     lines = []
@@ -63,22 +115,29 @@ def part_lines(part, folder, machine):
     return lines + draw_plots(part, folder)
 
 
+def head_lines(newest):
+    lines = ["# What was measured", "",
+             "Made by `bench/run.sh`; do not edit. Every figure stands beside a floor or a peer of the same "
+             "run, measured in turns with it; medians, and in brackets or in the column \"spread\" the "
+             "least and the most of the rounds.", "", f"Machine: {newest['machine']}."]
+    lines += [f"PostgreSQL: {newest['postgres']}."] if newest["postgres"] else []
+    if newest["quick"]:
+        lines += ["", "**A `--quick` run: it shows that everything works, and no figure to rely on.**"]
+    return lines
+
+
 def write_report(folder, failures):
     """`failures`: name and reason of parts that could not be measured this time."""
     parts = read_parts(folder)
     if not parts:
         return None
     newest = max(parts, key=lambda part: part["date"])
-    lines = ["# What was measured", "",
-             "Made by `bench/run.sh`; do not edit. Every figure stands beside a floor or a peer of the same "
-             "run, measured in turns with it; medians, and in brackets or in the column \"spread\" the "
-             "least and the most.", "", f"Machine: {newest['machine']}."]
-    lines += [f"PostgreSQL: {newest['postgres']}."] if newest["postgres"] else []
-    if newest["quick"]:
-        lines += ["", "**A `--quick` run: it shows that everything works, and no figure to rely on.**"]
+    lines = head_lines(newest)
     for name, reason in failures:
         lines += ["", f"**{name} failed in the last run: {reason}**"]
-    lines += ["", *target_lines(parts)]
+    table = headline_table(parts)
+    lines += ["", *(["## In short", "", table, ""] if table else []), *target_lines(parts),
+              *generator_lines(parts)]
     for part in parts:
         lines += part_lines(part, folder, newest["machine"])
     path = folder / "report.md"

@@ -96,17 +96,19 @@ def table_text(head, lines):
 
 
 class Part:
-    """`full` and `quick` are the seconds that its rounds may take."""
+    """Its rounds take as long as --seconds says (run.py has the table)."""
 
-    def __init__(self, name, title, about, full, quick):
+    def __init__(self, name, title, about):
         parser = argparse.ArgumentParser(prog=name, description=about)
-        parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+        parser.add_argument("--quick", action="store_true", help="less and shorter")
+        parser.add_argument("--seconds", type=float, default=60, help="for its rounds; at least one is run")
         self.name, self.title, self.about = name, title, about
-        self.quick = parser.parse_args().quick
-        self.budget = quick if self.quick else full
+        options = parser.parse_args()
+        self.quick, self.seconds = options.quick, options.seconds
         self.start = time.monotonic()
         self.round_count = 0
-        self.tables, self.plots, self.targets = [], [], []
+        self.tables, self.plots, self.targets, self.headlines = [], [], [], []
+        self.generators = []
 
     def pick(self, full, quick):
         return quick if self.quick else full
@@ -120,7 +122,7 @@ class Part:
             self.say("")
             yield self.round_count
             longest = max(longest, time.monotonic() - begun)
-            if time.monotonic() - self.start + longest > self.budget:
+            if time.monotonic() - self.start + longest > self.seconds:
                 break
 
     def say(self, text):
@@ -138,10 +140,22 @@ class Part:
         self.plots.append({"kind": "lines", "title": title, "x": x, "y": y, "series": series,
                            "logarithmic": logarithmic})
 
-    def target(self, name, wanted, reached, at_least=True):
-        """A promise of the design: `reached` should be at least (or at most) `wanted`."""
-        self.targets.append({"name": name, "wanted": wanted, "reached": reached,
-                             "at_least": at_least})
+    def target(self, name, wanted, reached, rest, at_least=True):
+        """A promise of the design: the median of `reached` should be at least (or at most) `wanted`.
+        `rest` is a sentence: what holds the rest back, for when it is not."""
+        reached = reached if isinstance(reached, list) else [reached]
+        self.targets.append({"name": name, "wanted": wanted, "reached": statistics.median(reached),
+                             "least": min(reached), "most": max(reached), "count": len(reached),
+                             "rest": rest, "at_least": at_least})
+
+    def headline(self, name, ours, beside, ratios):
+        """A line of README's table: what, ours and the floor's or peer's figure as text, their ratios."""
+        self.headlines.append({"name": name, "ours": ours, "beside": beside, "ratios": ratios})
+
+    def generator(self, name, runs):
+        """How busy the load generator was, of one processor, in the runs of a variant."""
+        shares = [run["generator_us"] * run["rate"] / 1e6 for run in runs]
+        self.generators.append({"name": name, "share": statistics.median(shares), "most": max(shares)})
 
     def finish(self, raw, note=""):
         progress_end()
@@ -151,7 +165,8 @@ class Part:
             "commit": commit_name(), "machine": machine_line(),
             "postgres": os.environ.get("BENCH_POSTGRES", ""), "quick": self.quick,
             "rounds": self.round_count, "seconds": round(time.monotonic() - self.start, 1),
-            "tables": self.tables, "plots": self.plots, "targets": self.targets, "raw": raw,
+            "tables": self.tables, "plots": self.plots, "targets": self.targets,
+            "headlines": self.headlines, "generators": self.generators, "raw": raw,
         }
         folder = results_folder(self.quick)
         folder.mkdir(parents=True, exist_ok=True)

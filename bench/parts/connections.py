@@ -1,18 +1,22 @@
 """What an idle connection takes of the server's memory, with and without TLS, with and without a subscription, and how
-long it takes to accept them, 200 handshakes at a time. Memory is what the process holds more (Pss of
+long it takes to accept them, 200 handshakes at a time; beside it a Node server with `ws`, plain. Memory is what the process holds more (Pss of
 /proc/PID/smaps_rollup) once all are open and quiet, so it counts the allocator's waste, and not the kernel's socket
 buffers. The server is a fresh one each time, and has had 100 connections before.
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 import time
 
-from measure import (BUILD, TICK_STREAMS, TICK_TABLE, Server, allow_files, psql, scratch_folder)
-from results import Part, median_of, range_of, spread_of
+from measure import (BUILD, ROOT, TICK_STREAMS, TICK_TABLE, Process, Server, allow_files, free_port, psql,
+                     scratch_folder)
+from results import Part, median_of, range_of, ratios_of, spread_of
 
+PEERS = ROOT / "bench" / "peers"
+NODE = "Node, ws, plain"
 KINDS = {  # TLS, subscribed
     "plain": (False, False), "plain, subscribed": (False, True),
     "TLS": (True, False), "TLS, subscribed": (True, True),
@@ -38,7 +42,7 @@ class Crowd:
 
     def __init__(self, server, count, channel):
         command = [BUILD / "bench/generator/penstock-bench", "--open-only", "--hold", "--json",
-                   "--trust-any", "--connections", str(count), server.url]
+                   "--trust-any", "--connections", str(count), f"{server.scheme}://127.0.0.1:{server.port}/v1/ws"]
         command += ["--channel", channel] if channel else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
@@ -54,11 +58,26 @@ class Crowd:
         self.process.wait(60)
 
 
-def measure(folder, count, secure, subscribed):
+def penstock(folder, secure):
     settings = "connections = 12000\n"
     if secure:
         settings += f'tls_certificate = "{folder}/tls.pem"\ntls_key = "{folder}/tls.key"\n'
-    with Server(folder, settings, TICK_STREAMS, secure=secure) as server:
+    return Server(folder, settings, TICK_STREAMS, secure=secure)
+
+
+class Node(Process):
+    scheme = "ws"
+
+    def __init__(self):
+        port = free_port()
+        super().__init__(["node", "fanout-server.mjs", port], port, cwd=PEERS,
+                         env={**os.environ, "NODE_ENV": "production"})
+        self.wait_for_port()
+
+
+def measure(folder, count, kind):
+    secure, subscribed = KINDS.get(kind, (False, False))
+    with (Node() if kind == NODE else penstock(folder, secure)) as server:
         pid = server.process.pid
         with Crowd(server, 100, "first{n}" if subscribed else None):
             before, cpu = pss_bytes(pid), server.cpu_seconds()
@@ -82,23 +101,30 @@ def tell(part, results):
     most = max(count for count, _ in results)
     part.bars(f"Server memory a connection, {most:,} of them", "KB; the dashed line is what was promised",
               [(kind, range_of(runs, "kb")) for (count, kind), runs in results.items() if count == most], 8)
-    part.target(f"KB of server memory an idle plain connection, of {most:,}", 8,
-                median_of(results[most, "plain"], "kb"), at_least=False)
+    ours, theirs = results[most, "plain"], results.get((most, NODE))
+    part.target(f"KB of server memory an idle plain connection, of {most:,}", 8, [run["kb"] for run in ours],
+                "what libwebsockets allocates for a connection", at_least=False)
+    if theirs:
+        part.headline(f"server memory of an idle connection, of {most:,}", f"{median_of(ours, 'kb'):.1f} KB",
+                      f"{NODE} {median_of(theirs, 'kb'):.1f} KB", ratios_of(ours, theirs, "kb"))
+        part.headline(f"connections accepted a second, of {most:,}", f"{median_of(ours, 'rate'):,.0f}",
+                      f"{NODE} {median_of(theirs, 'rate'):,.0f}", ratios_of(ours, theirs))
 
 
 def main():
-    part = Part("connections", "Connections", __doc__, full=150, quick=18)
+    part = Part("connections", "Connections", __doc__)
     allow_files(30000)
     psql(TICK_TABLE)
-    counts = part.pick((1000, 10000), (100, 500))
-    results = {(count, kind): [] for count in counts for kind in KINDS}
+    counts = part.pick((1000, 10000), (200,))
+    kinds = [*KINDS, *([NODE] if (PEERS / "node_modules/.installed").exists() else [])]
+    results = {(count, kind): [] for count in counts for kind in kinds}
     with scratch_folder() as name:
         folder = pathlib.Path(name)
         make_certificate(folder)
         for _ in part.rounds():
             for (count, kind), runs in results.items():
                 part.say(f"{count:,}, {kind}")
-                runs.append(measure(folder, count, *KINDS[kind]))
+                runs.append(measure(folder, count, kind))
     tell(part, results)
     part.finish({f"{count} {kind}": runs for (count, kind), runs in results.items()})
 

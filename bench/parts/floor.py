@@ -44,7 +44,7 @@ def tell(part, state, results, rows):
 
 
 def main():
-    part = Part("floor", "Beating the floor", __doc__, full=3600, quick=20)
+    part = Part("floor", "Beating the floor", __doc__)
     rows, size = part.pick((100000, 10000000), (2000, 50000))
     kept = {}
     with scratch_folder() as name:

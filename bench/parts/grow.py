@@ -35,7 +35,7 @@ def tell(part, results, rows):
 
 
 def main():
-    part = Part("grow", "From an empty table to 10 million rows", __doc__, full=7200, quick=20)
+    part = Part("grow", "From an empty table to 10 million rows", __doc__)
     rows, sizes = part.pick((100000, SIZES), (2000, SIZES_QUICK))
     results, there = {}, 0
     with scratch_folder() as name:

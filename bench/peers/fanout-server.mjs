@@ -25,6 +25,7 @@ const acts = {
 };
 server.on("connection", (socket) => {
   socket.setMaxListeners(0);
+  socket.send('{"op":"welcome"}');
   socket.on("message", (bytes) => {
     const message = JSON.parse(bytes);
     acts[message.op](socket, message);

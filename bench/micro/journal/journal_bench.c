@@ -2,13 +2,13 @@
  * journal_bench.c - what it costs to make records durable, beside the bare system calls in the same
  * run.
  *
- *     journal_bench [FOLDER [GROUPS]]     FOLDER on the disk in question; default: here
+ *     journal_bench [FOLDER [GROUPS [MEGABYTES]]]     FOLDER on the disk in question; default: here
  *
  * So many publishers have one record each under way, and append the next one when theirs is
  * durable. The floor does by hand what a journal can do at best: pwrite of all their records at
  * once into a zero-written file, then fdatasync. The journal runs on each engine, from
  * journal_append() to on_durable(). The ways take turns, ROUND groups each, so that a noisy disk is
- * noisy for all. Last, a journal of 1 GB is written and opened again.
+ * noisy for all. Last, a journal of so many megabytes (1024; 0: none) is written and opened again.
  *
  * Prints a JSON object a line: of each case and way the median and 99th percentile of a record's
  * wait, records a second, and the CPU time (all threads) of one.
@@ -314,7 +314,7 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-static void time_recovery(const char *parent)
+static void time_recovery(const char *parent, size_t megabytes)
 {
     static struct subject subject;
     if (!subject_make(&subject, parent, LOOP_EPOLL, 20ull * SEGMENT_BYTES)) {
@@ -324,11 +324,11 @@ static void time_recovery(const char *parent)
     const struct task task = {.bytes = LARGEST, .publishers = 1};
     subject.keep = true;
     subject.samples = &unused;
-    subject_records(&subject, &task, 1024);
+    subject_records(&subject, &task, megabytes);
     journal_close(subject.journal);
     double start = now_us(CLOCK_MONOTONIC);
     subject_open(&subject, 20ull * SEGMENT_BYTES);
-    printf("{\"way\": \"recovery of 1 GB\", \"seconds\": %.3f}\n",
+    printf("{\"way\": \"recovery\", \"megabytes\": %zu, \"seconds\": %.3f}\n", megabytes,
            (now_us(CLOCK_MONOTONIC) - start) / 1e6);
     journal_close(subject.journal);
     loop_close(subject.loop);
@@ -341,6 +341,7 @@ int main(int argc, char **argv)
     char folder[2048];
     bool has[2];
     size_t groups = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
+    size_t megabytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
     struct floor floor;
     log_open(LOG_FORMAT_LOGFMT, LOG_WARN);
     snprintf(folder, sizeof folder, "%s/journal-bench-XXXXXX", argc > 1 ? argv[1] : ".");
@@ -365,7 +366,9 @@ int main(int argc, char **argv)
             remove_folder(subjects[i].folder);
         }
     }
-    time_recovery(folder);
+    if (megabytes > 0) {
+        time_recovery(folder, megabytes);
+    }
     remove_folder(folder);
     return 0;
 }

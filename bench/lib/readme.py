@@ -1,0 +1,48 @@
+"""Writes the numbers of bench/results into README.md, between the two marks that stand there.
+
+    bench/run.sh && bench/run.sh --readme
+
+With results of a --quick run only, or with none, it says so and changes nothing.
+"""
+import pathlib
+import re
+import sys
+
+import report
+import results
+
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+BEGIN, END = "<!-- numbers: written by bench/run.sh --readme -->", "<!-- /numbers -->"
+
+
+def target_sentence(parts):
+    targets = [target for part in parts for target in part["targets"]]
+    met = sum(report.is_met(target) for target in targets)
+    return (f"{met} of {len(targets)} targets are reached; [the report](bench/results/report.md) has all "
+            "figures, plots, and what holds the rest back.")
+
+
+def section(parts):
+    newest = max(parts, key=lambda part: part["date"])
+    commits = sorted({part["commit"] for part in parts})
+    return "\n".join([
+        BEGIN, f"{newest['machine']}; PostgreSQL {newest['postgres']}; commit {', '.join(commits)}, "
+        f"{newest['date'][:10]}. Recorded behaviour events of 1.2 KB into \"BehaviorLog\" with its primary key, two "
+        "indexes and foreign key; two lanes. Medians of rounds in turns with the floor or peer of the same run; ratios "
+        "are Penstock's figure to the other's, with the least and the most.", "",
+        report.headline_table(parts), "", target_sentence(parts), END])
+
+
+def main():
+    parts = [part for part in report.read_parts(results.results_folder(False)) if part["headlines"]]
+    if not parts:
+        sys.exit("bench/results has no results yet: run bench/run.sh first (without --quick)")
+    text = README.read_text()
+    if BEGIN not in text or END not in text:
+        sys.exit(f"README.md has no place for them: it needs the lines {BEGIN} and {END}")
+    place = re.escape(BEGIN) + ".*?" + re.escape(END)
+    README.write_text(re.sub(place, lambda _: section(parts), text, count=1, flags=re.S))
+    print(f"README.md has the numbers of {', '.join(part['part'] for part in parts)}")
+
+
+main()
