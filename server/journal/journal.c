@@ -198,18 +198,22 @@ static bool is_under_way(const struct journal *journal)
     return journal->writing != WRITING_NOTHING || journal->spare.write_under_way;
 }
 
-void journal_close(struct journal *journal)
+static void stop_timers(struct journal *journal)
 {
-    if (journal == NULL) {
-        return;
-    }
-    journal->closing = true;
     if (journal->mark_armed) {
         loop_timer_stop(journal->options.loop, &journal->mark_timer);
     }
     if (journal->spare.retry_armed) {
         loop_timer_stop(journal->options.loop, &journal->spare.retry);
     }
+}
+
+void journal_close(struct journal *journal)
+{
+    if (journal == NULL) {
+        return;
+    }
+    journal->closing = true;
     struct problem problem;
     while (is_under_way(journal)) {
         if (loop_run_once(journal->options.loop, -1, &problem) != STATUS_OK) {
@@ -218,6 +222,7 @@ void journal_close(struct journal *journal)
             return; /* its memory is the kernel's */
         }
     }
+    stop_timers(journal); /* here, because a write that ends may start one */
     mark_now(journal);
     journal_free(journal);
 }
