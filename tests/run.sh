@@ -37,7 +37,7 @@ fixed_layout=()
 setarch "$(uname -m)" -R true 2>/dev/null && fixed_layout=(setarch "$(uname -m)" -R)
 
 # More at a time than there are processors: many wait (for PostgreSQL, for disks, for time to pass), and
-# the fuzzers take a place, but next to no time.
+# the fuzzers take a place, but little time.
 jobs=$((2 * $(nproc)))
 [ "$jobs" -le 8 ] || jobs=8
 exec "${fixed_layout[@]}" ctest --test-dir build/tests --output-on-failure --no-tests=error -j "$jobs" "$@" </dev/null
