@@ -2,10 +2,10 @@
 # run.sh [ctest OPTION…]: installs what tests need, builds with sanitizers, runs every test, and ends
 # with ctest's summary line and exit code. Examples: tests/run.sh -R wire; tests/run.sh -L flow
 #
-# build/asan has everything, with address and undefined behaviour sanitizers; build/tsan has the
-# tests of threads (tests/race) with the thread sanitizer; build/release what is counted in instructions
-# (bench/instructions); build/fuzz the fuzzers, which search for PENSTOCK_FUZZ_SECONDS each. One ctest
-# runs all four.
+# build/asan has everything, with address and undefined behaviour sanitizers; build/tsan has the tests
+# of threads (tests/race) with the thread sanitizer; build/release what is counted in instructions
+# (bench/instructions) and given to others (tests/deploy); build/fuzz the fuzzers, which search for
+# PENSTOCK_FUZZ_SECONDS each. One ctest runs all four.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/packages.sh
@@ -23,7 +23,8 @@ for preset in asan tsan release fuzz; do
 done
 quietly build/asan.log "building asan" cmake --build build/asan
 quietly build/tsan.log "building tsan" cmake --build build/tsan --target tests/race/all
-quietly build/release.log "building release" cmake --build build/release --target bench/instructions/all encode_bench
+quietly build/release.log "building release" cmake --build build/release \
+    --target penstock penstock_pages bench/instructions/all encode_bench
 quietly build/fuzz.log "building fuzz" cmake --build build/fuzz --target tests/fuzz/all
 
 mkdir -p build/tests
@@ -35,6 +36,8 @@ printf 'subdirs("%s" "%s" "%s" "%s")\n' "$PWD/build/asan" "$PWD/build/tsan/tests
 fixed_layout=()
 setarch "$(uname -m)" -R true 2>/dev/null && fixed_layout=(setarch "$(uname -m)" -R)
 
-jobs=$(nproc)
-[ "$jobs" -le 4 ] || jobs=4
+# More at a time than there are processors: many wait (for PostgreSQL, for disks, for time to pass), and
+# the fuzzers take a place, but little time.
+jobs=$((2 * $(nproc)))
+[ "$jobs" -le 8 ] || jobs=8
 exec "${fixed_layout[@]}" ctest --test-dir build/tests --output-on-failure --no-tests=error -j "$jobs" "$@" </dev/null

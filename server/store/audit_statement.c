@@ -197,7 +197,7 @@ static void describe(struct audit *audit, struct slow *slow)
 static void remember(struct audit *audit, const struct slow *slow,
                      const struct audit_finding *finding)
 {
-    char confidence[16];
+    char confidence[24]; /* any long */
     long calls = atol(value(slow, AT_CALLS));
     snprintf(confidence, sizeof confidence, "%ld", calls < 9 ? 50 + 5 * calls : 95);
     struct audit_seen seen = {

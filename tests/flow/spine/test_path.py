@@ -45,16 +45,17 @@ def test_welcome_says_what_a_client_must_know(server, database, encoding):
 
 
 @pytest.mark.parametrize("ack", ["durable", "committed", "none"])
-def test_a_published_event_becomes_a_row(server, database, encoding, ack):
-    client = server.connect(encoding)
+def test_a_published_event_becomes_a_row(shared_server, encoding, ack):
+    database, client = shared_server.database, shared_server.connect(encoding)
+    stored, head = database.count("BehaviorLog"), database.value("SELECT penstock.head()")
     chosen = str(uuid.uuid4())
     answer = client.publish("behavior", [event(1, id=chosen), event(2)], ack=ack)
     if ack != "none":
         assert (answer["op"], answer["level"], answer["count"]) == ("ack", ack, 2)
     if ack == "committed":
-        assert answer["offset"] == 1 and answer["duplicates"] == 0
-        assert database.count("BehaviorLog") == 2
-    database.wait_for_count("BehaviorLog", 2)
+        assert answer["offset"] == head + 1 and answer["duplicates"] == 0
+        assert database.count("BehaviorLog") == stored + 2
+    database.wait_for_count("BehaviorLog", stored + 2)
     row = database.query('SELECT "userId"::text, "eventType", metadata FROM "BehaviorLog" '
                          "WHERE id = %s", (chosen,))[0]
     assert tuple(row) == (AN, "click 1", {"n": 1})
@@ -108,8 +109,8 @@ def test_unsubscribe_ends_the_pushes(server):
     client.quiet()
 
 
-def test_ping_is_answered(server, encoding):
-    assert server.connect(encoding).request("ping", id="a string id")["op"] == "pong"
+def test_ping_is_answered(shared_server, encoding):
+    assert shared_server.connect(encoding).request("ping", id="a string id")["op"] == "pong"
 
 
 def test_a_plain_listener_hears_of_every_commit(server, database):
@@ -215,8 +216,8 @@ def test_a_publisher_keeps_its_order(server, database):
     assert offsets == sorted(offsets)
 
 
-def test_streams_are_described(server):
-    status, _, body = server.http("GET", "/v1/streams")
+def test_streams_are_described(shared_server):
+    status, _, body = shared_server.http("GET", "/v1/streams")
     described = {s["stream"]: s for s in json.loads(body)}
     assert status == 200
     assert set(described) == {"behavior", "social", "optimization", "activity", "cost"}
@@ -225,14 +226,14 @@ def test_streams_are_described(server):
     assert fields["id"]["required"] is False
 
 
-def test_the_page_and_the_probes_are_served(server):
-    assert server.http("GET", "/healthz")[0] == 200
-    assert server.http("GET", "/readyz")[0] == 200
-    status, headers, body = server.http("GET", "/")
+def test_the_page_and_the_probes_are_served(shared_server):
+    assert shared_server.http("GET", "/healthz")[0] == 200
+    assert shared_server.http("GET", "/readyz")[0] == 200
+    status, headers, body = shared_server.http("GET", "/")
     assert status == 200 and b"<html" in body.lower()
     assert "default-src" in headers["content-security-policy"]
-    assert server.http("GET", "/nothing/here")[0] == 404
-    assert server.http("DELETE", "/")[0] == 405
+    assert shared_server.http("GET", "/nothing/here")[0] == 404
+    assert shared_server.http("DELETE", "/")[0] == 405
 
 
 def test_received_is_committed_and_duplicates_and_dead_letters(server, database):

@@ -2,35 +2,20 @@
  * arrival_test.c - whose connection it is: PROXY headers, X-Forwarded-For, and the limits of an
  * address.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define LIMIT_HITS(label) "penstock_limit_hits_total{limit=\"" label "\"} "
-
-static struct harness harness;
-static struct client client, other;
-static char answer[64 << 10];
+static struct client other;
 static char trusted[] = "127.0.0.0/8", nobody[] = "192.0.2.1";
 
-static int prepare(void **state)
+/* The hits of a limit, asked for behind a PROXY header. */
+static uint64_t hits_told(const char *header, const char *limit)
 {
-    (void)state;
-    harness_prepare(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
+    char request[300];
+    snprintf(request, sizeof request, "%sGET /metrics HTTP/1.1\r\n" HOST CLOSE "\r\n", header);
+    ask(request);
+    return answered_hits(limit);
 }
 
 static void upgrade(struct client *with, const char *before, const char *header)
@@ -43,28 +28,6 @@ static void upgrade(struct client *with, const char *before, const char *header)
     client_connect(with, harness.port);
     client_write_text(with, request);
     client_read_head(with, answer, sizeof answer);
-}
-
-static void expect(const char *part)
-{
-    if (strstr(answer, part) == NULL) {
-        fail_msg("expected %s in\n%s", part, answer);
-    }
-}
-
-static uint64_t hits(const char *before, const char *label_line)
-{
-    struct client asking;
-    char request[300];
-    snprintf(request, sizeof request,
-             "%sGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", before);
-    client_connect(&asking, harness.port);
-    client_write_text(&asking, request);
-    client_read_all(&asking, answer, sizeof answer);
-    client_close(&asking);
-    const char *at = strstr(answer, label_line);
-    assert_non_null(at);
-    return strtoull(at + strlen(label_line), NULL, 10);
 }
 
 /* An address has so many connections; the next is told when to come back, over HTTP, and comes in
@@ -244,7 +207,7 @@ static void connections_without_a_header_are_closed(void **state)
         assert_true(client_is_closed(&client));
         client_close(&client);
     }
-    assert_int_equal(hits("PROXY UNKNOWN\r\n", LIMIT_HITS("proxy_protocol")), 4);
+    assert_int_equal(hits_told("PROXY UNKNOWN\r\n", "proxy_protocol"), 4);
 }
 
 /* Who holds back the rest of the header is cut off after handshake_s, and counted. */
@@ -264,7 +227,7 @@ static void slow_proxy_headers_are_cut_off(void **state)
     }
     assert_int_equal(atomic_load(&harness.node.edges[0].connections), 0);
     assert_int_equal(read(client.fd, &byte, 1), 0);
-    assert_int_equal(hits("PROXY UNKNOWN\r\n", LIMIT_HITS("handshake_s")), 2);
+    assert_int_equal(hits_told("PROXY UNKNOWN\r\n", "handshake_s"), 2);
     client_close(&client);
     client_close(&other);
     client_connect(&client, harness.port); /* one is left for the end to clear away */

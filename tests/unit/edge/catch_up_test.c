@@ -2,36 +2,14 @@
  * catch_up_test.c - what a subscriber missed comes from the history stage, which the harness plays:
  * in its log every channel heard every offset, and the data is {"log":1}.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define EPOCH ",\"epoch\":\"" HARNESS_EPOCH "\""
 
-static struct harness harness;
-static struct client client, other;
+static struct client other;
 static struct frame frame;
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
-}
 
 /* 300 events on "c", of which the window keeps the last hundred or so. Returns its floor. */
 static uint64_t fill_window(void)

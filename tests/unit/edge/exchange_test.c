@@ -2,28 +2,12 @@
  * exchange_test.c - requests for events: each gets its one answer, whatever the lane, the log and
  * the client do, and no waiting request spins the loop.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static struct harness harness;
-static struct client client;
-static char answer[256 << 10];
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
+#define PATH "/v1/streams/notes/events"
 
 static int start_hasty(void **state)
 {
@@ -34,17 +18,6 @@ static int start_hasty(void **state)
     return 0;
 }
 
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
-}
-
-#define HOST  "Host: localhost\r\n"
-#define CLOSE "Connection: close\r\n"
-#define PATH  "/v1/streams/notes/events"
-
 static void post_to(const char *path, const char *headers, const char *body)
 {
     char head[512];
@@ -52,29 +25,6 @@ static void post_to(const char *path, const char *headers, const char *body)
              headers, strlen(body));
     client_write_text(&client, head);
     client_write_text(&client, body);
-}
-
-/* One request on a connection of its own; the whole answer is in `answer`. */
-static void ask(const char *request)
-{
-    client_connect(&client, harness.port);
-    client_write_text(&client, request);
-    client_read_all(&client, answer, sizeof answer);
-    client_close(&client);
-}
-
-static void get(const char *path)
-{
-    char request[512];
-    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\n" HOST CLOSE "\r\n", path);
-    ask(request);
-}
-
-static void expect(const char *part)
-{
-    if (strstr(answer, part) == NULL) {
-        fail_msg("expected %s in\n%s", part, answer);
-    }
 }
 
 static void post_and_expect(const char *path, const char *headers, const char *body,

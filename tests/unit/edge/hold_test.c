@@ -4,29 +4,15 @@
  * The ring has 64 KB, and a record is a little more than twice its note: once in the row, once in
  * what subscribers see. With the lane held, a handful of notes of 5 KB fill it.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define NOTE_BYTES 5000
 #define SHORT_US   (300 * 1000) /* a lane that is busy; nobody is refused for it */
 
-static struct harness harness;
-static struct client client, other;
+static struct client other;
 static struct frame frame;
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
 
 static int start_with_little_memory(void **state)
 {
@@ -34,13 +20,6 @@ static int start_with_little_memory(void **state)
     harness_prepare(&harness);
     harness.settings.receive_bytes = 64 << 10;
     harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
     return 0;
 }
 

@@ -2,63 +2,12 @@
  * http_test.c - pages, methods, bodies: every request is answered, and no connection is left
  * hanging.
  */
-#include "harness.h"
+#include "fixture.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static struct harness harness;
-static struct client client;
-static char answer[256 << 10];
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
-}
-
-#define HOST  "Host: localhost\r\n"
-#define CLOSE "Connection: close\r\n"
-
-/* One request on a connection of its own; the whole answer is in `answer`. */
-static void ask(const char *request)
-{
-    client_connect(&client, harness.port);
-    client_write_text(&client, request);
-    client_read_all(&client, answer, sizeof answer);
-    client_close(&client);
-}
-
-static void get(const char *path)
-{
-    char request[512];
-    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\n" HOST CLOSE "\r\n", path);
-    ask(request);
-}
-
-static void expect(const char *part)
-{
-    if (strstr(answer, part) == NULL) {
-        fail_msg("expected %s in\n%s", part, answer);
-    }
-}
 
 /* Alive is not ready: ready needs every lane and the feed, and says what is missing. */
 static void health_and_readiness_differ(void **state)

@@ -2,36 +2,17 @@
  * latest_test.c - `latest_only`: who does not read in time is told the newest, and how many events
  * lie between; the log is never asked for them.
  */
-#include "harness.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "fixture.h"
 
 #define EPOCH  ",\"epoch\":\"" HARNESS_EPOCH "\""
 #define LATEST ",\"latest_only\":true"
 
-static struct harness harness;
-static struct client client;
 static struct frame frame;
 
-static int start(void **state)
+static int stop_unasked(void **state)
 {
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
     assert_int_equal(atomic_load(&harness.history_requests), 0);
-    harness_stop(&harness);
-    return 0;
+    return stop(state);
 }
 
 static void subscribe(struct client *from, const char *channel, const char *more)
@@ -236,7 +217,7 @@ static void other_subscriptions_of_the_socket_skip_nothing(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop_unasked)
     const struct CMUnitTest tests[] = {
         TEST(reader_in_time_gets_all),
         TEST(stalled_reader_is_told_how_many_it_missed),

@@ -2,33 +2,9 @@
  * push_test.c - how events leave: counted in messages and in writes, of which each is a call of the
  * kernel.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-static struct harness harness;
-static struct client client;
 static struct frame frame;
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
-}
 
 static uint64_t frames(void)
 {

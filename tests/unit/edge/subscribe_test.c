@@ -1,34 +1,12 @@
 /*
  * subscribe_test.c - channels, history, and what is pushed.
  */
-#include "harness.h"
+#include "fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static struct harness harness;
-static struct client client, other;
+static struct client other;
 static struct frame frame;
-
-static int start(void **state)
-{
-    (void)state;
-    harness_prepare(&harness);
-    harness_start(&harness);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    harness_stop(&harness);
-    return 0;
-}
 
 /* A subscriber gets what comes after, in order, and nothing of other channels. */
 static void events_follow_a_subscription(void **state)
