@@ -80,7 +80,7 @@ void pages_init(struct pages *pages, size_t bytes_max)
 static void fit(struct pages *pages, const struct page *leaving)
 {
     bool was_wasted = leaving->through < leaving->last;
-    size_t bytes = was_wasted ? pages->read_bytes / 2 : pages->read_bytes * 2;
+    size_t bytes = was_wasted ? pages->read_bytes / 2 : pages->read_bytes / 8 * 9;
     size_t most = read_bytes_most(pages);
     bytes = bytes < READ_BYTES_LEAST ? READ_BYTES_LEAST : bytes;
     pages->read_bytes = bytes > most ? most : bytes;

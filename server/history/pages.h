@@ -10,8 +10,8 @@
  * so that a batch larger than everything can still be read.
  *
  * Many cursors far apart need a page each. Where there is no room for so many, a page has gone when
- * its cursor comes back for the rest of it: readings become smaller then, until all fit, and larger
- * again when pages are read to their end.
+ * its cursor comes back for the rest of it: readings become smaller then, until all fit, and slowly
+ * larger again when pages are read to their end.
  */
 #ifndef PENSTOCK_HISTORY_PAGES_H
 #define PENSTOCK_HISTORY_PAGES_H
