@@ -11,19 +11,25 @@
 #include <stdio.h>
 
 static const char HELP[] =
-    "usage: penstock migrate [--role NAME] [--dry-run] [--config FILE] [--key VALUE…]\n"
+    "usage: penstock migrate [--role NAME] [--new-epoch] [--dry-run] [--config FILE] [--key "
+    "VALUE…]\n"
     "\n"
     "Makes or upgrades the schema penstock, and nothing else. Run it as a role that may make "
     "schemas.\n"
     "\n"
     "  --role NAME   also makes this role, unless it is there, and grants it what it lacks to run\n"
     "                the server with the configured streams: no more\n"
+    "  --new-epoch   tells subscribers that come back to read their tables anew: for a database "
+    "that\n"
+    "                has lost commits (a point-in-time recovery, a standby that was behind). "
+    "After\n"
+    "                a dump was restored it is done without being asked for\n"
     "  --dry-run     prints the statements, tries them, and rolls back\n"
     "\n";
 
 struct migrate_options {
     const char *role; /* NULL: none */
-    bool is_dry;
+    bool is_dry, has_new_epoch;
 };
 
 struct granting {
@@ -70,7 +76,15 @@ static enum status migrate(struct store *store, const struct settings *settings,
 {
     struct problem ignored; /* the first failure is the one to tell */
     problem_clear(&ignored);
+    char epoch[UUID_TEXT_BYTES + 1];
     enum status status = store_migrate_begin(store, problem);
+    if (status == STATUS_OK) {
+        status = store_renew_epoch(store, options->has_new_epoch, epoch, problem);
+    }
+    if (status == STATUS_OK && epoch[0] != '\0') {
+        printf("-- %sthe epoch is %s now: subscribers that come back read their tables anew\n",
+               options->has_new_epoch ? "" : "the database was restored from a dump: ", epoch);
+    }
     if (status == STATUS_OK && options->role != NULL) {
         status = grant(store, settings, options->role, problem);
     }
@@ -114,6 +128,7 @@ int migrate_command(int argc, char **argv)
         return 0;
     }
     options.is_dry = take_switch(&argc, argv, "--dry-run");
+    options.has_new_epoch = take_switch(&argc, argv, "--new-epoch");
     if (!take_value(&argc, argv, "--role", &options.role)) {
         return EXIT_USAGE;
     }

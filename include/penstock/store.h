@@ -43,6 +43,10 @@ enum status store_migrate(struct store *store, struct problem *problem) must_use
 /* The same in two halves, for what belongs into that transaction; `keep` false rolls it back, which
  * is also what to do after a failure of the first half. */
 enum status store_migrate_begin(struct store *store, struct problem *problem) must_use;
+/* Between the two: a new epoch, where it is asked for, or the database was restored from a dump.
+ * `out` is "" when there is none. */
+enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_TEXT_BYTES + 1],
+                              struct problem *problem) must_use;
 enum status store_migrate_end(struct store *store, bool keep, struct problem *problem) must_use;
 /* UNAVAILABLE-free verdict: is the schema there, in the version this binary needs? */
 enum status store_check_schema(struct store *store, struct problem *problem) must_use;

@@ -79,8 +79,8 @@ static const struct key rows[] = {
      .value = "0",
      .most = INT64_MAX,
      .help = "How much disk the log may take in the database, with its indexes; the oldest events "
-             "leave first, in slots, a sixth or a third of that. It may be a slot more for a "
-             "moment, and is never less than 1 MB. 0: any size.",
+             "leave first, in slots, a sixth or a third of that. A slot, and what comes in within a "
+             "second, may be over it for a moment; it is never less than 1 MB. 0: any size.",
      AT(retention_bytes)},
     {.name = "batch_rows",
      .is_live = true,

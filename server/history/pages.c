@@ -64,9 +64,26 @@ uint32_t page_place(const struct page *page, uint64_t offset)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
+static size_t read_bytes_most(const struct pages *pages)
+{
+    return pages->bytes_max / 2 < READ_BYTES_MOST ? pages->bytes_max / 2 : READ_BYTES_MOST;
+}
+
 void pages_init(struct pages *pages, size_t bytes_max)
 {
     *pages = (struct pages){.bytes_max = bytes_max};
+    pages->read_bytes = read_bytes_most(pages);
+}
+
+/* A page that leaves before it was read to its end will be read again: with smaller ones more of
+ * them find room, one for each cursor. */
+static void fit(struct pages *pages, const struct page *leaving)
+{
+    bool was_wasted = leaving->through < leaving->last;
+    size_t bytes = was_wasted ? pages->read_bytes / 2 : pages->read_bytes / 8 * 9;
+    size_t most = read_bytes_most(pages);
+    bytes = bytes < READ_BYTES_LEAST ? READ_BYTES_LEAST : bytes;
+    pages->read_bytes = bytes > most ? most : bytes;
 }
 
 static void drop(struct pages *pages, uint32_t index)
@@ -91,6 +108,7 @@ static void drop_unused(struct pages *pages)
             oldest = i;
         }
     }
+    fit(pages, pages->list[oldest]);
     drop(pages, oldest);
 }
 
@@ -105,7 +123,7 @@ void pages_take(struct pages *pages, struct page *page)
     pages->list[pages->count++] = page;
 }
 
-const struct page *pages_find(struct pages *pages, uint64_t offset)
+struct page *pages_find(struct pages *pages, uint64_t offset)
 {
     for (uint32_t i = 0; i < pages->count; i++) {
         struct page *page = pages->list[i];

@@ -8,6 +8,10 @@
  * Pages may overlap; any that holds an offset serves it, because the log never changes. When bytes
  * or places run out, the page that was used longest ago goes. The newest stays whatever its size,
  * so that a batch larger than everything can still be read.
+ *
+ * Many cursors far apart need a page each. Where there is no room for so many, a page has gone when
+ * its cursor comes back for the rest of it: readings become smaller then, until all fit, and slowly
+ * larger again when pages are read to their end.
  */
 #ifndef PENSTOCK_HISTORY_PAGES_H
 #define PENSTOCK_HISTORY_PAGES_H
@@ -15,18 +19,22 @@
 #include "penstock/store.h"
 #include "penstock/window.h"
 
-#define PAGES_MAX 64
+#define PAGES_MAX        256
+#define READ_BYTES_MOST  ((size_t)1 << 20)   /* of the log at once */
+#define READ_BYTES_LEAST ((size_t)128 << 10) /* when many cursors are far apart */
 
 struct page {
     uint64_t first, last; /* offsets */
     size_t bytes;
-    uint64_t used; /* pages.clock at the last use */
+    uint64_t used;    /* pages.clock at the last use */
+    uint64_t through; /* somebody was served up to here */
     uint32_t count;
     struct window_batch *batches[LOG_BATCHES_MAX]; /* owns; ascending, without a hole */
 };
 
 struct pages {
     size_t bytes, bytes_max;
+    size_t read_bytes; /* of the next reading */
     uint64_t clock;
     uint32_t count;
     struct page *list[PAGES_MAX]; /* owns, in no order */
@@ -46,6 +54,6 @@ void pages_clear(struct pages *pages);
 /* Takes a page that is not empty. */
 void pages_take(struct pages *pages, struct page *page);
 /* The page that holds the offset, which counts as a use; NULL: none does. */
-const struct page *pages_find(struct pages *pages, uint64_t offset);
+struct page *pages_find(struct pages *pages, uint64_t offset);
 
 #endif

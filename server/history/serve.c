@@ -16,7 +16,6 @@
 
 #include <assert.h>
 
-#define READ_BYTES     ((size_t)1 << 20) /* of the log at once */
 #define MEMORY_TELL_US INT64_C(30000000)
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -100,7 +99,7 @@ static void tell_no_memory(struct history *history, const struct problem *proble
 }
 
 /* False: no memory for now. */
-static bool extract_from(struct history *history, struct waiting *waiting, const struct page *page)
+static bool extract_from(struct history *history, struct waiting *waiting, struct page *page)
 {
     const struct history_request request = waiting->request;
     struct span channel = span_of(request.channel, request.channel_bytes);
@@ -112,6 +111,8 @@ static bool extract_from(struct history *history, struct waiting *waiting, const
         tell_no_memory(history, &problem);
         return false;
     }
+    uint64_t served = through == request.until ? page->last : through; /* no more is wanted of it */
+    page->through = served > page->through ? served : page->through;
     struct history_block *block = batch == NULL ? NULL : block_create(history, batch);
     if (batch != NULL && block == NULL) {
         problem_set(&problem, STATUS_NO_MEMORY, "no memory for a block of history");
@@ -127,10 +128,11 @@ static bool extract_from(struct history *history, struct waiting *waiting, const
     return true;
 }
 
-static void seek_in(struct history *history, struct waiting *waiting, const struct page *page)
+static void seek_in(struct history *history, struct waiting *waiting, struct page *page)
 {
     const struct history_request *request = &waiting->request;
     struct history_answer said = {.verdict = HISTORY_HAS, .count = request->count};
+    page->through = page->last; /* seen at once */
     said.oldest = page_seek(page, waiting_channel(waiting), request->from, request->until,
                             &said.count, &said.through);
     answer(history, waiting, said);
@@ -143,7 +145,7 @@ static uint64_t place_of(const struct waiting *waiting)
 }
 
 /* False: no memory for now. */
-static bool serve_from(struct history *history, struct waiting *waiting, const struct page *page)
+static bool serve_from(struct history *history, struct waiting *waiting, struct page *page)
 {
     if (waiting->request.kind == HISTORY_READ) {
         return extract_from(history, waiting, page);
@@ -169,7 +171,6 @@ static void on_batch(void *owner, struct window_batch *batch)
  * is NULL when the log has nothing there or beyond. */
 static bool read_page(struct history *history, const struct waiting *waiting, struct page **out)
 {
-    size_t half = history->pages.bytes_max / 2;
     struct problem problem;
     struct reading reading = {.page = page_create(),
                               .direction = waiting->request.kind == HISTORY_READ ? LOG_FORWARDS
@@ -179,9 +180,8 @@ static bool read_page(struct history *history, const struct waiting *waiting, st
         tell_no_memory(history, &problem);
         return false;
     }
-    enum status status =
-        log_reader_read(history->reader, place_of(waiting), reading.direction,
-                        half < READ_BYTES ? half : READ_BYTES, on_batch, &reading, &problem);
+    enum status status = log_reader_read(history->reader, place_of(waiting), reading.direction,
+                                         history->pages.read_bytes, on_batch, &reading, &problem);
     counter_add(&history->options.node->history.readings, 1);
     if (status != STATUS_OK) {
         page_destroy(reading.page);
@@ -230,7 +230,7 @@ static bool serve_reading(struct history *history, struct waiting *waiting)
 
 /* Whoever else waits for what is in memory. An answer takes others out of the queue, too (share),
  * so the search begins anew after each. */
-static bool serve_one_of(struct history *history, const struct page *page)
+static bool serve_one_of(struct history *history, struct page *page)
 {
     for (struct waiting *waiting = history->waiters.first; waiting != NULL;
          waiting = waiting->next) {
@@ -249,7 +249,7 @@ bool serve_first(struct history *history)
         return false;
     }
     uint64_t place = place_of(first);
-    const struct page *page = pages_find(&history->pages, place);
+    struct page *page = pages_find(&history->pages, place);
     bool is_served =
         page != NULL ? serve_from(history, first, page) : serve_reading(history, first);
     if (!is_served) {

@@ -11,21 +11,22 @@
  */
 #include "store_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* See CMakeLists.txt for the files, and embed.cmake. */
 extern const unsigned char schema_1_sql[], schema_2_sql[], schema_3_sql[], schema_4_sql[],
-    schema_5_sql[], schema_6_sql[], schema_7_sql[];
+    schema_5_sql[], schema_6_sql[], schema_7_sql[], schema_8_sql[];
 extern const unsigned char schema_sql[]; /* all steps */
 extern const size_t schema_sql_size;
 
-#define SCHEMA_VERSION 7
+#define SCHEMA_VERSION 8
 #define LOCK_TIMEOUT   "3s"
 
 /* steps[n] takes version n to n + 1, and says so in penstock.meta. */
 static const unsigned char *const steps[SCHEMA_VERSION] = {schema_1_sql, schema_2_sql, schema_3_sql,
                                                            schema_4_sql, schema_5_sql, schema_6_sql,
-                                                           schema_7_sql};
+                                                           schema_7_sql, schema_8_sql};
 
 struct span store_schema_sql(void)
 {
@@ -68,6 +69,32 @@ static enum status too_new(int version, struct problem *problem)
                        version, SCHEMA_VERSION);
 }
 
+/* See origin.sql. */
+static enum status read_restored(struct store *store, bool *out, struct problem *problem)
+{
+    PGresult *result;
+    enum status status = store_query(store, "reading penstock.origin",
+                                     "SELECT penstock.is_restored()", 0, NULL, &result, problem);
+    if (status == STATUS_OK) {
+        *out = PQgetvalue(result, 0, 0)[0] == 't';
+        PQclear(result);
+    }
+    return status;
+}
+
+static enum status check_origin(struct store *store, struct problem *problem)
+{
+    bool is_restored = false;
+    enum status status = read_restored(store, &is_restored, problem);
+    if (status == STATUS_OK && is_restored) {
+        return problem_set(problem, STATUS_BAD_DATABASE,
+                           "the database was restored from a dump, and its log may lack what "
+                           "subscribers have seen: run \"penstock migrate\", which begins a new "
+                           "epoch, so that they read their tables anew");
+    }
+    return status;
+}
+
 enum status store_check_schema(struct store *store, struct problem *problem)
 {
     int version;
@@ -84,7 +111,7 @@ enum status store_check_schema(struct store *store, struct problem *problem)
                                         : "the schema penstock is of an older version: "
                                           "run \"penstock migrate\"");
     }
-    return STATUS_OK;
+    return check_origin(store, problem);
 }
 
 /* What is read and written by others, before anything else is locked. */
@@ -123,6 +150,25 @@ enum status store_migrate_begin(struct store *store, struct problem *problem)
                     "SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'",
                     0, NULL, NULL, problem);
     return status == STATUS_OK ? apply_steps(store, problem) : status;
+}
+
+enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_TEXT_BYTES + 1],
+                              struct problem *problem)
+{
+    PGresult *result;
+    bool is_due = is_asked;
+    out[0] = '\0';
+    enum status status = is_asked ? STATUS_OK : read_restored(store, &is_due, problem);
+    if (status != STATUS_OK || !is_due) {
+        return status;
+    }
+    status = store_query(store, "beginning a new epoch", "SELECT penstock.begin_epoch()", 0, NULL,
+                         &result, problem);
+    if (status == STATUS_OK) {
+        snprintf(out, UUID_TEXT_BYTES + 1, "%s", PQgetvalue(result, 0, 0));
+        PQclear(result);
+    }
+    return status;
 }
 
 enum status store_migrate_end(struct store *store, bool keep, struct problem *problem)

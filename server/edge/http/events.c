@@ -204,14 +204,20 @@ static enum turn take_turn(struct session *session, struct subscription *subscri
     return TURN_LAST;
 }
 
+/* Who cannot wait (and may be told so for what another connection sent, see arrival.c) gets what
+ * there is, and asks for more on a connection of its own. */
 static void page_wait(struct session *session)
 {
+    struct exchange *exchange = session->exchange;
     struct problem problem;
-    if (request_is_ahead(session)) {
+    if (!request_is_ahead(session)) {
+        session_pause(session, PAUSE_ANSWER);
+    } else if (exchange->page.has_events || exchange->page.is_resumed) {
+        exchange->closes = true;
+        page_end(session, true);
+    } else {
         request_ahead(&problem);
         exchange_refuse_as(session, 503, &problem, true);
-    } else {
-        session_pause(session, PAUSE_ANSWER);
     }
 }
 
@@ -340,6 +346,7 @@ static void begin_page(struct session *session, const struct http_query *query,
 {
     bool is_last = (query->has & (ARGUMENT_LAST | ARGUMENT_LIMIT)) == ARGUMENT_LAST;
     session->exchange->page.left = is_last ? query->last : query->limit;
+    session->exchange->page.is_resumed = (query->has & ARGUMENT_SINCE) != 0;
     lws_set_timeout(session->wsi, NO_PENDING_TIMEOUT, 0); /* ours is http_wait_ms */
     if (page_begin(session, subscribed)) {
         page_advance(session);

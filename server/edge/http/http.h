@@ -31,6 +31,7 @@ struct page {
     uint64_t left;   /* events that it may still take */
     uint64_t offset; /* where to go on from */
     bool has_events;
+    bool is_resumed; /* from `since`: without events it says where to go on, all the same */
 };
 
 /* What the database refused of one request. */

@@ -216,6 +216,29 @@ def test_retention_under_a_reader_is_a_gap_with_its_range(small, database):
     assert last >= 2000  # a page of the log that is still in memory may serve some that are gone
 
 
+def test_the_log_lies_in_several_slots(small, database):
+    """Half in slots, half in memory; the ring is turned while events come, and a slot leaves."""
+    publisher = small.connect()
+    for n in range(1, 1201, 200):
+        publish(publisher, n, 200)
+        assert database.value("SELECT penstock.lock_retention() AND penstock.turn_log()")
+    wait_for_window(small, 400, 1200)
+    assert database.value("SELECT count(DISTINCT slot) FROM penstock.batch") == 6
+    clients = [small.connect() for _ in range(4)]
+    epoch = clients[0].welcome["epoch"]
+    for client, since in zip(clients, (0, 199, 200, 201)):
+        assert client.subscribe(CHANNEL, since=since, epoch=epoch)["recovered"] is True
+        assert collect(client, CHANNEL, 1200) == events_between(since + 1, 1200)
+    database.execute("SELECT penstock.drop_slot(penstock.oldest_slot())")
+    until("the server knows where the log begins",
+          lambda: small.metrics()["penstock_log_floor_offset"] == 200)
+    late, newest = small.connect(), small.connect()
+    assert late.subscribe(CHANNEL, since=17, epoch=epoch)["recovered"] is False
+    assert collect(late, CHANNEL, 1200) == [("gap", 18, 200), *events_between(201, 1200)]
+    newest.subscribe(CHANNEL, last=1100)  # there are 1,000
+    assert collect(newest, CHANNEL, 1200) == events_between(201, 1200)
+
+
 # ---- last ---------------------------------------------------------------------------------------
 
 

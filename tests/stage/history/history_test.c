@@ -262,6 +262,53 @@ static unsigned read_all(unsigned edge, const char *channel, uint64_t from, uint
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* Cursors far apart, more than there is room for pages of the usual size, do not have the log read
+ * again for each block: in their second half (the first one finds the size) most blocks come from a
+ * page that is there. */
+static void scattered_cursors_find_their_pages(void **state)
+{
+    (void)state;
+    enum { CURSORS = 8, BATCHES = 40, EVENTS = 20, SHARE = BATCHES * EVENTS, BETWEEN = 1000 };
+    settings.history_bytes = 4 << 20; /* two pages of the usual size */
+    for (unsigned i = 0; i < CURSORS * BATCHES; i++) {
+        if (i % BATCHES == 0) {
+            commit(BETWEEN, 1000); /* what nobody reads */
+        }
+        commit(EVENTS, 1000);
+    }
+    open_history();
+    run_history();
+    uint64_t at[CURSORS], readings = 0;
+    unsigned blocks = 0, unfinished = CURSORS;
+    for (unsigned i = 0; i < CURSORS; i++) {
+        at[i] = 1 + i * SHARE + (i + 1) * BETWEEN;
+    }
+    while (unfinished > 0) {
+        unfinished = 0;
+        for (unsigned i = 0; i < CURSORS; i++) {
+            uint64_t until = (uint64_t)(i + 1) * (SHARE + BETWEEN);
+            if (at[i] > until) {
+                continue;
+            }
+            ask(0, (struct history_request){.from = at[i], .until = until}, "a");
+            struct history_answer answer = await(0);
+            assert_int_equal(answer.verdict, HISTORY_HAS);
+            assert_int_equal(faults(answer.block, "a", at[i], answer.through), 0);
+            history_block_drop(answer.block);
+            at[i] = answer.through + 1;
+            blocks++;
+            unfinished++;
+        }
+        if (at[0] < BETWEEN + SHARE / 2) {
+            blocks = 0;
+            readings = counter_read(&node.history.readings);
+        }
+    }
+    readings = counter_read(&node.history.readings) - readings;
+    print_message("%u blocks, %llu readings\n", blocks, (unsigned long long)readings);
+    assert_true(blocks > CURSORS * 4 && readings < blocks * 3 / 4);
+}
+
 /* From the middle of one batch to the middle of another, many batches and a large one between: each
  * channel gets what it heard, once, in order. */
 static void ranges_are_read_exactly(void **state)
@@ -582,6 +629,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(ranges_are_read_exactly),
+        TEST(scattered_cursors_find_their_pages),
         TEST(silence_is_passed_in_pages),
         TEST(neighbours_share_reading_and_block),
         TEST(dropped_range_is_told),

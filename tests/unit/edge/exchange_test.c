@@ -216,6 +216,34 @@ static void pipelined_requests_do_not_spin(void **state)
     client_close(&client);
 }
 
+/* A page that needs the log, behind another request of its connection, says where to go on from;
+ * with nowhere to go on from it is refused. */
+static void who_cannot_wait_is_sent_on(void **state)
+{
+    (void)state;
+    struct problem problem;
+    static const char *const asked[] = {"since=5", "last=3"};
+    static const char *const told[] = {"\"events\":[],\"offset\":5,\"more\":true}",
+                                       "on another connection"};
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_settle(&harness);
+    atomic_store(&harness.history_held, true);
+    for (size_t i = 0; i < 2; i++) {
+        char all[1024], page[256];
+        snprintf(page, sizeof page, "GET /v1/channels/a/events?%s HTTP/1.1\r\n" HOST "\r\n",
+                 asked[i]);
+        snprintf(all, sizeof all, "GET /v1/channels/a/events?last=0 HTTP/1.1\r\n" HOST "\r\n%s%s",
+                 page, page);
+        client_connect(&client, harness.port);
+        client_write_text(&client, all);
+        client_read_all(&client, answer, sizeof answer);
+        client_close(&client);
+        expect(told[i]);
+        expect("Connection: close\r\n");
+    }
+}
+
 /* A page: what the window has, in order, with where to go on from. */
 static void a_page_is_read_from_the_window(void **state)
 {
@@ -402,6 +430,7 @@ int main(void)
         TEST(a_full_ring_is_overloaded),
         TEST(slow_body_is_timed_out),
         HASTY(pipelined_requests_do_not_spin),
+        TEST(who_cannot_wait_is_sent_on),
         TEST(a_page_is_read_from_the_window),
         TEST(wrong_pages_are_refused),
         HASTY(a_page_is_read_from_the_log),
