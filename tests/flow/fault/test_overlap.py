@@ -163,6 +163,7 @@ def test_a_frame_that_postgresql_had_before_the_journal_costs_no_other_its_place
         server.stop()
         check_rows(run)
     finally:
+        server.disk.writes()
         server.close()
 
 
