@@ -50,7 +50,9 @@
 #define BLOCKED_PATIENCE_US (30 * 1000 * 1000)
 
 /* A lost session of ours holds the lane's lock until its statement ends, and, when its network is
- * gone, until keepalives tell the server (connection.c). Held longer, it is somebody else's. */
+ * gone, until keepalives tell the server (connection.c). Held longer, it is somebody else's: unless
+ * it still is in the transaction that it was in when we came, which on a busy machine may take its
+ * time. A server that lives begins others. */
 #define LOCK_LOCAL_US  (5 * 1000 * 1000)
 #define LOCK_REMOTE_US (45 * 1000 * 1000)
 
@@ -207,7 +209,7 @@ static void wait_for_lock(struct committer *c)
                  c->options.lane, c->options.node, c->holder[0] == '\0' ? "a session" : c->holder,
                  (int)(patience_us / 1000000));
     }
-    if (now - c->waiting_since_us > patience_us) {
+    if (now - c->waiting_since_us > patience_us && !c->holder_is_busy) {
         struct problem problem;
         problem_set(&problem, STATUS_BAD_DATABASE,
                     "lane %u of node \"%s\" is in use by another session (%s): give each server "

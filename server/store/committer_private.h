@@ -154,6 +154,7 @@ struct committer {
     int64_t waiting_since_us; /* for the lane's lock; 0: not waiting */
     char holder[160];         /* who has it */
     bool holder_is_remote;
+    bool holder_is_busy; /* with the transaction that it was in when we came */
     uint64_t checkpoint; /* the last frame that is in, as far as we know */
     unsigned slot;       /* of the log (log_slots.sql): the current one, as far as we know */
     uint64_t found_checkpoint, found_first;

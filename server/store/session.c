@@ -230,12 +230,17 @@ static void append_key(struct committer *c, struct text *sql)
 
 static void append_holder(struct committer *c, struct text *sql)
 {
+    int64_t waited_us = c->waiting_since_us == 0 ? 0 : clock_monotonic_us() - c->waiting_since_us;
     text_string(sql,
                 "SELECT l.pid AS holder, a.application_name, a.client_addr, CASE WHEN l.pid = ");
     text_format(sql, "%d AND a.application_name = ", c->backend_pid);
     text_literal(sql, span_string(c->application_name));
-    text_string(sql, " THEN pg_catalog.pg_terminate_backend(l.pid) END"
-                     " FROM pg_catalog.pg_locks l"
+    text_format(sql,
+                " THEN pg_catalog.pg_terminate_backend(l.pid) END, a.state = 'active' AND"
+                " a.xact_start < pg_catalog.clock_timestamp() - %" PRId64
+                " * interval '1 microsecond'",
+                waited_us);
+    text_string(sql, " FROM pg_catalog.pg_locks l"
                      " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
                      " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
                      " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
@@ -272,6 +277,7 @@ void session_lock(struct committer *c)
     committer_move(c, STATE_LOCKING);
     c->lock_granted = false;
     c->holder[0] = '\0';
+    c->holder_is_busy = false;
     text_clear(&c->sql);
     text_string(&c->sql, "SET LOCAL search_path = pg_catalog, pg_temp;"
                          "SELECT pg_catalog.pg_try_advisory_lock(");
@@ -301,6 +307,7 @@ static void read_holder(struct committer *c, const PGresult *result)
     if (PQntuples(result) > 0) {
         const char *address = PQgetvalue(result, 0, 2); /* empty: a local socket */
         c->holder_is_remote = address[0] != '\0';
+        c->holder_is_busy = PQgetvalue(result, 0, 4)[0] == 't';
         snprintf(c->holder, sizeof c->holder, "process %s, \"%.60s\"%s%.45s",
                  PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1),
                  address[0] == '\0' ? "" : ", at ", address);

@@ -440,6 +440,30 @@ static void test_second_server_of_the_same_name_is_refused(void **state)
     rig_close(first);
 }
 
+/* A session that is in one transaction all the time is no server that lives, but what a killed one
+ * has left: its end is waited for, however long that takes. */
+static void test_end_of_a_long_transaction_is_waited_for(void **state)
+{
+    (void)state;
+    PGconn *left_over = PQconnectdb(getenv("DATABASE_URL"));
+    assert_int_equal(PQsendQuery(left_over, "SELECT pg_advisory_lock(hashtextextended("
+                                            "'penstock lane node/0', 0)), pg_sleep(8)"),
+                     1);
+    while (sql_number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0) {
+        usleep(1000);
+    }
+    struct rig *rig = rig_open((struct rig_options){.statement_timeout_ms = 100});
+    while (PQisBusy(left_over)) {
+        rig_run_for(rig, 100 * 1000);
+        assert_int_equal(rig->ready, 0);
+        assert_int_equal(rig->failed, 0);
+        assert_int_equal(PQconsumeInput(left_over), 1);
+    }
+    PQfinish(left_over);
+    rig_wait_ready(rig);
+    rig_close(rig);
+}
+
 /* The lane is taken over as soon as the session that held it ends. */
 static void test_lane_is_taken_over(void **state)
 {
@@ -517,6 +541,7 @@ int main(void)
         TEST(test_another_epoch_is_refused),
         TEST(test_lost_commits_are_noticed),
         TEST(test_second_server_of_the_same_name_is_refused),
+        TEST(test_end_of_a_long_transaction_is_waited_for),
         TEST(test_lane_is_taken_over),
         TEST(test_waiting_session_of_a_dead_process_is_noticed),
         TEST(test_bad_url_keeps_its_secret),
