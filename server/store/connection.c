@@ -141,8 +141,9 @@ void message_flatten(char *out, size_t size, const char *message)
     size_t next = 0;
     const char *at = message;
     for (; *at != '\0'; at++) {
-        const char *piece = *at != '\n' ? at : at[1] != '\0' ? "; " : "";
-        size_t bytes = *at != '\n' ? 1 : strlen(piece);
+        bool is_control = (unsigned char)*at < ' ' || *at == 0x7f;
+        const char *piece = *at == '\n' ? (at[1] != '\0' ? "; " : "") : is_control ? " " : at;
+        size_t bytes = *at == '\n' ? strlen(piece) : 1;
         if (next + bytes >= size) {
             break;
         }

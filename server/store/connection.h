@@ -52,7 +52,7 @@ enum status connection_problem(const PGconn *connection, enum status status, con
                                struct problem *problem);
 enum status result_problem(const PGresult *result, enum status status, const char *doing,
                            struct problem *problem);
-/* Copies a message of one or more lines as one. */
+/* Copies a message of one or more lines as one, without control characters. */
 void message_flatten(char *out, size_t size, const char *message);
 
 #endif

@@ -1,11 +1,13 @@
 """An id is stored once, however it comes again; who sends it again is told that it was there."""
 
 import asyncio
+import json
 import uuid
 
 import pytest
 
 from load import AN, NOBODY, connect
+from penstock import STREAMS, stream, until
 from penstock.wait import PATIENCE_S
 
 MANY = 10_000
@@ -191,3 +193,27 @@ def test_ten_thousand_at_once_after_a_reconnect(server, database, size):
     check(database, events, MANY)
     # Row by row, but many in a round trip and a transaction: nothing like one for each.
     assert database.value("SELECT count(*) FROM penstock.batch WHERE duplicates > 0") < MANY / 10
+
+
+def test_a_table_without_a_key_says_that_it_is_delivered_at_least_once(make_server, database):
+    """Nothing tells its duplicates: the start's log and /v1/streams say so, and it is as they say. With
+    a key they say otherwise, without a restart."""
+    database.execute('CREATE TABLE "Loose" (id uuid NOT NULL, n int)')
+    server = make_server(streams=STREAMS + stream("loose", "Loose"),
+                         settings={"catalog_poll_ms": 100}).start()
+
+    def delivery():
+        listed = json.loads(server.http("GET", "/v1/streams")[2])
+        return {entry["stream"]: entry["delivery"] for entry in listed}
+
+    assert 'stream \\"loose\\" is delivered at least once' in server.log()
+    assert 'stream \\"behavior\\" is delivered at least once' not in server.log()
+    assert (delivery()["loose"], delivery()["behavior"]) == ("at least once", "exactly once")
+    client, one, other = server.connect(), {"id": str(uuid.uuid4())}, {"id": str(uuid.uuid4())}
+    for _ in range(2):
+        assert client.publish("loose", [one], ack="committed")["duplicates"] == 0
+    assert database.count("Loose") == 2
+    database.execute('DELETE FROM "Loose"; ALTER TABLE "Loose" ADD PRIMARY KEY (id)')
+    until("the key is known", lambda: delivery()["loose"] == "exactly once")
+    duplicates = [client.publish("loose", [other], ack="committed")["duplicates"] for _ in range(2)]
+    assert duplicates == [0, 1] and database.count("Loose") == 1

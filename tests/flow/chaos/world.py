@@ -121,6 +121,11 @@ class World:
 
         until("acks after the fault", goes_on, RECOVERY_S)
 
+    def turn_log(self):
+        """The log goes on in its next slot, if commits let it; nothing is dropped, so that all of it
+        can be checked."""
+        self.database.query("SELECT penstock.lock_retention() AND penstock.turn_log()")
+
     def pause(self, most):
         time.sleep(self.random.uniform(0, most))
 

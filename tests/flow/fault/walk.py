@@ -44,14 +44,14 @@ class FaultyServer(Server):
 
     def __init__(self, database, fault, settings=None, **options):
         super().__init__(database, streams=STREAM, settings={**SETTINGS, **(settings or {})}, **options)
-        self.fault = fault
+        self.fault, self.more_env = fault, {}
 
     def command(self):
         assert super().command()[0] == binary()
         return [fault_binary(), *super().command()[1:]]
 
     def launch(self):
-        self.env = {"PENSTOCK_FAULT": self.fault} if self.fault else {}
+        self.env = {**self.more_env, **({"PENSTOCK_FAULT": self.fault} if self.fault else {})}
         return super().launch()
 
 

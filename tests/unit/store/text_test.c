@@ -76,13 +76,15 @@ static void test_no_memory_is_remembered(void **state)
     assert_string_equal(text.data, "again");
 }
 
-/* A message of several lines is told in one, and cut between runes. */
+/* A message of several lines is told in one, without control characters, and cut between runes. */
 static void test_messages_are_one_line(void **state)
 {
     (void)state;
     char out[16];
     message_flatten(out, sizeof out, "one\ntwo\n");
     assert_string_equal(out, "one; two");
+    message_flatten(out, sizeof out, "a\tb\x1b\r\x7f\nc");
+    assert_string_equal(out, "a b   ; c");
     message_flatten(out, sizeof out, "0123456789ab🌊🌊");
     assert_string_equal(out, "0123456789ab");
     message_flatten(out, sizeof out, "0123456789üüü");
