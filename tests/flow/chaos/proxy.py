@@ -191,12 +191,20 @@ class Link:
                     if self.swallowing:
                         swallowed += message
                     elif not self.gone:
-                        self.send(self.client, message)
+                        self.pass_answer(message)
                     if kind == b"Z" and self.swallowing and not self.gone:
                         self.lose_answer(swallowed)
         with contextlib.suppress(OSError):
             self.client.shutdown(socket.SHUT_WR)
         self.end_pump()
+
+    def pass_answer(self, message):
+        """A server that was killed reads no more: then we read what PostgreSQL still says, for a
+        backend that cannot write does not read either, and would never see that it is alone."""
+        try:
+            self.send(self.client, message)
+        except OSError:
+            self.gone = True
 
     def lose_answer(self, swallowed):
         """PostgreSQL has answered the commit: all of that is lost, or half of it."""
