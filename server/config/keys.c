@@ -165,6 +165,14 @@ const struct key keys[] = {
          "Where the issuer of tokens publishes its keys, as in "
          "https://login.example/.well-known/jwks.json. Asked again for keys that are not known.",
      AT(auth_jwks_url)},
+    {.name = "auth_jwks_authority",
+     .type = KEY_TEXT,
+     .unit = "FILE",
+     .value = "",
+     .most = 3000,
+     .help = "Certificates, as PEM, of the authorities that may vouch for the server of "
+             "auth_jwks_url. Empty: those that this machine trusts.",
+     AT(auth_jwks_authority)},
     {.name = "auth_jwks_refresh_s",
      .type = KEY_NUMBER,
      .unit = "SECONDS",
@@ -480,7 +488,8 @@ const struct key keys[] = {
      .most = 4096,
      .is_secret = true,
      .help = "How to connect, as libpq takes it: postgresql://user@host/database. Also read from "
-             "DATABASE_URL. Empty: libpq's own environment (PGHOST and so on).",
+             "DATABASE_URL. Empty: libpq's own environment (PGHOST and so on). A flag takes it "
+             "without a password only, since everybody on the machine can read flags.",
      AT(database_url)},
     {.name = "listen_url",
      .type = KEY_TEXT,
