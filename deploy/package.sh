@@ -9,6 +9,6 @@ install_packages $BUILD_PACKAGES dpkg-dev
 check_build_folder build
 check_build_folder build/release
 quietly build/package.log "configuring the build" cmake --preset release
-quietly build/package.log "building" cmake --build build/release --target penstock penstock_pages
+quietly build/package.log "building" cmake --build build/release --target penstock penstock_bench penstock_pages
 (cd build/release && quietly package.log "making the package" cpack -G DEB)
 ls build/release/penstock_*.deb
