@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/packages.sh
 
-install_packages $BUILD_PACKAGES dpkg-dev
+install_packages $BUILD_PACKAGES dpkg-dev file # cpack asks `file` what has libraries
 check_build_folder build
 check_build_folder build/release
 quietly build/package.log "configuring the build" cmake --preset release
