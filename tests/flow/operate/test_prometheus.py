@@ -65,7 +65,7 @@ TOLD_OTHERWISE = {
     "window_head_offset", "window_floor_offset", "log_floor_offset",  # positions, for whoever asks
     "publisher_accounts", "publisher_received_total", "publisher_committed_total",  # streams'
     "publisher_duplicates_total", "publisher_dead_lettered_total", "stream_replayed_total",
-    "operator_pages",
+    "operator_pages", "info",  # what the process is
 }
 
 
