@@ -197,6 +197,7 @@ static bool try_all(struct trial *trial, struct span text, struct store *store)
             char where[256];
             place(trial, where, sizeof where);
             report_add(trial->report, FINDING_FAIL, where, problem.text, NULL);
+            advise(trial);
             return false; /* what comes behind it may need it */
         }
         count++;

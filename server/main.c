@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 struct command {
     const char *name;
@@ -114,8 +115,20 @@ bool command_settings(int argc, char **argv, const char *usage, struct settings 
     return command_configuration(argc, argv, usage, &ignored, out, out_exit);
 }
 
+/*
+ * What is in memory here (passwords, tokens, events) must not reach a core file. A limit of 0 keeps
+ * it from a file, but not from a program that core_pattern names (core(5)); at 1 the kernel gives
+ * both up (fs/coredump.c). Where a service manager has set 0 for good, that is what stays.
+ */
+static void forbid_core_files(void)
+{
+    struct rlimit limit = {1, 1};
+    (void)setrlimit(RLIMIT_CORE, &limit);
+}
+
 int main(int argc, char **argv)
 {
+    forbid_core_files();
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;

@@ -352,6 +352,7 @@ static enum status open_verifier(const struct settings *settings, struct verifie
         .key = settings->auth_key,
         .key_file = settings->auth_key_file,
         .jwks_url = settings->auth_jwks_url,
+        .jwks_authority = settings->auth_jwks_authority,
         .issuer = settings->auth_issuer,
         .audience = settings->auth_audience,
         .leeway_s = (unsigned)settings->auth_leeway_s,

@@ -68,7 +68,8 @@ A second one ends it at once; the next start replays the journal.
 .B SIGHUP
 The configuration file is read again, and the tables are looked at.
 .SH EXIT STATUS
-0 done; 1 it failed; 2 wrong usage or configuration.
+0 done; 1 it failed, or something is to be mended; 2 wrong usage or configuration; 3 an audit that
+could not be done, or not all of it.
 .SH FILES
 .TP
 .I /etc/penstock/penstock.conf

@@ -6,8 +6,8 @@
  * tells later which of them were mended and what that gained (store/finding.sql).
  *
  * Nothing but audit_record() writes: the session is read-only. No statement of others is run: a
- * plan is made of the normalised text, with parameters that have no value. Texts have no literals
- * in them (store/audit_text.h), and utility statements are not shown at all.
+ * plan is made of the normalised text, with parameters that have no value (audit_plan.c). Texts
+ * have no literals in them (store/audit_text.h), and utility statements are not shown at all.
  *
  * Thread: main.
  */

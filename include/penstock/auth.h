@@ -29,6 +29,8 @@ struct verifier_options {
     const char *key;      /* a secret, PEM, JWK or JWKS; "": none. Borrows for the call */
     const char *key_file; /* a file with the same; "": none */
     const char *jwks_url; /* where a JWKS is fetched; "": nowhere */
+    const char
+        *jwks_authority;  /* a file: who may vouch for that server; "": as the system has it */
     const char *issuer;   /* `iss` must be this; "": any */
     const char *audience; /* `aud` must be or contain this; "": any */
     unsigned leeway_s;    /* by how much other clocks may differ from ours */
@@ -42,6 +44,9 @@ enum status verifier_create(const struct verifier_options *options, struct verif
                             struct problem *problem) must_use;
 /* Reads the key file again, and asks for the JWKS. What fails leaves the keys as they were. */
 enum status verifier_reload(struct verifier *verifier, struct problem *problem) must_use;
+/* The JWKS could not be fetched when it was tried last: older keys are in force, or none. Any
+ * thread; accepts NULL. */
+bool verifier_lacks_jwks(const struct verifier *verifier);
 void verifier_destroy(struct verifier *verifier); /* accepts NULL */
 
 /* What a valid token says. Borrows from the writer that verifier_check() filled. */

@@ -43,6 +43,7 @@ struct settings {
     char *tls_certificate, *tls_key; /* "": both or none */
     char *origins;                   /* "https://a.example, …" */
     char *auth_key, *auth_key_file, *auth_jwks_url; /* all "": nobody is asked for a token */
+    char *auth_jwks_authority;
     uint64_t auth_jwks_refresh_s;
     char *auth_issuer, *auth_audience; /* "": any */
     uint64_t auth_leeway_s, auth_grace_s, auth_deadline_s;

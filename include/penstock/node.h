@@ -91,12 +91,13 @@ struct node {
     char name[NODE_NAME_BYTES_MAX + 1];
     char epoch[UUID_TEXT_BYTES + 1]; /* read at start; a change is fatal (main) */
     unsigned edge_count, lane_count;
-    const char *loop_engine;     /* for /metrics */
-    _Atomic bool draining;       /* main */
-    _Atomic bool journal_failed; /* a lane: nothing is acknowledged any more */
-    _Atomic bool listening;      /* the feed: LISTEN is up and the window is at the head */
-    _Atomic uint64_t announced;  /* the feed: the highest offset known to be committed */
-    counter listen_losses;       /* the feed: connections lost, or not made */
+    const char *loop_engine;       /* for /metrics */
+    _Atomic bool draining;         /* main */
+    _Atomic bool journal_failed;   /* a lane: nothing is acknowledged any more */
+    _Atomic int64_t tls_expires_s; /* the edges: when the certificate expires; 0: none does */
+    _Atomic bool listening;        /* the feed: LISTEN is up and the window is at the head */
+    _Atomic uint64_t announced;    /* the feed: the highest offset known to be committed */
+    counter listen_losses;         /* the feed: connections lost, or not made */
     const struct ring *rings[EDGES_MAX][LANES_MAX]; /* of records; NULL: there is none */
     struct census *census;        /* the pipeline owns it; NULL: channels are not counted */
     struct history_state history; /* the history thread */

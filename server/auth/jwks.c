@@ -14,9 +14,12 @@
 #include "jwks.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define JWKS_BYTES_MAX KEY_TEXT_BYTES
 #define FETCH_S        10
@@ -26,12 +29,12 @@
 
 struct jwks {
     struct jwks_options options;
-    char *url; /* owns */
+    char *url, *authority; /* own; authority "": the system's */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping, asked; /* under the lock */
-    bool failure_said;
+    _Atomic bool failing; /* the last attempt did */
 };
 
 struct answer {
@@ -73,6 +76,10 @@ static void set_options(CURL *curl, struct jwks *jwks, struct answer *answer, ch
     curl_easy_setopt(curl, CURLOPT_MAXFILESIZE, (long)JWKS_BYTES_MAX);
     curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL); /* nothing that has to be inflated */
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "penstock/" PENSTOCK_VERSION);
+    if (jwks->authority[0] != '\0') {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, jwks->authority);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else the system's would do, too */
+    }
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
@@ -137,14 +144,15 @@ static enum status fetch(struct jwks *jwks, struct problem *problem)
 
 static void say(struct jwks *jwks, enum status status, const struct problem *problem)
 {
-    if (status != STATUS_OK && !jwks->failure_said && !is_stopping(jwks)) {
+    bool was_failing = jwks->failing;
+    if (status != STATUS_OK && !was_failing && !is_stopping(jwks)) {
         log_warn("auth",
                  "auth_jwks_url: the keys cannot be fetched: %s; the last ones stay in force",
                  problem->text);
-    } else if (status == STATUS_OK && jwks->failure_said) {
+    } else if (status == STATUS_OK && was_failing) {
         log_info("auth", "auth_jwks_url: the keys are fetched again");
     }
-    jwks->failure_said = status != STATUS_OK;
+    jwks->failing = status != STATUS_OK;
 }
 
 /* Until somebody asks or the time is over; false: we stop. */
@@ -216,16 +224,31 @@ static void release(struct jwks *jwks)
     pthread_cond_destroy(&jwks->changed);
     pthread_mutex_destroy(&jwks->lock);
     free(jwks->url);
+    free(jwks->authority);
     free(jwks);
 }
 
-enum status jwks_start(const struct jwks_options *options, struct jwks **out,
-                       struct problem *problem)
+static enum status check_options(const struct jwks_options *options, struct problem *problem)
 {
     if (!is_safe(options->url)) {
         return problem_set(problem, STATUS_BAD_CONFIG,
                            "auth_jwks_url must begin with https:// (http:// is taken from this "
                            "machine only), and name no user");
+    }
+    if (options->authority != NULL && *options->authority != '\0' &&
+        access(options->authority, R_OK) != 0) {
+        return problem_set(problem, STATUS_BAD_CONFIG, "auth_jwks_authority %.200s: %s",
+                           options->authority, strerror(errno));
+    }
+    return STATUS_OK;
+}
+
+enum status jwks_start(const struct jwks_options *options, struct jwks **out,
+                       struct problem *problem)
+{
+    enum status status = check_options(options, problem);
+    if (status != STATUS_OK) {
+        return status;
     }
     struct jwks *jwks = calloc(1, sizeof *jwks);
     if (jwks == NULL) {
@@ -233,9 +256,11 @@ enum status jwks_start(const struct jwks_options *options, struct jwks **out,
     }
     jwks->options = *options;
     jwks->url = strdup(options->url);
+    jwks->authority = strdup(options->authority == NULL ? "" : options->authority);
     (void)init_lock(jwks);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (jwks->url == NULL || pthread_create(&jwks->thread, NULL, run, jwks) != 0) {
+    if (jwks->url == NULL || jwks->authority == NULL ||
+        pthread_create(&jwks->thread, NULL, run, jwks) != 0) {
         release(jwks);
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to fetch keys");
     }
@@ -250,6 +275,11 @@ void jwks_ask(struct jwks *jwks)
     jwks->asked = true;
     pthread_cond_signal(&jwks->changed);
     pthread_mutex_unlock(&jwks->lock);
+}
+
+bool jwks_fails(const struct jwks *jwks)
+{
+    return jwks->failing;
 }
 
 void jwks_stop(struct jwks *jwks)

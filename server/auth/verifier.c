@@ -90,7 +90,8 @@ static enum status load(struct verifier *verifier, const struct verifier_options
         status = load_file(options->key_file, &verifier->configured, problem);
     }
     if (status == STATUS_OK && *options->jwks_url != '\0') {
-        struct jwks_options jwks = {options->jwks_url, options->refresh_s, on_keys, verifier};
+        struct jwks_options jwks = {options->jwks_url, options->jwks_authority, options->refresh_s,
+                                    on_keys, verifier};
         status = jwks_start(&jwks, &verifier->jwks, problem);
     }
     return status;
@@ -132,6 +133,11 @@ enum status verifier_reload(struct verifier *verifier, struct problem *problem)
         replace(verifier, &verifier->configured, keys);
     }
     return status;
+}
+
+bool verifier_lacks_jwks(const struct verifier *verifier)
+{
+    return verifier != NULL && verifier->jwks != NULL && jwks_fails(verifier->jwks);
 }
 
 void verifier_destroy(struct verifier *verifier)

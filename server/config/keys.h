@@ -34,7 +34,7 @@ struct key {
     uint64_t least, most;
     uint64_t multiple_of;   /* 0: any */
     bool is_power_of_two;   /* must be one */
-    bool is_secret;         /* never shown: may hold a password */
+    bool is_secret;         /* may hold a password: never shown, and then refused as a flag */
     bool is_multiline;      /* may contain line ends */
     bool no_flag;           /* refused as a flag: everybody on the machine can read those */
     bool is_live;           /* a reload changes it; otherwise it takes a restart */

@@ -33,6 +33,14 @@ static const struct key rows[] = {
          "Where the issuer of tokens publishes its keys, as in "
          "https://login.example/.well-known/jwks.json. Asked again for keys that are not known.",
      AT(auth_jwks_url)},
+    {.name = "auth_jwks_authority",
+     .type = KEY_TEXT,
+     .unit = "FILE",
+     .value = "",
+     .most = 3000,
+     .help = "Certificates, as PEM, of the authorities that may vouch for the server of "
+             "auth_jwks_url. Empty: those that this machine trusts.",
+     AT(auth_jwks_authority)},
     {.name = "auth_jwks_refresh_s",
      .type = KEY_NUMBER,
      .unit = "SECONDS",

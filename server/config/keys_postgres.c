@@ -12,7 +12,8 @@ static const struct key rows[] = {
      .most = 4096,
      .is_secret = true,
      .help = "How to connect, as libpq takes it: postgresql://user@host/database. Also read from "
-             "DATABASE_URL. Empty: libpq's own environment (PGHOST and so on).",
+             "DATABASE_URL. Empty: libpq's own environment (PGHOST and so on). A flag takes it "
+             "without a password only, since everybody on the machine can read flags.",
      AT(database_url)},
     {.name = "listen_url",
      .type = KEY_TEXT,

@@ -77,6 +77,35 @@ static const char *next_value(const struct key *key, int argc, char **argv, int 
     return has_next && strncmp(argv[*at + 1], "--", 2) != 0 ? argv[++*at] : NULL;
 }
 
+/* Where libpq finds a password: postgresql://user:password@host, or `password=` anywhere. */
+static bool has_password(const char *url)
+{
+    const char *authority = strstr(url, "://");
+    if (authority != NULL) {
+        const char *user = authority + 3;
+        size_t size = strcspn(user, "/?#");
+        const char *colon = memchr(user, ':', size);
+        if (colon != NULL && memchr(colon, '@', size - (size_t)(colon - user)) != NULL) {
+            return true;
+        }
+    }
+    for (const char *at = url; (at = strcasestr(at, "password")) != NULL;) {
+        at += strlen("password");
+        if (at[strspn(at, " \t\n")] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status refuse_secret(const struct key *key, const char *what, struct problem *problem)
+{
+    return problem_set(problem, STATUS_BAD_CONFIG,
+                       "%s %s, and flags can be read by everybody on this machine: set it in the "
+                       "environment or in the file",
+                       key->name, what);
+}
+
 static enum status set_from_flag(struct settings *settings, int argc, char **argv, int *at,
                                  struct problem *problem)
 {
@@ -94,17 +123,16 @@ static enum status set_from_flag(struct settings *settings, int argc, char **arg
                            size < 60 ? (int)size : 60, flag + 2);
     }
     if (key->no_flag) {
-        return problem_set(
-            problem, STATUS_BAD_CONFIG,
-            "%s is a secret, and flags can be read by everybody on this machine: set "
-            "it in the environment or in the file",
-            key->name);
+        return refuse_secret(key, "is a secret", problem);
     }
     const char *value =
         flag[2 + size] == '=' ? flag + 2 + size + 1 : next_value(key, argc, argv, at);
     if (value == NULL) {
         return problem_set(problem, STATUS_BAD_CONFIG, "flag --%.*s needs a value: %s", (int)size,
                            flag + 2, key->unit);
+    }
+    if (key->is_secret && has_password(value)) {
+        return refuse_secret(key, "holds a password", problem);
     }
     enum status status = key_set(settings, key, value, problem);
     if (status != STATUS_OK) {

@@ -182,13 +182,22 @@ static enum status read_metrics_token(const struct settings *settings, char **ou
     return STATUS_OK;
 }
 
+static enum status load_identity(struct edge *edge, struct problem *problem)
+{
+    enum status status = tls_load(edge_settings(edge), edge->tls, &edge->identity, problem);
+    if (status == STATUS_OK) {
+        atomic_store(&edge->options.node->tls_expires_s, identity_expires_s(edge->identity));
+    }
+    return status;
+}
+
 /* New connections get the certificate that is there now, new requests need the password. */
 static void reload(struct edge *edge)
 {
     struct problem problem;
     char *token;
     atomic_store(&edge->reload_asked, false);
-    if (edge->tls != NULL && tls_load(edge_settings(edge), edge->tls, &problem) != STATUS_OK) {
+    if (edge->tls != NULL && load_identity(edge, &problem) != STATUS_OK) {
         log_error("edge", "the certificate stays as it was: %s", problem.text);
     }
     if (read_metrics_token(edge_settings(edge), &token, &problem) == STATUS_OK) {
@@ -370,7 +379,7 @@ static enum status open_context(struct edge *edge, struct problem *problem)
                            "libwebsockets-evlib-ev installed?",
                            opening_error);
     }
-    return tls != 0 ? tls_load(settings, edge->tls, problem) : STATUS_OK;
+    return tls != 0 ? load_identity(edge, problem) : STATUS_OK;
 }
 
 static enum status open_reader(struct edge *edge, struct problem *problem)
@@ -511,6 +520,7 @@ void edge_close(struct edge *edge)
     free(edge->shout_buffer);
     free(edge->event_headers);
     key_text_free(edge->metrics_token);
+    identity_free(edge->identity);
     if (edge->loop != NULL) {
         unwatch(edge);
         ev_loop_destroy(edge->loop);

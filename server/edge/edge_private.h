@@ -175,7 +175,8 @@ struct edge {
     struct ev_timer tick;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    void *tls; /* SSL_CTX of the vhost, borrowed; NULL: without TLS */
+    void *tls;                 /* SSL_CTX of the vhost, borrowed; NULL: without TLS */
+    struct identity *identity; /* owns; what handshakes show; NULL: without TLS */
     lws_retry_bo_t no_heartbeat;
 
     struct listener listeners[LISTEN_SOCKETS_MAX];
@@ -194,7 +195,7 @@ struct edge {
     struct line turns, turns_wanted; /* see turns.c; who came first is first */
     uint64_t turns_given;
     struct ev_timer turns_timer;
-    struct limit_rates rates;             /* of the settings, as the next */
+    struct limit_rates rates; /* of the settings, as the next */
     struct network_list trusted_proxies;
     int64_t now_us;    /* monotonic, of this turn of the loop */
     uint64_t refusals; /* sessions that wait for their 429 */

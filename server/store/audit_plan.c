@@ -9,6 +9,10 @@
  * does the same in all versions.) Some normalised texts are no statements any more: `interval '1
  * day'` has become `interval $1`. Those have no plan, and PostgreSQL's words say why.
  *
+ * Planning does evaluate functions that are declared immutable (and stable ones, for estimates), in
+ * our name. The transaction is read-only, but a superuser may do much in one: the runbook says to
+ * audit as the server's role.
+ *
  * The text is somebody else's. Only a query of one statement without any string literal comes here
  * (audit_text.h), so that it cannot end our transaction, nor carry values into the plan.
  */

@@ -20,9 +20,9 @@ struct audit {
     struct text tables;  /* an array literal */
     /* Beginning of every question: memory, and `view` where there are statements. */
     struct text memory, view;
-    bool has_statements;
-    struct text seen;  /* JSON array, without brackets: what audit_record() gets */
-    struct text kinds; /* array literal, without brackets: of which tables were looked at */
+    bool has_statements; /* pg_stat_statements can be read */
+    struct text seen;    /* JSON array, without brackets: what audit_record() gets */
+    struct text kinds;   /* array literal, without brackets: of which tables were looked at */
 };
 
 /* Asks with `memory`, and with `view` if so, in front of `sql`. */

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/../.."
 check_build_folder build
 check_build_folder build/release
 quietly build/release.log "configuring the release build" cmake --preset release
-quietly build/release.log "building the release" cmake --build build/release --target penstock penstock_pages
+quietly build/release.log "building the release" cmake --build build/release --target penstock penstock_bench penstock_pages

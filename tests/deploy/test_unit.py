@@ -94,7 +94,7 @@ def forbid_other_calls(names):
             seccomp.seccomp_rule_add_array(context, ctypes.c_uint32(allow), number, 0, None)
 
     def prepare():
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         if seccomp.seccomp_load(context) != 0:
             raise OSError("the filter cannot be loaded")
 
@@ -162,7 +162,7 @@ def test_the_filter_of_this_test_forbids():
 
 def test_the_unit_names_what_the_server_needs():
     unit = service()
-    assert unit["Type"] == ["notify"] and unit["LimitCORE"] == ["0"]
+    assert unit["Type"] == ["notify"] and unit["LimitCORE"] == ["1"]
     assert int(unit["LimitNOFILE"][0]) >= 65536 and "LimitMEMLOCK" in unit
     assert unit["User"] == ["penstock"] and unit["CapabilityBoundingSet"] == [""]
 

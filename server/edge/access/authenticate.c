@@ -158,6 +158,9 @@ int access_take_request(struct session *session, struct lws *wsi, struct problem
         session->auth_failures = 0;
         return 0;
     }
+    if (problem->status == STATUS_RATE_LIMITED) {
+        return 429; /* the token is right: its owner has too many connections */
+    }
     session->auth_failures++; /* beyond FAILURES_MAX the connection ends with the answer */
     return problem->status == STATUS_UNAUTHORIZED ? 401 : 503;
 }

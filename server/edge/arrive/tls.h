@@ -10,11 +10,18 @@
 
 #include <openssl/ssl.h>
 
+/* A certificate, those between it and its authority, and its key. */
+struct identity;
+
 /* Can the files be used? BAD_CONFIG names the file and what is wrong with it. */
 enum status tls_check(const struct settings *settings, struct problem *problem) must_use;
-/* Rules of ours, and the files' contents; connections that are there keep what they have. What
- * fails leaves the context as it was. */
-enum status tls_load(const struct settings *settings, SSL_CTX *context,
+/* Rules of ours, and the files' contents, which take the place of `*identity` (NULL: none yet).
+ * Handshakes look there from now on; connections that are there keep what they have. What fails
+ * leaves everything as it was. */
+enum status tls_load(const struct settings *settings, SSL_CTX *context, struct identity **identity,
                      struct problem *problem) must_use;
+/* When the first of its certificates expires, in seconds since 1970; 0: it does not say. */
+int64_t identity_expires_s(const struct identity *identity);
+void identity_free(struct identity *identity); /* accepts NULL */
 
 #endif

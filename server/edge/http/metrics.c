@@ -523,6 +523,12 @@ void metrics_write(const struct edge *edge, struct writer *out)
     metrics_single(out, "draining", "gauge", "1: shutting down.", atomic_load(&node->draining));
     metrics_single(out, "journal_failed", "gauge", "1: nothing is acknowledged any more.",
                    atomic_load(&node->journal_failed));
+    metrics_single(out, "jwks_failing", "gauge",
+                   "1: the last attempt to fetch auth_jwks_url failed.",
+                   verifier_lacks_jwks(edge->options.verifier));
+    metrics_single(out, "tls_certificate_expires_seconds", "gauge",
+                   "When the certificate expires, in seconds since 1970; 0: there is none.",
+                   (uint64_t)atomic_load(&node->tls_expires_s));
     metrics_single(out, "operator_pages", "gauge",
                    "1: GET /v1/publishers, /v1/refusals and /v1/channels answer.",
                    http_shows_operator_pages(edge));

@@ -1,4 +1,4 @@
--- tail.sql - a finding as store_audit_tables() reads it; its identity is a uuid (of version 8: made
+-- tail.sql - a finding as take_row() in audit.c reads it; its identity is a uuid (of version 8: made
 -- by a rule of our own) of what was found where, so that it is the same in every run.
 SELECT overlay(overlay(left(encode(sha256(convert_to(f.kind || chr(10) || f.subject, 'UTF8')),
         'hex'), 32) PLACING '8' FROM 13) PLACING 'a' FROM 17)::uuid,

@@ -3,12 +3,14 @@
 import contextlib
 import http.server
 import json
+import ssl
 import threading
 import time
 
 import pytest
+from test_tls import make_certificate
 
-from penstock import Refused, until
+from penstock import Refused, run, until
 from penstock.tokens import base64url, bearer, token
 
 FIRST, SECOND = "the first secret of an issuer, of 32 bytes or more", "its second secret, as long as the first one"
@@ -22,7 +24,7 @@ def jwks(**secrets):
 class Issuer:
     """Answers every request with `answer` (status, body), and counts them."""
 
-    def __init__(self):
+    def __init__(self, certificate=None, key=None):
         issuer = self
         self.answer, self.requests = (200, jwks(a=FIRST)), 0
 
@@ -31,6 +33,7 @@ class Issuer:
                 issuer.requests += 1
                 status, body = issuer.answer
                 self.send_response(status)
+                self.send_header("Content-Length", str(len(body.encode())))  # over TLS an end is not enough
                 if status == 302:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
@@ -41,8 +44,13 @@ class Issuer:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.url = f"https://localhost:{self.server.server_port}/keys"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
         self.server.shutdown()
@@ -104,3 +112,30 @@ def test_an_issuer_that_is_away(make_server):
     server = make_server(settings={"auth_jwks_url": "http://127.0.0.1:9/keys"}).start()
     server.wait_for_log("the keys cannot be fetched")
     assert not is_taken(server, signed("a", FIRST))
+    assert server.metrics()["penstock_jwks_failing"] == 1
+
+
+def test_an_issuer_behind_tls(make_server, tmp_path):
+    """Keys come over TLS from a server that our authority vouches for, under the name in the URL. From
+    any other they do not come, and the log says why."""
+    certificate, key = make_certificate(tmp_path, "issuer")
+    with contextlib.closing(Issuer(certificate, key)) as issuer:
+        ours = {"auth_jwks_url": issuer.url, "auth_jwks_authority": str(certificate)}
+        server = make_server(settings=ours).start()
+        until("the keys", lambda: is_taken(server, signed("a", FIRST)))
+        assert server.metrics()["penstock_jwks_failing"] == 0
+        answered = issuer.requests
+        other, _ = make_certificate(tmp_path, "other")
+        for changes in ({"auth_jwks_authority": ""}, {"auth_jwks_authority": str(other)},
+                        {"auth_jwks_url": issuer.url.replace("localhost", "127.0.0.1")}):
+            stranger = make_server(settings={**ours, **changes}).start()
+            stranger.wait_for_log("the keys cannot be fetched: ")
+            assert "certificate" in stranger.log()
+            assert not is_taken(stranger, signed("a", FIRST))
+        assert issuer.requests == answered
+
+
+def test_an_authority_that_cannot_be_read(database):
+    code, _, err = run("serve", "--listen=127.0.0.1:0", "--auth-jwks-url=https://issuer.example/keys",
+                       "--auth-jwks-authority=/nowhere/ca.pem", env={"DATABASE_URL": database.url})
+    assert code == 2 and "auth_jwks_authority /nowhere/ca.pem: No such file" in err

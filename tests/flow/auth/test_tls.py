@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 import warnings
 
 import pytest
@@ -19,13 +20,15 @@ def event(text="click"):
     return {"userId": AN, "eventType": text}
 
 
-def make_certificate(folder, name):
+EC, RSA = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["rsa:2048"]
+
+
+def make_certificate(folder, name, kind=EC):
     """A self-signed certificate for localhost, and its key."""
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                    "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
-                    "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
-                   check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days", "2", "-subj",
+                    f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key),
+                    "-out", str(certificate)], check=True, capture_output=True)
     return certificate, key
 
 
@@ -126,6 +129,29 @@ def test_sighup_takes_another_certificate(secured, tmp_path):
     client.publish("behavior", [event()], ack="committed")
     secured.tls = both
     secured.connect().publish("behavior", [event()], ack="committed")
+
+
+def test_a_certificate_of_another_kind_takes_the_place_of_the_first(secured, tmp_path):
+    """From ECDSA to RSA and back: OpenSSL has a place for each kind of key, and what is replaced must not
+    be offered any more, to nobody. The metric says when the one in force expires."""
+    expires = "penstock_tls_certificate_expires_seconds"
+    assert secured.metrics()[expires] == pytest.approx(time.time() + 2 * 86400, abs=3600)
+    first = [(tmp_path / name).read_bytes() for name in ("first.pem", "first.key")]
+    other = [file.read_bytes() for file in make_certificate(tmp_path, "other", RSA)]
+    trusted = trust(secured.settings["tls_certificate"], tmp_path / "other.pem")
+    for number, (name, files) in enumerate([("other", other), ("first", first)], start=1):
+        for path, content in zip(("first.pem", "first.key"), files):
+            (tmp_path / path).write_bytes(content)
+        secured.process.send_signal(signal.SIGHUP)
+        until("SIGHUP was heard", lambda: secured.log().count("new connections get the cert") == number)
+        until("the certificate", lambda: shake_hands(secured, context=trusted)[2] == name)
+        old = trust(tmp_path / "other.pem")
+        old.load_verify_locations(cadata=first[0].decode())
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        for ciphers in ("ECDHE+aRSA", "ECDHE+ECDSA"):  # a client that would rather have the former
+            old.set_ciphers(ciphers)
+            with contextlib.suppress(ssl.SSLError):
+                assert shake_hands(secured, context=old)[2] == name
 
 
 def test_files_that_cannot_be_used(database, tmp_path):

@@ -106,6 +106,15 @@ def test_the_safer_forms_pass(check, sql):
     assert (code, texts(found, "fail")) == (0, [])
 
 
+def test_what_the_rows_refuse_is_told_with_the_safer_form(check, tried):
+    """PostgreSQL's words come first, then what is known of such a statement."""
+    tried.execute('SET session_replication_role = replica; INSERT INTO "ProjectCost" ("projectId", category,'
+                  " amount, \"incurredOn\") VALUES (gen_random_uuid(), 'x', 1, '2026-01-31')")
+    code, found = check('ALTER TABLE "ProjectCost" ADD COLUMN "level" text NOT NULL')
+    refused, known = texts(found, "fail")[:2]
+    assert code == 1 and "contains null values" in refused and "SET NOT NULL" in known
+
+
 @pytest.mark.parametrize("sql,line,words", [
     ("BEGIN;\nSELECT 1;\nCOMMIT;", 1, "transaction of its own"),
     ("SELECT 1;\n\n  commit ;", 3, "commits by itself"),

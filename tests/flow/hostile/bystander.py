@@ -6,6 +6,8 @@ import time
 
 ROUNDS_LEAST = 5  # of one attack
 
+served = []  # a line an attack: how long the bystander waited meanwhile; conftest.py prints them
+
 
 class Bystander:
     """Publishes an event, waits for its commit and for its push, over and over, on one connection; and
@@ -44,7 +46,7 @@ class Bystander:
             self.trouble = error
 
     @contextlib.contextmanager
-    def is_served(self):
+    def is_served(self, attack):
         self.seconds, self.trouble = [], None
         self._over.clear()
         thread = threading.Thread(target=self._run, daemon=True)
@@ -58,8 +60,8 @@ class Bystander:
         if self.trouble:
             raise AssertionError("the bystander was not served") from self.trouble
         took = sorted(self.seconds)
-        print(f"bystander: {len(took)} rounds, p50 {1000 * took[len(took) // 2]:.1f} ms, "
-              f"p99 {1000 * took[int(len(took) * 0.99)]:.1f} ms")
+        served.append(f"{len(took):6} rounds   p50 {1000 * took[len(took) // 2]:8.1f} ms   "
+                      f"p99 {1000 * took[int(len(took) * 0.99)]:8.1f} ms   {attack}")
 
     def close(self):
         self.client.close()

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "pressure"))
 
-from bystander import Bystander  # noqa: E402
+from bystander import Bystander, served  # noqa: E402
 from memory import ENVIRONMENT, MB, assert_growth_below  # noqa: E402
 
 from penstock import Server, run, until  # noqa: E402
@@ -20,6 +20,13 @@ SETTINGS = {
     "receive_bytes": "1MB", "send_bytes": "64KB", "address_connections": 100, "messages_per_s": 500,
     "burst_s": 1,
 }
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Commit and push of the bystander's own events, during each attack."""
+    terminalreporter.section("how long the bystander waited")
+    for line in served:
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def server(request, shared_server, bystander):
     descriptors and connections are back, memory has not grown, and the process is the same."""
     server, pid = shared_server, shared_server.process.pid
     descriptors, memory = server.descriptors(), server.memory_bytes()
-    with bystander.is_served():
+    with bystander.is_served(request.node.name):
         yield server
     if getattr(request.node, "failed", False):
         print(server.log()[-4000:])

@@ -58,6 +58,27 @@ def test_every_metric_that_is_drawn_or_watched_is_there(server):
     assert named <= there, sorted(named - there)
 
 
+# What neither the dashboard nor an alert has, because something else there says it better.
+TOLD_OTHERWISE = {
+    "edge_errors_sent_total",  # errors_sent_total, by code
+    "lane_durable_sequence", "lane_committed_sequence", "lane_frames_total",  # the lag
+    "window_head_offset", "window_floor_offset", "log_floor_offset",  # positions, for whoever asks
+    "publisher_accounts", "publisher_received_total", "publisher_committed_total",  # streams'
+    "publisher_duplicates_total", "publisher_dead_lettered_total", "stream_replayed_total",
+    "operator_pages", "info",  # what the process is
+}
+
+
+def test_every_metric_is_drawn_or_watched(server):
+    """A metric that nobody looks at is either drawn, or watched, or said here to be told otherwise."""
+    text = server.http("GET", "/metrics")[2].decode()
+    families = set(re.findall(r"(?m)^# TYPE penstock_(\w+)", text))
+    seen = " ".join(dashboard_queries()) + read("prometheus", "alerts.yml")
+    seen = {name.removesuffix("_bucket") for name in re.findall(r"\bpenstock_([a-z_]+)", seen)}
+    assert len(families) > 100
+    assert families - seen == TOLD_OTHERWISE
+
+
 class Prometheus:
     """A real one, on a port of its own, that scrapes `server` each second with our rules."""
 

@@ -50,6 +50,13 @@ def test_ready_comes_when_clients_are_served_and_stopping_before_the_end(make_se
     manager.wait_for("STOPPING")
 
 
+def test_a_crash_leaves_no_core(server):
+    """Neither in a file nor for a program: a limit of 1 byte, at which the kernel gives up both."""
+    with open(f"/proc/{server.process.pid}/limits", encoding="ascii") as limits:
+        core, = [line.split() for line in limits if line.startswith("Max core file size")]
+    assert core[4:6] == ["1", "1"]
+
+
 def test_a_start_that_waits_for_postgresql_says_so(make_server, postgres, tmp_path):
     manager = Manager(f"{tmp_path}/notify")
     server = make_server(env={"NOTIFY_SOCKET": f"{tmp_path}/notify"})

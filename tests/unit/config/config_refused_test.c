@@ -220,6 +220,37 @@ static void bad_flags_are_refused(void **state)
     }
 }
 
+/* A flag may name a database, as long as no password is in it. */
+static void passwords_are_refused_as_flags(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {
+        "--database-url=postgresql://u:hunter2@h/db",
+        "--database-url=postgres://:hunter2@[::1]:5432",
+        "--listen-url=postgresql://u@h/db?sslmode=require&password=hunter2",
+        "--database-url=host=h Password = hunter2",
+        "--database-url=host=h sslpassword=hunter2",
+    };
+    static const char *const taken[] = {"--database-url=postgresql://u@[::1]:5432/db",
+                                        "--database-url=postgresql:///db?host=/run/a:b",
+                                        "--database-url=postgresql://h:5432/a@b",
+                                        "--listen-url=host=h passfile=/etc/password"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char *flags[] = {(char *)(uintptr_t)refused[i]};
+        expect_refusal(NULL, 1, flags, "_url holds a password, and flags can be read by everybody");
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        char *flags[] = {(char *)(uintptr_t)taken[i]};
+        struct settings settings;
+        struct problem problem;
+        problem_clear(&problem);
+        if (settings_load(&settings, NULL, 1, flags, 0, &problem) != STATUS_OK) {
+            fail_msg("%s: %s", taken[i], problem.text);
+        }
+        settings_fini(&settings);
+    }
+}
+
 /* However a database URL is mistyped, no piece of it is repeated. */
 static void passwords_are_never_shown(void **state)
 {
@@ -259,6 +290,7 @@ int main(void)
         cmocka_unit_test(too_many_streams_are_refused),
         cmocka_unit_test(bad_variables_are_refused),
         cmocka_unit_test(bad_flags_are_refused),
+        cmocka_unit_test(passwords_are_refused_as_flags),
         cmocka_unit_test(passwords_are_never_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
