@@ -18,7 +18,6 @@
 #include "penstock/edge.h"
 #include "penstock/store.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

@@ -29,7 +29,6 @@
 #include "order.h"
 #include "source.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 
