@@ -4,8 +4,8 @@
  *
  * 1. PREPARE: one tolerant INSERT for each target: ON CONFLICT (primary key) DO NOTHING, so that
  *    the answer says of each row whether it was stored or is a duplicate, of an earlier row of the
- *    same batch, too. A target whose statement cannot even be prepared (a column is gone) is refused
- *    as a whole.
+ *    same batch, too. A target whose statement cannot even be prepared (a column is gone) is
+ *    refused as a whole.
  * 2. CHUNK: a run of rows in one pipeline under one savepoint, one round trip. Runs grow while all
  *    goes well, so that a batch with duplicates only, or with one bad row, costs little more than
  *    the inserts.
