@@ -3,7 +3,7 @@
  *
  *   1. The file is read, and split into statements. One that cannot be tried in a transaction that
  *      is rolled back (its own COMMIT, CREATE INDEX CONCURRENTLY …) is refused before anything
- * runs.
+ *      runs.
  *   2. The streams are read as they are.
  *   3. The statements run one by one. For each: which tables, there before it, it locks against
  *      writers, and which it rewrites; and, where it locks any, what rules know of its kind and the

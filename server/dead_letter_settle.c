@@ -4,7 +4,7 @@
  * 1. What "all" or a stream means is fixed at the start: letters up to the newest id there is then.
  *    So both end, while the server goes on refusing events.
  * 2. retry takes a page of ids at a time, oldest first, and each letter in a transaction of its
- * own: what was done stays done, however it ends.
+ *    own: what was done stays done, however it ends.
  * 3. drop asks first, and deletes in bounded steps.
  *
  * How retrying fails: a letter that is refused again stays, and the next one has its turn. So it is

@@ -3,9 +3,10 @@
  *
  *   folder/data, postgres.log   the private PostgreSQL (dev/)
  *   folder/penstock.conf        the example streams; made once, yours to change
- *   folder/journal…             this node's data folder is folder/node
+ *   folder/node                 this node's data folder, with the journal
  *
- * Everything else is `penstock serve`: the same settings, flags and pipeline.
+ * Everything else is `penstock serve`: the same settings, flags and pipeline. A flag that is wrong
+ * is said before a PostgreSQL is made for it.
  */
 #include "arguments.h"
 #include "commands.h"
@@ -22,25 +23,19 @@
 
 #define PATH_BYTES 4096
 
-/* Takes "--folder DIR" or "--folder=DIR" out of the arguments; false when DIR is missing. */
-static bool take_folder_flag(int *argc, char **argv, const char **out_folder)
-{
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strncmp(argv[i], "--folder=", 9) == 0) {
-            *out_folder = argv[i] + 9;
-        } else if (strcmp(argv[i], "--folder") == 0) {
-            if (++i == *argc) {
-                return false;
-            }
-            *out_folder = argv[i];
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    return true;
-}
+static const char usage[] =
+    "usage: penstock dev [--folder DIR] [--config FILE] [--key VALUE…]\n"
+    "\n"
+    "Runs the server with a PostgreSQL of its own, the example tables and their streams. Ctrl-C "
+    "stops\n"
+    "both; the data stay in the folder.\n"
+    "\n"
+    "  --folder DIR    where they are (default %s)\n"
+    "  --config FILE   the streams and settings (default penstock.conf in that folder, which the\n"
+    "                  first start makes: it is yours to change)\n"
+    "\n"
+    "Every setting below can stand in the file, in the environment as PENSTOCK_KEY, or be a flag.\n"
+    "\n";
 
 /* The example configuration, unless there is one already. */
 static enum status write_config(const char *path, struct problem *problem)
@@ -90,8 +85,9 @@ static bool postgres_is_alive(void *postgres, struct problem *problem)
 }
 
 /* What the folder decides; flags still win (config.h). */
-static void set_defaults(const struct private_postgres *postgres, char *config, char *data_dir)
+static void set_defaults(const struct private_postgres *postgres, char *config)
 {
+    char data_dir[PATH_BYTES];
     const char *folder = private_postgres_folder(postgres);
     snprintf(config, PATH_BYTES, "%s/penstock.conf", folder);
     snprintf(data_dir, PATH_BYTES, "%s/node", folder);
@@ -100,20 +96,46 @@ static void set_defaults(const struct private_postgres *postgres, char *config, 
     setenv("PENSTOCK_CONFIG", config, 0);
 }
 
+/*
+ * Reads the settings for what is wrong with them, as far as can be said before there is a
+ * PostgreSQL. Reading takes arguments out of the list, so it gets a copy.
+ */
+static bool try_settings(const char *folder, int argc, char **argv, int *out_exit)
+{
+    char config[PATH_BYTES];
+    struct settings settings;
+    char **copy = calloc((size_t)argc + 1, sizeof *copy);
+    if (copy == NULL) {
+        fprintf(stderr, "penstock: no memory for the arguments\n");
+        *out_exit = EXIT_FAILED;
+        return false;
+    }
+    memcpy(copy, argv, (size_t)argc * sizeof *copy);
+    snprintf(config, sizeof config, "%s/penstock.conf", folder);
+    if (access(config, R_OK) == 0) {
+        setenv("PENSTOCK_CONFIG", config, 0);
+    }
+    bool is_right = command_settings(argc, copy, "penstock dev", &settings, out_exit);
+    if (is_right) {
+        settings_fini(&settings);
+    }
+    free(copy);
+    return is_right;
+}
+
 static int run_with_postgres(struct private_postgres *postgres, int argc, char **argv)
 {
     struct settings settings;
     struct configuration from;
     struct problem problem;
-    char config[PATH_BYTES], data_dir[PATH_BYTES];
+    char config[PATH_BYTES];
     int exit_code;
     problem_clear(&problem);
-    set_defaults(postgres, config, data_dir);
+    set_defaults(postgres, config);
     if (write_config(config, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (!command_configuration(argc, argv, "penstock dev [--folder DIR]", &from, &settings,
-                               &exit_code)) {
+    if (!command_configuration(argc, argv, "penstock dev", &from, &settings, &exit_code)) {
         return exit_code;
     }
     if (prepare_database(&settings, &problem) == STATUS_OK) {
@@ -135,16 +157,18 @@ int dev_command(int argc, char **argv)
     const char *folder = private_postgres_default_folder();
     struct private_postgres *postgres = NULL;
     struct problem problem;
-    struct settings settings;
     int exit_code;
     problem_clear(&problem);
     if (wants_help(argc, argv)) {
-        command_settings(argc, argv, "penstock dev [--folder DIR]", &settings, &exit_code);
-        return exit_code;
+        printf(usage, folder);
+        settings_print_help(stdout);
+        return 0;
     }
-    if (!take_folder_flag(&argc, argv, &folder)) {
-        fprintf(stderr, "penstock: --folder: the folder's name is missing\n");
+    if (!take_value(&argc, argv, "--folder", &folder)) {
         return EXIT_USAGE;
+    }
+    if (!try_settings(folder, argc, argv, &exit_code)) {
+        return exit_code;
     }
     serve_block_signals();
     if (private_postgres_start(folder, &postgres, &problem) != STATUS_OK) {

@@ -1,4 +1,10 @@
+/*
+ * pipeline.c - opens the stages on their links, runs each in its thread, and takes them down again.
+ * Every step of the start is undone by pipeline_destroy(), which accepts what was not begun.
+ */
 #include "pipeline.h"
+
+#include "links.h"
 
 #include "penstock/bus.h"
 #include "penstock/edge.h"
@@ -11,33 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Receipts are small and taken at once; a ring of this size holds those of some 10,000 messages. */
-#define RECEIPT_RING_BYTES (1u << 20)
-
 struct stage_thread {
     pthread_t thread;
     bool started;
 };
 
-/* What lies between one edge and one lane. */
-struct link {
-    struct ring records;  /* edge → lane */
-    struct ring receipts; /* lane → edge */
-};
-
-/* What lies between one edge and the history thread. */
-struct history_link {
-    struct ring requests; /* edge → history */
-    struct ring answers;  /* history → edge */
-};
-
-/* What lies between one edge and the bus. */
-struct bus_rings {
-    struct ring from_edge, to_edge;
-};
-
 struct pipeline {
     struct pipeline_options options;
+    struct links links;
     struct window *window;
     struct limits *limits;
     struct feed *feed;
@@ -48,126 +35,8 @@ struct pipeline {
     struct edge *edges[EDGES_MAX];
     struct stage_thread feed_thread, history_thread, outbox_thread, bus_thread,
         lane_threads[LANES_MAX], edge_threads[EDGES_MAX];
-
-    struct link *links; /* [edge * lane_count + lane] */
-    size_t links_made;
-    struct history_link *history_links; /* [edge] */
-    size_t history_links_made;
-    struct bus_rings *bus_rings; /* [edge] */
-    size_t bus_rings_made;
-    struct doorbell lane_bells[LANES_MAX], edge_bells[EDGES_MAX], history_bell, bus_bell;
-    unsigned lane_bells_made, edge_bells_made, history_bells_made, bus_bells_made;
-
     struct stream_handover lane_streams[LANES_MAX], edge_streams[EDGES_MAX];
-
-    /* The same, as each stage wants to see it. */
-    struct doorbell *lane_bell_list[LANES_MAX], *edge_bell_list[EDGES_MAX], *history_bell_list[1],
-        *bus_bell_list[1];
-    struct ring *records_by_edge[EDGES_MAX][LANES_MAX], *receipts_by_edge[EDGES_MAX][LANES_MAX];
-    struct ring *records_by_lane[LANES_MAX][EDGES_MAX], *receipts_by_lane[LANES_MAX][EDGES_MAX];
-    struct ring *history_requests[EDGES_MAX], *history_answers[EDGES_MAX];
-    struct ring *bus_from_edge[EDGES_MAX], *bus_to_edge[EDGES_MAX];
 };
-
-/* ---- links ----------------------------------------------------------------------------------- */
-
-static enum status make_bells(struct doorbell *bells, struct doorbell **list, unsigned count,
-                              unsigned *made, struct problem *problem)
-{
-    for (; *made < count; (*made)++) {
-        enum status status = doorbell_init(&bells[*made], problem);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        list[*made] = &bells[*made];
-    }
-    return STATUS_OK;
-}
-
-static enum status make_link(struct pipeline *p, unsigned edge, unsigned lane,
-                             struct problem *problem)
-{
-    struct link *link = &p->links[p->links_made];
-    enum status status = ring_init(&link->records, p->options.settings->ring_bytes, problem);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    status = ring_init(&link->receipts, RECEIPT_RING_BYTES, problem);
-    if (status != STATUS_OK) {
-        ring_fini(&link->records);
-        return status;
-    }
-    p->links_made++;
-    p->records_by_edge[edge][lane] = p->records_by_lane[lane][edge] = &link->records;
-    p->receipts_by_edge[edge][lane] = p->receipts_by_lane[lane][edge] = &link->receipts;
-    p->options.node->rings[edge][lane] = &link->records;
-    return STATUS_OK;
-}
-
-static enum status make_links(struct pipeline *p, struct problem *problem)
-{
-    const struct node *node = p->options.node;
-    p->links =
-        aligned_alloc(CACHE_LINE_BYTES, sizeof *p->links * node->edge_count * node->lane_count);
-    if (p->links == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings");
-    }
-    enum status status = STATUS_OK;
-    for (unsigned edge = 0; edge < node->edge_count && status == STATUS_OK; edge++) {
-        for (unsigned lane = 0; lane < node->lane_count && status == STATUS_OK; lane++) {
-            status = make_link(p, edge, lane, problem);
-        }
-    }
-    return status;
-}
-
-static enum status make_history_links(struct pipeline *p, struct problem *problem)
-{
-    unsigned count = p->options.node->edge_count;
-    p->history_links = aligned_alloc(CACHE_LINE_BYTES, sizeof *p->history_links * count);
-    if (p->history_links == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings of history");
-    }
-    for (; p->history_links_made < count; p->history_links_made++) {
-        struct history_link *link = &p->history_links[p->history_links_made];
-        enum status status = ring_init(&link->requests, HISTORY_REQUEST_RING_BYTES, problem);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        status = ring_init(&link->answers, HISTORY_ANSWER_RING_BYTES, problem);
-        if (status != STATUS_OK) {
-            ring_fini(&link->requests);
-            return status;
-        }
-        p->history_requests[p->history_links_made] = &link->requests;
-        p->history_answers[p->history_links_made] = &link->answers;
-    }
-    return STATUS_OK;
-}
-
-static enum status make_bus_rings(struct pipeline *p, struct problem *problem)
-{
-    unsigned count = p->options.node->edge_count;
-    p->bus_rings = aligned_alloc(CACHE_LINE_BYTES, sizeof *p->bus_rings * count);
-    if (p->bus_rings == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory for the rings of the bus");
-    }
-    for (; p->bus_rings_made < count; p->bus_rings_made++) {
-        struct bus_rings *rings = &p->bus_rings[p->bus_rings_made];
-        enum status status = ring_init(&rings->from_edge, BUS_FROM_EDGE_BYTES, problem);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        status = ring_init(&rings->to_edge, BUS_TO_EDGE_BYTES, problem);
-        if (status != STATUS_OK) {
-            ring_fini(&rings->from_edge);
-            return status;
-        }
-        p->bus_from_edge[p->bus_rings_made] = &rings->from_edge;
-        p->bus_to_edge[p->bus_rings_made] = &rings->to_edge;
-    }
-    return STATUS_OK;
-}
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
@@ -191,7 +60,7 @@ static enum status open_feed(struct pipeline *p, struct problem *problem)
         .settings = p->options.settings,
         .node = p->options.node,
         .window = p->window,
-        .edge_bells = p->edge_bell_list,
+        .edge_bells = p->links.edge_bell_list,
     };
     return feed_open(&options, &p->feed, problem);
 }
@@ -201,10 +70,10 @@ static enum status open_history(struct pipeline *p, struct problem *problem)
     struct history_options options = {
         .settings = p->options.settings,
         .node = p->options.node,
-        .bell = &p->history_bell,
-        .from_edge = p->history_requests,
-        .to_edge = p->history_answers,
-        .edge_bells = p->edge_bell_list,
+        .bell = &p->links.history_bell,
+        .from_edge = p->links.history_requests,
+        .to_edge = p->links.history_answers,
+        .edge_bells = p->links.edge_bell_list,
     };
     return history_open(&options, &p->history, problem);
 }
@@ -220,10 +89,10 @@ static enum status open_bus(struct pipeline *p, struct problem *problem)
     struct bus_options options = {
         .settings = p->options.settings,
         .node = p->options.node,
-        .bell = &p->bus_bell,
-        .from_edge = p->bus_from_edge,
-        .to_edge = p->bus_to_edge,
-        .edge_bells = p->edge_bell_list,
+        .bell = &p->links.bus_bell,
+        .from_edge = p->links.bus_from_edge,
+        .to_edge = p->links.bus_to_edge,
+        .edge_bells = p->links.edge_bell_list,
     };
     return bus_open(&options, &p->bus, problem);
 }
@@ -238,10 +107,10 @@ static enum status open_lanes(struct pipeline *p, struct problem *problem)
             .streams = p->options.streams,
             .handover = &p->lane_streams[i],
             .node = p->options.node,
-            .bell = &p->lane_bells[i],
-            .from_edge = p->records_by_lane[i],
-            .to_edge = p->receipts_by_lane[i],
-            .edge_bells = p->edge_bell_list,
+            .bell = &p->links.lane_bells[i],
+            .from_edge = p->links.records_by_lane[i],
+            .to_edge = p->links.receipts_by_lane[i],
+            .edge_bells = p->links.edge_bell_list,
             .on_committed = on_committed,
             .on_drift = on_drift,
             .owner = p,
@@ -263,17 +132,17 @@ static enum status open_edges(struct pipeline *p, struct problem *problem)
             .node = p->options.node,
             .window = p->window,
             .limits = p->limits,
-            .bell = &p->edge_bells[i],
-            .to_lane = p->records_by_edge[i],
-            .from_lane = p->receipts_by_edge[i],
-            .lane_bells = p->lane_bell_list,
-            .to_history = p->history_requests[i],
-            .from_history = p->history_answers[i],
-            .history_bell = &p->history_bell,
+            .bell = &p->links.edge_bells[i],
+            .to_lane = p->links.records_by_edge[i],
+            .from_lane = p->links.receipts_by_edge[i],
+            .lane_bells = p->links.lane_bell_list,
+            .to_history = p->links.history_requests[i],
+            .from_history = p->links.history_answers[i],
+            .history_bell = &p->links.history_bell,
             .verifier = p->options.verifier,
-            .to_bus = p->bus_from_edge[i],
-            .from_bus = p->bus_to_edge[i],
-            .bus_bell = &p->bus_bell,
+            .to_bus = p->links.bus_from_edge[i],
+            .from_bus = p->links.bus_to_edge[i],
+            .bus_bell = &p->links.bus_bell,
             .is_development = p->options.is_development,
         };
         status = edge_open(&options, &p->edges[i], problem);
@@ -365,67 +234,39 @@ static void join(struct stage_thread *thread)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static enum status make_all_bells(struct pipeline *p, struct problem *problem)
+static enum status make_links(struct pipeline *p, struct problem *problem)
 {
-    const struct node *node = p->options.node;
-    enum status status = make_bells(p->lane_bells, p->lane_bell_list, node->lane_count,
-                                    &p->lane_bells_made, problem);
-    if (status == STATUS_OK) {
-        status = make_bells(p->edge_bells, p->edge_bell_list, node->edge_count, &p->edge_bells_made,
-                            problem);
-    }
-    if (status == STATUS_OK) {
-        status =
-            make_bells(&p->history_bell, p->history_bell_list, 1, &p->history_bells_made, problem);
-    }
-    if (status == STATUS_OK) {
-        status = make_bells(&p->bus_bell, p->bus_bell_list, 1, &p->bus_bells_made, problem);
-    }
-    return status;
+    return links_make(&p->links, p->options.settings, p->options.node, problem);
 }
 
+static enum status make_window(struct pipeline *p, struct problem *problem)
+{
+    return window_create(p->options.settings->window_bytes, p->options.node->edge_count, &p->window,
+                         problem);
+}
+
+static enum status make_census(struct pipeline *p, struct problem *problem)
+{
+    return census_create(p->options.node->edge_count, &p->options.node->census, problem);
+}
+
+static enum status make_limits(struct pipeline *p, struct problem *problem)
+{
+    return limits_create(p->options.settings, p->options.node->edge_count, &p->limits, problem);
+}
+
+/* From the far end: nobody produces for a stage that is not there. */
 static enum status build(struct pipeline *p, struct problem *problem)
 {
-    struct node *node = p->options.node;
-    enum status status = make_all_bells(p, problem);
-    if (status == STATUS_OK) {
-        status = make_links(p, problem);
+    static enum status (*const steps[])(struct pipeline *, struct problem *) = {
+        make_links, make_window, make_census, open_feed,  open_history,  open_outbox,
+        open_bus,   open_lanes,  make_limits, open_edges, start_threads,
+    };
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == STATUS_OK; i++) {
+        status = steps[i](p, problem);
     }
-    if (status == STATUS_OK) {
-        status = make_history_links(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = make_bus_rings(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status =
-            window_create(p->options.settings->window_bytes, node->edge_count, &p->window, problem);
-    }
-    if (status == STATUS_OK) {
-        status = census_create(node->edge_count, &node->census, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_feed(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_history(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_outbox(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_bus(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_lanes(p, problem);
-    }
-    if (status == STATUS_OK) {
-        status = limits_create(p->options.settings, node->edge_count, &p->limits, problem);
-    }
-    if (status == STATUS_OK) {
-        status = open_edges(p, problem);
-    }
-    return status == STATUS_OK ? start_threads(p, problem) : status;
+    return status;
 }
 
 enum status pipeline_start(const struct pipeline_options *options, struct pipeline **out,
@@ -466,8 +307,8 @@ static bool offer(struct stream_handover *handovers, struct doorbell *bells, uns
 bool pipeline_hand_over(struct pipeline *p, const struct stream_set *streams)
 {
     const struct node *node = p->options.node;
-    return offer(p->lane_streams, p->lane_bells, node->lane_count, streams) &&
-           offer(p->edge_streams, p->edge_bells, node->edge_count, streams);
+    return offer(p->lane_streams, p->links.lane_bells, node->lane_count, streams) &&
+           offer(p->edge_streams, p->links.edge_bells, node->edge_count, streams);
 }
 
 void pipeline_reload(struct pipeline *p)
@@ -533,36 +374,6 @@ void pipeline_destroy(struct pipeline *p)
     window_destroy(p->window);
     census_destroy(p->options.node->census);
     p->options.node->census = NULL;
-    while (p->links_made > 0) {
-        p->links_made--;
-        ring_fini(&p->links[p->links_made].records);
-        ring_fini(&p->links[p->links_made].receipts);
-    }
-    free(p->links);
-    while (p->history_links_made > 0) {
-        p->history_links_made--;
-        ring_fini(&p->history_links[p->history_links_made].requests);
-        ring_fini(&p->history_links[p->history_links_made].answers);
-    }
-    free(p->history_links);
-    while (p->bus_rings_made > 0) {
-        p->bus_rings_made--;
-        ring_fini(&p->bus_rings[p->bus_rings_made].from_edge);
-        ring_fini(&p->bus_rings[p->bus_rings_made].to_edge);
-    }
-    free(p->bus_rings);
-    if (p->bus_bells_made > 0) {
-        doorbell_fini(&p->bus_bell);
-    }
-    while (p->history_bells_made > 0) {
-        p->history_bells_made--;
-        doorbell_fini(&p->history_bell);
-    }
-    while (p->edge_bells_made > 0) {
-        doorbell_fini(&p->edge_bells[--p->edge_bells_made]);
-    }
-    while (p->lane_bells_made > 0) {
-        doorbell_fini(&p->lane_bells[--p->lane_bells_made]);
-    }
+    links_drop(&p->links);
     free(p);
 }

@@ -1,15 +1,16 @@
 /*
- * pipeline.h - the stages, wired: rings and doorbells between edges, lanes and the feed; started
- * from the far end, drained from the near.
+ * pipeline.h - the stages, wired: started from the far end, drained from the near. The rings and
+ * doorbells between them are in links.h.
  *
  *     edge 0 ══ ring ══► lane 0 ──► PostgreSQL          ══  struct ring (bytes)
  *        ▲  ╲          ╱   │ │                          ──► batches of the window
  *        │    ╲══════╱     │ ▼
- *     edge 1 ══ ring ══► lane 1 ──► feed ──► window ──► all edges
+ *     edge 1 ══ ring ══► lane 1 ──► feed ──► window ──► all edges ══► history, bus
  *
- * Order of start: window, feed, lanes, edges: nobody produces for a stage that is not there.
- * Order of stop: edges (their sessions get their last receipts), lanes (rings emptied, journal
- * durable, batches committed), feed.
+ * Order of start: window, feed, history, outbox, bus, lanes, edges: nobody produces for a stage
+ * that is not there. Order of stop: outbox (another node may publish meanwhile), edges (their
+ * sessions get their last receipts), bus, lanes (rings emptied, journal durable, batches
+ * committed), history, feed.
  *
  * Thread: main; pipeline_hand_over() is for one thread of its own.
  */

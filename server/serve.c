@@ -5,7 +5,7 @@
  *   2. the catalog says what the streams' tables are;
  *   3. the data folder is locked, and says which node this is;
  *   4. the pipeline starts; journals are recovered, ports bound; the catalog is watched from here
- * on; SIGHUP reads the configuration again (reload.h);
+ *      on; SIGHUP reads the configuration again (reload.h);
  *   5. a signal drains it (a second one exits at once; the next start then replays the journal).
  */
 #include "catalog_watch.h"
@@ -18,7 +18,6 @@
 #include "penstock/edge.h"
 #include "penstock/store.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
  *   3. it copies the channel's events out of the page into a block of about HISTORY_BLOCK_BYTES,
  *      and answers with it; whoever else waits for the same events shares the block;
  *   4. the edge sends the events when its socket can take them, and drops the block. What is left
- * up to `until` is a request of its own, behind those of the others.
+ *      up to `until` is a request of its own, behind those of the others.
  *
  * SEEK looks the other way: down from `until`, for the newest `count` events of the channel.
  *

@@ -156,8 +156,8 @@ void stream_set_describe(const struct stream_set *set, struct writer *out);
 /*
  * Hands a new set to one thread that uses another, without a lock:
  *
- *     maker:  offer(new) ─────────────────► is_taken(new): the former set is not used there any
- * more thread: ─────► look(): new … works on with new … confirm(new)
+ *     maker:   offer(new) ──────────────────────────────► is_taken(new): the former set is free
+ *     thread:  ───────────► look(): new … works on with new … confirm(new)
  *
  * The thread looks between two pieces of work, so no message is handled with two sets. The maker
  * offers the next set only after the last one was taken.

@@ -8,11 +8,11 @@
  *
  * Life of a `publish`:
  *   1. message_decode() reads the top-level map up to `events`, when `op` and `stream` came before
- * it (as the client libraries send it), else to its end, remembering where `events` lies;
+ *      it (as the client libraries send it), else to its end, remembering where `events` lies;
  *   2. events_next() enters one event after another, event_field() yields its fields: each byte of
- * an event is scanned once, validated and sliced in the same pass;
+ *      an event is scanned once, validated and sliced in the same pass;
  *   3. message_finish() reads what stands behind `events` and rules on the whole message. Only
- * after it said OK may anything be committed.
+ *      after it said OK may anything be committed.
  *
  * Thread: a decoder belongs to one thread at a time. Everything else here is reentrant.
  */

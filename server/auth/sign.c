@@ -1,8 +1,6 @@
 /* sign.c - makes tokens for development: `penstock token`. Main's thread. */
 #include "jwk.h"
 
-#include <stdlib.h>
-
 static jwa_alg preferred(unsigned algorithms)
 {
     return (algorithms & ALGORITHM_HS256) != 0   ? R_JWA_ALG_HS256

@@ -1,11 +1,11 @@
 /*
  * bus_private.h - what the files of the bus share.
  *
- *   bus.c       the thread: rings, notifications, sleeping
+ *   bus.c        the thread: rings, notifications, sleeping
  *   backlog.c    what waits to be said to other nodes, and how it is put into payloads
- *   presence.c  the members of all nodes      announce.c  what is said of ours    members.c  tables
- *   peers.c     who the other nodes are      seal.c    that nobody else is      items.c   what is
- * said
+ *   presence.c   the members of all nodes       announce.c  what is said of ours
+ *   members.c    tables of members              peers.c     who the other nodes are
+ *   seal.c       that nobody else is            items.c     what is said
  */
 #ifndef PENSTOCK_BUS_PRIVATE_H
 #define PENSTOCK_BUS_PRIVATE_H
@@ -42,7 +42,8 @@ struct bus {
     struct presence presence;
 };
 
-/* ---- backlog.c -------------------------------------------------------------------------------- */
+/* ---- backlog.c --------------------------------------------------------------------------------
+ */
 
 enum status backlog_init(struct backlog *backlog, struct problem *problem) must_use;
 void backlog_fini(struct backlog *backlog);

@@ -12,12 +12,12 @@
  * What the others make of it:
  *   1. JOIN and LEAVE change the node's roster, and the edges hear of it;
  *   2. STATE begins a new round; a JOIN puts its member into it, and after STATE_END who is not in
- * it is removed: they had left, and we had missed it;
+ *      it is removed: they had left, and we had missed it;
  *   3. ALIVE with another digest than the roster's: something was missed, so the node is asked for
- * its state, again and again with growing pauses while that does not help (as when there is no
- * room);
+ *      its state, again and again with growing pauses while that does not help (as when there is
+ *      no room);
  *   4. BYE, silence for PRESENCE_SILENT_US, or another incarnation of the same node: all its
- * members are removed. A node that was only slow is asked for its state when it speaks again.
+ *      members are removed. A node that was only slow is asked for its state when it speaks again.
  *
  * Time in which this thread did not look does not count as silence. After a lost connection the
  * others have PRESENCE_GRACE_US, at least, to be heard of.

@@ -4,8 +4,10 @@
  *     ack                        the message is done
  *     error, "later"             it is sent again after retry_after_ms
  *     error with an index        one event was refused: with --skip-invalid the message is sent
- * again without it, else the run stops rejected_by_database       one event was refused by the
- * table: the others go on, their ack comes any other error            the run stops
+ *                                again without it, else the run stops
+ *     rejected_by_database       one event was refused by the table: the others go on, their ack
+ *                                comes
+ *     any other error            the run stops
  */
 #include "send.h"
 

@@ -4,9 +4,9 @@
  * Life of a line:
  *   1. it is read when there is room for a message under way (fill.c), gets its id (run.c);
  *   2. its message is sent, and sent again after a lost connection or when the server asked for
- * time;
+ *      time;
  *   3. the server answers (answer.c); when all messages before are answered too, the line is done,
- * and within a second the state file says so (state.c).
+ *      and within a second the state file says so (state.c).
  *
  * Killed at any point, the next run passes what is done and sends the rest, with the same ids: what
  * the server had stored meanwhile is a duplicate and comes back as such.

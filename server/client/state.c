@@ -8,7 +8,6 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define STATE_BYTES_MAX 2048

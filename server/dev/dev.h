@@ -7,7 +7,6 @@
 #include "penstock/dev.h"
 
 #include <limits.h>
-#include <stddef.h>
 #include <sys/types.h>
 
 /* ---- owner.c: as whom PostgreSQL runs, and its processes --------------------------------------

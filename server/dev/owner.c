@@ -3,10 +3,10 @@
  *
  * Life of a process:
  *   1. before the fork everything is made that the child must not make itself: environment, log
- * file;
+ *      file;
  *   2. the child gets a session of its own (Ctrl-C of the terminal is for us alone, and we stop
  *      PostgreSQL in order), becomes its owner, and asks for SIGINT at our death, in this order:
- * the kernel drops the request at a change of user (prctl(2), PR_SET_PDEATHSIG);
+ *      the kernel drops the request at a change of user (prctl(2), PR_SET_PDEATHSIG);
  *   3. it checks that we did not die before it asked, and becomes the program;
  *   4. waitpid(2) tells of its end.
  * A child that fails before step 4 says so on a pipe that the exec closes.
@@ -20,7 +20,6 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>

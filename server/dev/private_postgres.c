@@ -10,7 +10,7 @@
  *   5. cluster_create  initdb, the first time;
  *   6. launch          start, and wait until it says that it is ready;
  *   7. stop            SIGINT (sessions end, nothing is lost), SIGQUIT, SIGKILL, with patience
- * between.
+ *      between.
  *
  * The lock is given back last, so that whoever gets it finds no server running.
  */

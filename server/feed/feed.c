@@ -8,7 +8,7 @@
  * Life of a batch of this node:
  *   1. the lane offers it right after its commit; it waits in the lane's ring;
  *   2. the feed takes it into the order; when its offset is next, it goes into the window and the
- * edges' bells are rung;
+ *      edges' bells are rung;
  *   3. its NOTIFY arrives and says what is known already.
  *
  * Life of another node's batch: its NOTIFY says that it is there, and the feed reads the log from
@@ -18,18 +18,17 @@
  *
  * How it fails:
  *   - the connection is lost: own batches go on as long as nothing else lies between them; after
- * the reconnect the log is read from head + 1 on;
+ *     the reconnect the log is read from head + 1 on;
  *   - the log does not have head + 1 any more (retention): the window begins anew behind the hole,
- * and subscribers have a gap;
+ *     and subscribers have a gap;
  *   - an edge does not advance and the window is full: nothing is appended until it does. What is
- * held stays bounded, the rest is in the log.
+ *     held stays bounded, the rest is in the log.
  */
 #include "penstock/feed.h"
 
 #include "order.h"
 #include "source.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 

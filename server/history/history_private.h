@@ -3,8 +3,7 @@
  *
  *   history.c   the thread: connection, requests in, sleeping
  *   serve.c     one request's turn: page, block, answer
- *   waiters.c     who waits          pages.c   what is in memory       extract.c  a channel's
- * events
+ *   waiters.c   who waits       pages.c   what is in memory       extract.c   a channel's events
  */
 #ifndef PENSTOCK_HISTORY_PRIVATE_H
 #define PENSTOCK_HISTORY_PRIVATE_H

@@ -4,7 +4,8 @@
  *   1. the page that holds the request's place is looked up, and read from the log when it is not
  *      there: one reading a turn, whoever asks;
  *   2. the page yields events, or tells where they begin; an answer goes out, even when the page
- * had nothing for the channel: the edge asks again for the rest, behind those who waited meanwhile;
+ *      had nothing for the channel: the edge asks again for the rest, behind those who waited
+ *      meanwhile;
  *   3. the others in the queue whose place is in the same page are served from it as well, so that
  *      many cursors that stand near each other cost one reading; those of the same channel share
  *      the block.

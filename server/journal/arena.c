@@ -17,7 +17,6 @@
  */
 #include "journal_private.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 

@@ -6,7 +6,7 @@
  *      from there, or from behind the frame read last, the window walks to it;
  *   3. its checksum is compared again, and it is lent where it lies in the window;
  *   4. journal_read_done(), or the release of all that was lent, lets the window turn to other
- * places; what it has read ahead serves the next batch.
+ *      places; what it has read ahead serves the next batch.
  *
  * Memory for lent frames is bounded: when the window is full, or when lending another slab would
  * leave too little of the arena for writing, the answer is EMPTY, and the batch is as large as it

@@ -15,7 +15,6 @@
  */
 #include "engine.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

@@ -10,7 +10,7 @@
  * 3. When rounds come thick and fast it watches: it begins a round every POLL_US, and writers need
  *    not notify, which would make their commits wait for each other (outbox.sql). After IDLE_US
  *    without an event it lets them know that they must again, and looks as often for LINGER_US
- * more: who wrote while it watched has committed by then, or waits for 4.
+ *    more: who wrote while it watched has committed by then, or waits for 4.
  * 4. Now and then a round begins without a hint, in case one was lost, and more seldom one looks
  *    through the whole outbox: a row that somebody held locked was passed by.
  *

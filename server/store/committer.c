@@ -19,14 +19,14 @@
  *
  * Life of a batch:
  *   1. committer_submit(): its rows are sent the quick way, by COPY or as prepared statements, in
- * one transaction with payload, log row, checkpoint and NOTIFY.
+ *      one transaction with payload, log row, checkpoint and NOTIFY.
  *   2. A row is at fault (SQLSTATE says so): the same batch goes row by row (inserter.c).
  *   3. No row is at fault: the same again after a pause that grows. Where a row's trigger, say, may
- * be behind it all the same, that is believed for a while only.
+ *      be behind it all the same, that is believed for a while only.
  *   4. The connection is lost, at any step, after COMMIT was sent, too: reconnect, and the
- * checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the last
- * attempt, because no earlier one can have committed; only the offset is read from the log, or from
- * what retention left of it.
+ *      checkpoint says whether the batch is in (session.c). If so, its outcomes are those of the
+ *      last attempt, because no earlier one can have committed; only the offset is read from the
+ *      log, or from what retention left of it.
  *   5. on_done().
  *
  * FAILED is for what only a person can decide: another epoch, a database that has lost commits, a

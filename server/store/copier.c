@@ -6,7 +6,7 @@
  *     COPY a …; COPY b …;                    the rows, one COPY for each table
  *     SELECT penstock.expect_columns(…), …;  the tables are still what the rows were made for
  *     SET CONSTRAINTS ALL IMMEDIATE;         what is deferred is checked before the lock is taken
- *     COPY penstock.payload_0 …;              the pushable events
+ *     COPY penstock.payload_0 …;             the pushable events
  *     SELECT … penstock.commit_batch(…)      offsets, log, checkpoint, NOTIFY
  *
  * 1. The string is sent. The server answers each COPY with CopyInResponse, and libpq with
@@ -16,7 +16,7 @@
  *    costs one round trip, and one more for each COPY.
  * 3. The answer to each COPY says how many rows went in. Rows that a BEFORE trigger left out are
  *    missing there and make no error, but the tail counts on them: the last COPY, which is there
- * even when nobody hears of these events, is where the whole can still be given up.
+ *    even when nobody hears of these events, is where the whole can still be given up.
  * 4. All statements of a string without BEGIN are one transaction, which commits before the answer
  *    to the last one is given (PostgreSQL manual, "Multiple Statements in a Simple Query").
  *

@@ -8,7 +8,7 @@
  * 2. exchange_go() starts the deadline and lets the loop send.
  * 3. The socket is ready: input is consumed, whatever can be answered is handed to the state, which
  *    only records it; COPY data is pumped; output is flushed. While output is stuck we go on
- * reading: a server that cannot get rid of its notices does not read either (libpq, PQflush).
+ *    reading: a server that cannot get rid of its notices does not read either (libpq, PQflush).
  * 4. All is answered: committer_advance() takes the next step.
  *
  * How it fails: anything that breaks the connection sets `broken`, every further call does nothing,

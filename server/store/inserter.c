@@ -3,9 +3,9 @@
  * duplicates and which the database refuses, and stores all others, in the order of the batch.
  *
  * 1. PREPARE: one tolerant INSERT for each target: ON CONFLICT (primary key) DO NOTHING, so that
- * the answer says of each row whether it was stored or is a duplicate, of an earlier row of the
- * same batch, too. A target whose statement cannot even be prepared (a column is gone) is refused
- * as a whole.
+ *    the answer says of each row whether it was stored or is a duplicate, of an earlier row of the
+ *    same batch, too. A target whose statement cannot even be prepared (a column is gone) is
+ *    refused as a whole.
  * 2. CHUNK: a run of rows in one pipeline under one savepoint, one round trip. Runs grow while all
  *    goes well, so that a batch with duplicates only, or with one bad row, costs little more than
  *    the inserts.
@@ -15,8 +15,8 @@
  *        ROLLBACK TO s; INSERT; RELEASE s; SAVEPOINT s; Sync    (one row)
  *
  *    When the INSERT works, RELEASE and SAVEPOINT move the savepoint behind it, and the next
- * ROLLBACK TO undoes nothing. When it fails, the server skips to the sync, and the next ROLLBACK TO
- * undoes just that row. When many rows fail, the following runs begin with this step.
+ *    ROLLBACK TO undoes nothing. When it fails, the server skips to the sync, and the next ROLLBACK
+ *    TO undoes just that row. When many rows fail, the following runs begin with this step.
  * 4. LETTERS: the refused rows of the run go into penstock.dead_letter (letter.c).
  * 5. After the last run copier_finish() sends the tail and COMMIT.
  *

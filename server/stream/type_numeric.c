@@ -4,9 +4,9 @@
  * numeric_recv() (numeric.c) reads int16 count, int16 weight, uint16 sign, uint16 scale, and
  * `count` digits of base 10000; the first is worth 10000^weight. Steps:
  *   1. the text's digits go into scratch, one a byte, without leading zeros; `point` says how many
- * of them stand before the decimal point (it may be negative, or past their end);
+ *      of them stand before the decimal point (it may be negative, or past their end);
  *   2. a column with a precision rounds half away from zero to its scale (round_var()) and bounds
- * the digits before the point (apply_typmod()), as the database would on arrival;
+ *      the digits before the point (apply_typmod()), as the database would on arrival;
  *   3. zeros behind go, and the digits are grouped by four around the point.
  *
  * Bounds: 131072 digits before the point, 16383 behind it (numeric.h: NUMERIC_WEIGHT_MAX,

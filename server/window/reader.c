@@ -9,7 +9,7 @@
  * One window_reader_advance():
  *   1. reads the floor's serial, before it follows the list: the batch that it names is then on it;
  *   2. takes in each new batch: for each mention, the channel is looked up; where there is one, the
- * event is pushed to it and its idle cursors become ready;
+ *      event is pushed to it and its idle cursors become ready;
  *   3. lets go of the batches below the floor: their mentions are looked up again, and the channels
  *      forget those events; the seat then says how far, and the feed may free them.
  */

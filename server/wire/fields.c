@@ -5,8 +5,6 @@
 #include "decoder.h"
 #include "utf8.h"
 
-#include <inttypes.h>
-
 #define OFFSET_MAX       ((INT64_C(1) << 53) - 1) /* what a JavaScript number holds exactly */
 #define SHOWN_WORD_BYTES 64                       /* of a client's word, in a sentence */
 

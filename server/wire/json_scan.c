@@ -5,7 +5,8 @@
  *   1. 16 bytes at a time are compared with everything that is not plain: the quote, the backslash,
  *      controls, and bytes beyond ASCII. Without SSE2 (or with WIRE_PORTABLE, which a test defines)
  *      the same test is made on 8 bytes in an integer register. A map of all quotes, made
- * beforehand in wide steps, was tried and is no quicker on events: their strings are too short;
+ *      beforehand in wide steps, was tried and is no quicker on events: their strings are too
+ *      short;
  *   2. the first byte that is not plain ends the string, begins an escape, begins a run of UTF-8
  *      that is checked rune by rune until ASCII comes back, or is an error;
  *   3. the last bytes of the text, too few for a whole vector, go one by one: nothing behind the

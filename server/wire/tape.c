@@ -4,7 +4,7 @@
  *
  * Life of a message:
  *   1. the template reads a header and calls us with the value, or with a container's claimed
- * count;
+ *      count;
  *   2. a claim is weighed against the bytes there are: every child needs one byte at least, so a
  *      count that the message could not hold is refused before anything follows from it;
  *   3. each value becomes a token behind the last one; after each child the template names the

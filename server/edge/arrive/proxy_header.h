@@ -3,8 +3,7 @@
  * protocol, versions 1 and 2 (haproxy's doc/proxy-protocol.txt).
  *
  *     version 1   "PROXY TCP4 198.51.100.7 192.0.2.1 56324 443\r\n", at most 107 bytes
- *     version 2   signature (12) | version, command | family, protocol | length (2) | addresses,
- * more
+ *     version 2   signature (12) | version, command | family, protocol | length (2) | addresses…
  *
  * Pure; any thread.
  */

@@ -5,9 +5,11 @@
  * told of. The bus must hear of its end, too, whatever happens in between; so there is memory for
  * that before there is a beginning:
  *
- *   subscribe ──JOIN──► subscription->attendance ──unsubscribe──► session->farewells ──LEAVE──►
- * freed ▲                                     │     │ └────────── subscribe again ──────────┘     │
- * the session ends ▼ edge->farewells ──LEAVE──► freed
+ *   subscribe ─JOIN─► subscription->attendance ─unsubscribe─► session->farewells ─LEAVE─► freed
+ *                           ▲                                    │     │
+ *                           └────────── subscribe again ─────────┘     │ the session ends
+ *                                                                      ▼
+ *                                                              edge->farewells ─LEAVE─► freed
  *
  * A session that has just left a channel tells of the next one that it leaves FAREWELL_US later:
  * who comes and goes a hundred times a second costs the other nodes one change a second, and who is

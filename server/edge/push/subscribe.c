@@ -12,8 +12,8 @@
  *                    what is missing, then what is left of it follows)
  *
  *   latest_only      whatever else: the cursor never goes to the log, and passes over what the
- * socket did not take in time (catch_up.c). With `since`, what came meanwhile is that already, and
- * what memory no longer has of it is told as recovered: false
+ *                    socket did not take in time (catch_up.c). With `since`, what came meanwhile is
+ *                    that already, and what memory no longer has of it is told as recovered: false
  *
  * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
  * retention takes after that is told by a `gap`, as always.

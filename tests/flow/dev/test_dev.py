@@ -215,6 +215,16 @@ def test_taken_port(start):
         assert not os.path.exists(f"{dev.folder}/data/postmaster.pid")
 
 
+@pytest.mark.parametrize("flag", ["--lisen=127.0.0.1:1", "--lanes=many", "nonsense"])
+def test_wrong_flag(place, flag):
+    """A flag that is wrong is said before anything is made for it."""
+    done = subprocess.run([binary(), "dev", "--folder", f"{place}/dev", flag], capture_output=True,
+                          env=environment(), cwd="/tmp", text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == ""
+    assert flag.split("=")[0] in done.stderr and done.stderr.count("\n") == 1
+    assert not os.path.exists(f"{place}/dev")
+
+
 def test_missing_initdb(start):
     """Without PostgreSQL's programs, the sentence says where they were looked for."""
     dev = start(env={"PENSTOCK_POSTGRES_BIN": "/nonexistent"})

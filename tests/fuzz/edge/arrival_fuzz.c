@@ -2,7 +2,7 @@
  * arrival_fuzz.c - any bytes as a PROXY header, as X-Forwarded-For, as a list of networks, as the
  * headers of an upgrade. The first byte says as which:
  *   - a PROXY header that is whole lies inside the bytes, is incomplete at every shorter prefix,
- * and is the same whatever follows; what is malformed stays so;
+ *     and is the same whatever follows; what is malformed stays so;
  *   - an address that is read is shown in a form that reads as the same address;
  *   - the client behind proxies is the peer, or an address that stands in the header; behind a
  *     stranger it is always the peer;
