@@ -23,6 +23,8 @@ BUILD = pathlib.Path(os.environ["PENSTOCK_BUILD"])
 DATABASE_URL = os.environ["DATABASE_URL"]
 LANES = 2
 TICKS = os.sysconf("SC_CLK_TCK")
+# How many rows `grow` and `floor` go up to.
+ROWS_MOST = int(os.environ.get("BENCH_ROWS", 10000000))
 FILL_BYTES_A_ROW = 2000  # of recorded events with their indexes
 
 
@@ -196,14 +198,14 @@ class Server(Process):
 
 
 def run_json(command):
-    done = subprocess.run([str(part) for part in command], text=True, capture_output=True)
+    done = subprocess.run([str(part) for part in command], text=True, errors="replace", capture_output=True)
     if done.returncode != 0:
-        sys.exit(f"{command[0]}: {done.stderr.strip()}")
+        sys.exit(f"{pathlib.Path(command[0]).name}: {done.stderr.strip()}")
     return json.loads(done.stdout)
 
 
 def fill_table(events, rows, say):
-    """Adds so many rows, a million at a time; stops with a sentence where the disk is too small."""
+    """Adds so many rows, a million at a time at most; stops with a sentence where the disk is too small."""
     folder = psql("SHOW data_directory")
     free = shutil.disk_usage(folder).free
     if free < rows * FILL_BYTES_A_ROW + (4 << 30):

@@ -36,6 +36,7 @@ DEFAULT = list(SECONDS)[:-2]
 # All parts together, from when bench/run.sh began; where installing and building took long, at least so
 # much is left for measuring.
 TOTAL_SECONDS, TOTAL_LEAST = (29 * 60, 170), (27 * 60, 115)
+PATIENCE = float(os.environ.get("BENCH_PATIENCE", 1))  # times as long, on a machine that is busy otherwise
 HANGS = 3  # times as long as planned, and then it is stopped, if all have so much time
 STOP_SECONDS = 20
 
@@ -123,10 +124,10 @@ def measure_all(names, quick, deadline, failures, scratch):
     for number, name in enumerate(names, 1):
         planned = [SECONDS[each][quick] for each in names[number - 1:]]
         left = deadline - time.monotonic()
-        seconds = planned[0] * max(0, min(1, left / sum(planned)))
+        seconds = planned[0] * max(0, min(1, left / PATIENCE / sum(planned)))
         reason = "no time was left for it"
         if left > 1:
-            reason = measure(name, quick, seconds, min(left, HANGS * planned[0] + 10),
+            reason = measure(name, quick, seconds, min(left, (HANGS * planned[0] + 10) * PATIENCE),
                              (number, len(names), scratch))
         failures += [(name, reason)] if reason else []
 
@@ -135,9 +136,9 @@ def deadline_of(names, quick):
     """Parts that are named take the time that they need."""
     now = time.monotonic()
     if names != DEFAULT:
-        return now + sum(HANGS * SECONDS[name][quick] + 10 for name in names)
+        return now + sum(HANGS * SECONDS[name][quick] + 10 for name in names) * PATIENCE
     prepared = float(os.environ.get("BENCH_PREPARED_SECONDS", 0))
-    return now + max(TOTAL_SECONDS[quick] - prepared, TOTAL_LEAST[quick])
+    return now + max(TOTAL_SECONDS[quick] - prepared, TOTAL_LEAST[quick]) * PATIENCE
 
 
 def read_names(words):
