@@ -21,7 +21,8 @@ def read_parts(folder):
     found = {}
     for path in folder.glob("*.json"):
         record = json.loads(path.read_text())
-        found[record["part"]] = record
+        if record.get("format") == results.FORMAT:
+            found[record["part"]] = record
     return [found[name] for name in ORDER if name in found]
 
 

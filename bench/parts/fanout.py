@@ -101,11 +101,12 @@ def measure(way, shape, seconds):
 
 
 def measure_into(runs_of, way, shape, seconds, failed):
-    """A peer that fails is left out of this shape, and the report says why; Penstock's failure is the part's."""
+    """Who fails is left out of this shape, and the report says why: a peer, or `broadcast`, which a server may refuse when it
+    has too much to do. That what is stored cannot be pushed is the part's failure."""
     try:
         runs_of[way].append(measure(way, shape, seconds))
     except SystemExit as failure:
-        if way not in THERE:
+        if way == "penstock":
             raise
         del runs_of[way]
         failed[f"{WAYS[way]}, {shape[0]}"] = str(failure)[:300]
@@ -132,16 +133,16 @@ def tell_best(part, shape, runs_of):
     if not peers:
         return
     best = max(peers, key=lambda way: median_of(runs_of[way], "rate"))
-    for way in OURS:
+    for way in (way for way in OURS if way in runs_of):
         ratios = ratios_of(runs_of[way], runs_of[best])
         part.headline(f"deliveries a second, {shape[0]} subscribers, {OURS[way]}",
                       f"{median_of(runs_of[way], 'rate'):,.0f}",
                       f"{WAYS[best]}, best of the peers, {median_of(runs_of[best], 'rate'):,.0f}", ratios)
-    bare = statistics.median(ratios_of(runs_of["broadcast"], runs_of[best]))
+    bare = ratio_text(ratios_of(runs_of["broadcast"], runs_of[best])) if "broadcast" in runs_of else "nothing now"
     part.target(f"fan-out, {shape[0]}, deliveries/s of the best peer ({WAYS[best]})", 1.0,
                 ratios_of(runs_of["penstock"], runs_of[best]),
                 "each event is made durable and committed before it is pushed, which no peer does: on the same "
-                f"processors that is its journal's and PostgreSQL's work; `broadcast`, which stores nothing, makes {bare:.2f}")
+                f"processors that is its journal's and PostgreSQL's work; `broadcast`, which stores nothing, makes {bare}")
 
 
 def unsent_text(runs):
