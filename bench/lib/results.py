@@ -49,6 +49,8 @@ def ratios_of(runs, floors, key="rate"):
 
 def ratio_text(ratios):
     """The median, and where the rounds lay."""
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 

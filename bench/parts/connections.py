@@ -101,6 +101,8 @@ def tell(part, results):
     most = max(count for count, _ in results)
     part.bars(f"Server memory a connection, {most:,} of them", "KB; the dashed line is what was promised",
               [(kind, range_of(runs, "kb")) for (count, kind), runs in results.items() if count == most], 8)
+    for (count, kind), runs in results.items():
+        part.generator(f"opening {count:,}, {kind}", runs)
     ours, theirs = results[most, "plain"], results.get((most, NODE))
     part.target(f"KB of server memory an idle plain connection, of {most:,}", 8, [run["kb"] for run in ours],
                 "what libwebsockets allocates for a connection", at_least=False)
