@@ -91,6 +91,8 @@ send_one() {
 }
 expect "an event is committed" send_one
 [ "$(as_service psql -X -A -t -h /run/postgresql app -c "SELECT count(*) FROM \"BehaviorLog\" WHERE \"eventType\" = 'packaged'")" = 1 ] || fail "the row is not there"
+expect "penstock-bench puts a load on it" penstock-bench --events 100 --batch 10 \
+    --event '{"userId":"00000000-0000-4000-8000-000000000001","eventType":"load"}' "ws://127.0.0.1:$port/v1/ws"
 kill -TERM $server
 code=0
 wait $server || code=$?
