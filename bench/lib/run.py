@@ -7,8 +7,8 @@ would not fit; one that hangs is stopped; and where parts took longer than plann
 others use, too), what is left is shared among those that come, so that all together end in time.
 
 How nothing is left running: this process holds PostgreSQL (database.py) and one part at a time. A part
-and what it starts are one process group. After Ctrl-C, SIGTERM or SIGHUP the group is interrupted, has
-STOP_SECONDS to stop its servers, and is killed; then PostgreSQL is stopped. Scratch files lie in one
+and what it starts are one process group. After Ctrl-C, SIGTERM or SIGHUP the part is interrupted, has
+STOP_SECONDS to stop its servers, and its group is killed; then PostgreSQL is stopped. Scratch files lie in one
 folder, which is removed last.
 
 A part that fails says why, and the rest goes on; the exit code is then 1. Its earlier results stay.
@@ -62,16 +62,18 @@ def part_environment(name, number, count, scratch):
 
 
 def stop(process):
-    """A part, and what it started: they are told, then killed."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
+    """A part is told, and stops what it started; then whatever is left of its group is killed."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            continue
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
 
 
 def relay(stream, kept):
