@@ -1,7 +1,7 @@
 """What an idle connection takes of the server's memory, with and without TLS, with and without a subscription, and how
-long it takes to accept them, 200 handshakes at a time; beside it a Node server with `ws`, plain. Memory is what the process holds more (Pss of
-/proc/PID/smaps_rollup) once all are open and quiet, so it counts the allocator's waste, and not the kernel's socket
-buffers. The server is a fresh one each time, and has had 100 connections before.
+long it takes to accept them, 200 handshakes at a time; beside it a Node server with `ws`, plain. Memory is what the
+process holds more (Pss of /proc/PID/smaps_rollup) once all are open and quiet, so it counts the allocator's waste, and
+not the kernel's socket buffers. The server is a fresh one each time, and has had 100 connections before.
 """
 import json
 import os

@@ -117,7 +117,8 @@ def tell_shape(part, shape, runs_of):
             "p99 ms", "never sent", "server µs/delivery", "generator µs/delivery"]
     lines = [[WAYS[way], f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
               ratio_text(ratios_of(runs_of["penstock"], runs)), f"{median_of(runs, 'published'):,.0f}",
-              f"{median_of(runs, 'p50_ms'):.2f}", f"{median_of(runs, 'p99_ms'):.2f}", unsent_text(runs), f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'generator_us'):.2f}"]
+              f"{median_of(runs, 'p50_ms'):.2f}", f"{median_of(runs, 'p99_ms'):.2f}", unsent_text(runs),
+              f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'generator_us'):.2f}"]
              for way, runs in runs_of.items()]
     part.table(f"{shape[0]} subscribers on {shape[3]:,} connections, {shape[4]} publishes under way; open loop: "
                f"{shape[5]} publishes a second", head, lines)

@@ -1,5 +1,6 @@
-"""Ingest from an empty table to 10 million rows (or to BENCH_ROWS of the environment): Penstock (100 events a message, JSON) and libpq `COPY BINARY`, both on two
-connections, in turns into the same growing table; between the measured sizes it is filled by COPY.
+"""Ingest from an empty table to 10 million rows (or to BENCH_ROWS of the environment): Penstock (100 events a message,
+JSON) and libpq `COPY BINARY`, both on two connections, in turns into the same growing table; between the measured sizes
+it is filled by COPY.
 """
 import pathlib
 
