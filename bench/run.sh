@@ -6,8 +6,10 @@
 #
 # Without a PART all of them run, in less than 30 minutes: generator ring encode journal ingest latency
 # fanout connections outbox log peers reads. Two more take hours and 24 GB, and run only when they are named:
-#   grow    ingest from an empty table to 10 million rows (--quick: 50,000)
+#   grow    ingest from an empty table to 10 million rows (--quick: 20,000)
 #   floor   what could make COPY itself quicker, on an empty table and on 10 million rows
+# BENCH_ROWS=1000000 in front: of another size. BENCH_PATIENCE=5: all limits five times as long, for a machine that
+# others use at the same time.
 # --quick: less than 3 minutes, into bench/results/quick; it shows that everything works, and no figure to rely on.
 # --readme: measures nothing; writes the table of numbers into README.md from the results that are there.
 #

@@ -200,9 +200,10 @@ static void check_answers(struct span bytes)
 {
     static const char *const refusals[] = {"\"op\":\"error\"", "HTTP/1.1 4", "HTTP/1.1 5", "-ERR"};
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        if (memmem(bytes.data, bytes.size, refusals[i], strlen(refusals[i])) != NULL) {
-            fail("a publish is refused: %.*s", (int)(bytes.size < 300 ? bytes.size : 300),
-                 (const char *)bytes.data);
+        const char *at = memmem(bytes.data, bytes.size, refusals[i], strlen(refusals[i]));
+        if (at != NULL) {
+            size_t left = bytes.size - (size_t)(at - (const char *)bytes.data);
+            fail("a publish is refused: %.*s", (int)(left < 300 ? left : 300), at);
         }
     }
 }

@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["PENSTOCK_BUILD"])
 DATABASE_URL = os.environ["DATABASE_URL"]
 LANES = 2
-TICKS = os.sysconf("SC_CLK_TCK")
+# How many rows `grow` and `floor` go up to.
+ROWS_MOST = int(os.environ.get("BENCH_ROWS", 10000000))
 FILL_BYTES_A_ROW = 2000  # of recorded events with their indexes
 
 
@@ -71,9 +72,17 @@ def free_port():
 
 
 def cpu_seconds(pid):
-    """Of a process and its threads, so far."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Of a process' threads that live, so far: nanoseconds where the kernel counts them (proc/schedstat), else ticks."""
+    if not pathlib.Path("/proc/self/schedstat").exists():
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    total = 0
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((thread / "schedstat").read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return total / 1e9
 
 
 def memory_peak_reset(pid):
@@ -196,14 +205,14 @@ class Server(Process):
 
 
 def run_json(command):
-    done = subprocess.run([str(part) for part in command], text=True, capture_output=True)
+    done = subprocess.run([str(part) for part in command], text=True, errors="replace", capture_output=True)
     if done.returncode != 0:
-        sys.exit(f"{command[0]}: {done.stderr.strip()}")
+        sys.exit(f"{pathlib.Path(command[0]).name}: {done.stderr.strip()}")
     return json.loads(done.stdout)
 
 
 def fill_table(events, rows, say):
-    """Adds so many rows, a million at a time; stops with a sentence where the disk is too small."""
+    """Adds so many rows, a million at a time at most; stops with a sentence where the disk is too small."""
     folder = psql("SHOW data_directory")
     free = shutil.disk_usage(folder).free
     if free < rows * FILL_BYTES_A_ROW + (4 << 30):

@@ -34,7 +34,7 @@ def section(parts):
 
 
 def main():
-    parts = [part for part in report.read_parts(results.results_folder(False)) if part["headlines"]]
+    parts = [part for part in report.read_parts(results.results_folder(False)) if part["headlines"] and not part["quick"]]
     if not parts:
         sys.exit("bench/results has no results yet: run bench/run.sh first (without --quick)")
     text = README.read_text()

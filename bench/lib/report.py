@@ -21,7 +21,8 @@ def read_parts(folder):
     found = {}
     for path in folder.glob("*.json"):
         record = json.loads(path.read_text())
-        found[record["part"]] = record
+        if record.get("format") == results.FORMAT:
+            found[record["part"]] = record
     return [found[name] for name in ORDER if name in found]
 
 
@@ -84,7 +85,7 @@ def generator_lines(parts):
         return []
     return ["## Was it the generator that was measured?", "",
             "The generator is one thread that makes its frames before the clock starts. What it takes of one processor "
-            "is counted in each run by getrusage(2), and stands here; a generator that were the bottleneck would take "
+            "is counted in each run by getrusage(2), and stands here; a generator that was the bottleneck would take "
             f"all of it, and one above {BUSY:.0%} is marked. The part \"The load generator\" below drives a server that "
             "does nothing, which shows how far above every measured rate it reaches. It does share the machine's "
             "processors with what it measures, floors and peers alike.", "",

@@ -17,6 +17,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROUNDS_MAX = 9
+FORMAT = 2  # of a result file; the report leaves out older ones
 
 
 def results_folder(quick):
@@ -48,6 +49,8 @@ def ratios_of(runs, floors, key="rate"):
 
 def ratio_text(ratios):
     """The median, and where the rounds lay."""
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
@@ -95,6 +98,12 @@ def table_text(head, lines):
                       *("| " + " | ".join(row) + " |" for row in rows[1:])])
 
 
+def tell_exception(kind, error, trace):
+    """Ctrl-C needs no explanation; run.py has one line for it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
 class Part:
     """Its rounds take as long as --seconds says (run.py has the table)."""
 
@@ -105,6 +114,7 @@ class Part:
         self.name, self.title, self.about = name, title, about
         options = parser.parse_args()
         self.quick, self.seconds = options.quick, options.seconds
+        sys.excepthook = tell_exception
         self.start = time.monotonic()
         self.round_count = 0
         self.tables, self.plots, self.targets, self.headlines = [], [], [], []
@@ -160,7 +170,7 @@ class Part:
     def finish(self, raw, note=""):
         progress_end()
         record = {
-            "part": self.name, "title": self.title, "about": self.about.strip(), "note": note,
+            "format": FORMAT, "part": self.name, "title": self.title, "about": self.about.strip(), "note": note,
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "commit": commit_name(), "machine": machine_line(),
             "postgres": os.environ.get("BENCH_POSTGRES", ""), "quick": self.quick,

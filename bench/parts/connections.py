@@ -1,7 +1,7 @@
 """What an idle connection takes of the server's memory, with and without TLS, with and without a subscription, and how
-long it takes to accept them, 200 handshakes at a time; beside it a Node server with `ws`, plain. Memory is what the process holds more (Pss of
-/proc/PID/smaps_rollup) once all are open and quiet, so it counts the allocator's waste, and not the kernel's socket
-buffers. The server is a fresh one each time, and has had 100 connections before.
+long it takes to accept them, 200 handshakes at a time; beside it a Node server with `ws`, plain. Memory is what the
+process holds more (Pss of /proc/PID/smaps_rollup) once all are open and quiet, so it counts the allocator's waste, and
+not the kernel's socket buffers. The server is a fresh one each time, and has had 100 connections before.
 """
 import json
 import os
@@ -101,6 +101,8 @@ def tell(part, results):
     most = max(count for count, _ in results)
     part.bars(f"Server memory a connection, {most:,} of them", "KB; the dashed line is what was promised",
               [(kind, range_of(runs, "kb")) for (count, kind), runs in results.items() if count == most], 8)
+    for (count, kind), runs in results.items():
+        part.generator(f"opening {count:,}, {kind}", runs)
     ours, theirs = results[most, "plain"], results.get((most, NODE))
     part.target(f"KB of server memory an idle plain connection, of {most:,}", 8, [run["kb"] for run in ours],
                 "what libwebsockets allocates for a connection", at_least=False)

@@ -1,14 +1,15 @@
-"""Ingest from an empty table to 10 million rows: Penstock (100 events a message, JSON) and libpq `COPY BINARY`, both on two
-connections, in turns into the same growing table; between the measured sizes it is filled by COPY.
+"""Ingest from an empty table to 10 million rows (or to BENCH_ROWS of the environment): Penstock (100 events a message,
+JSON) and libpq `COPY BINARY`, both on two connections, in turns into the same growing table; between the measured sizes
+it is filled by COPY.
 """
 import pathlib
 
-from measure import (Server, empty_tables, fill_table, measure_floor, measure_load, prepare_database,
+from measure import (ROWS_MOST, Server, empty_tables, fill_table, measure_floor, measure_load, prepare_database,
                      recorded_events, scratch_folder)
 from results import Part, median_of, ratio_text, ratios_of, spread_of
 
-SIZES = [0, 1000000, 2000000, 4000000, 7000000, 10000000]
-SIZES_QUICK = [0, 20000, 50000]
+SHARES = [0, 0.1, 0.2, 0.4, 0.7, 1]  # of the most, where it is measured
+ROWS_QUICK = 20000
 TURNS = 3
 
 
@@ -29,14 +30,20 @@ def tell(part, results, rows):
               f"{median_of(kept['floor'], 'wal_bytes'):,.0f}"] for size, kept in results.items()]
     part.table(f"{rows:,} rows more, by rows that are there", ["rows there", "COPY rows/s", "spread",
                "Penstock rows/s", "spread", "of the floor", "server µs/event", "WAL bytes/row", "of COPY"], lines)
+    empty, full = results[min(results)], results[max(results)]
+    for key, name in (("floor", "COPY"), ("penstock", "Penstock")):
+        part.headline(f"ingest into a table of {max(results):,} rows, {name}, beside an empty one",
+                      f"{median_of(full[key], 'rate'):,.0f} rows/s",
+                      f"empty {median_of(empty[key], 'rate'):,.0f} rows/s", ratios_of(full[key], empty[key]))
     part.lines("Rows a second as the table grows", "million rows", "rows/s", [
         (name, [(size / 1e6, median_of(kept[key], "rate")) for size, kept in results.items()])
         for name, key in (("libpq COPY", "floor"), ("Penstock", "penstock"))], logarithmic="")
 
 
 def main():
-    part = Part("grow", "From an empty table to 10 million rows", __doc__)
-    rows, sizes = part.pick((100000, SIZES), (2000, SIZES_QUICK))
+    part = Part("grow", f"From an empty table to {ROWS_MOST:,} rows", __doc__)
+    most = part.pick(ROWS_MOST, ROWS_QUICK)
+    rows, sizes = most // 100, [int(most * share) for share in SHARES]
     results, there = {}, 0
     with scratch_folder() as name:
         folder = pathlib.Path(name)

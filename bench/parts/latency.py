@@ -3,6 +3,8 @@ notification at a plain LISTEN. The floors: bare `pwrite` + `fdatasync`; INSERT 
 by bare libpq on up to eight connections, until it is committed, and until a connection that LISTENs has heard of it.
 Open loop: an event counts from when it was due, so that who falls behind cannot hide it. All seven take turns.
 """
+import time
+
 from measure import (BUILD, DATABASE_URL, TICK_STREAMS, TICK_TABLE, Server, psql, run_json,
                      scratch_folder)
 from results import Part, ratio_text
@@ -22,8 +24,11 @@ def measure(part, server, folder, rate):
     seconds = part.pick(1, 0.15)
     rounds = max(1, min(9, int(part.seconds / (SLICES * seconds * len(RATES)))))
     psql('TRUNCATE "Tick"; CHECKPOINT')
-    return run_json([BUILD / "bench/flow/penstock_latency", "127.0.0.1", server.port, DATABASE_URL,
-                     folder, rate, seconds, rounds])
+    begun = time.monotonic()
+    result = run_json([BUILD / "bench/flow/penstock_latency", "127.0.0.1", server.port, DATABASE_URL,
+                       folder, rate, seconds, rounds])
+    result["generator_share"] = result["generator_cpu_s"] / (time.monotonic() - begun)
+    return result
 
 
 def cell(figures, key, needed):
@@ -80,6 +85,9 @@ def tell(part, results):
         part.lines(what, "events a second", "µs", [
             (label, [(r["rate"], r[name][key]) for r in results if r[name]["count"] >= 100])
             for name, label in names.items()])
+    for result in results:
+        part.generators.append({"name": f"{result['rate']:,} events a second, floors and all",
+                                "share": result["generator_share"], "most": result["generator_share"]})
     tell_targets(part, next(result for result in results if result["rate"] == 100))
 
 

@@ -44,15 +44,18 @@ def empty_tables():
     psql('TRUNCATE "Bare", "Watched"; VACUUM penstock.outbox; CHECKPOINT')
 
 
-def measure_single(folder, script, clients, seconds):
+def measure_single(folder, script, clients, length):
     path = folder / "script.sql"
     path.write_text(script)
     empty_tables()
     done = subprocess.run([PGBENCH, "-n", "-M", "prepared", "-f", path, "-c", str(clients), "-j", "1",
-                           "-T", str(seconds), DATABASE_URL], text=True, capture_output=True)
+                           *length, DATABASE_URL], text=True, capture_output=True)
     if done.returncode != 0:
         sys.exit(f"pgbench: {done.stderr.strip()}")
-    return {"rate": float(re.search(r"tps = ([\d.]+)", done.stdout).group(1))}
+    rate = re.search(r"tps = ([\d.]+)", done.stdout)
+    if rate is None or float(rate.group(1)) == 0:
+        sys.exit(f"pgbench: no transaction of {clients} writers ended in time: this machine is too busy")
+    return {"rate": float(rate.group(1))}
 
 
 def measure_bulk(table, rows):
@@ -66,7 +69,7 @@ def measure_bulk(table, rows):
 def run_round(part, folder, singles, bulks):
     for (clients, variant), runs in singles.items():
         part.say(f"{clients} writers, {variant}")
-        runs.append(measure_single(folder, SINGLE[variant], clients, part.pick(2, 1)))
+        runs.append(measure_single(folder, SINGLE[variant], clients, part.pick(["-T", "2"], ["-t", "20"])))
     for table, runs in bulks.items():
         part.say(f"{part.pick(*BULK_ROWS):,} rows in one statement, {table}")
         runs.append(measure_bulk(table, part.pick(*BULK_ROWS)))

@@ -1,7 +1,9 @@
 #!/bin/sh
-# make.sh PENSTOCK FOLDER: manual pages and shell completions, from what the binary says of itself.
+# make.sh PENSTOCK FOLDER [PENSTOCK-BENCH]: manual pages and shell completions, from what the binaries say of
+# themselves.
 #
 #   penstock.1            `penstock --help` and the --help of each command
+#   penstock-bench.1      its --help
 #   penstock.conf.5       `penstock reference --man`, which is the table of settings
 #   penstock.bash, _penstock   completion: commands, actions, flags, and the words a flag takes
 #
@@ -82,6 +84,36 @@ DATABASE_URL of the service; not readable by others.
 The service's journal.
 .SH SEE ALSO
 .BR penstock.conf (5)
+END
+}
+
+# The load generator's page: the first line of its help is the name, the next block the usage, then text.
+manual_of_bench() {
+    printf '.TH PENSTOCK\\-BENCH 1 "" "Penstock %s" "Penstock"\n' "$("$1" --version | awk '{ print $2 }')"
+    echo '.SH NAME'
+    head -n 1 "$work/bench" | sed 's/^penstock-bench - /penstock\\-bench \\- /'
+    printf '.SH SYNOPSIS\n.B penstock\\-bench\n[\\fIOPTION\\fR...] [\\fIURL\\fR]\n.SH DESCRIPTION\n.nf\n'
+    sed '1,/^usage:/d' "$work/bench" | sed '1{/^$/d}' | verbatim
+    cat <<'END'
+.fi
+.SH ENVIRONMENT
+.TP
+.B PENSTOCK_TOKEN
+The token to show, unless \-\-token\-file names one.
+.SH EXAMPLES
+.TP
+.B penstock\-bench \-\-file events.ndjson
+As fast as the server commits: 8 connections, 16 messages of 100 events unanswered on each.
+.TP
+.B penstock\-bench \-\-file events.ndjson \-\-batch 1 \-\-rate 1000 \-\-seconds 30
+1,000 messages a second for half a minute, however slow the answers are.
+.TP
+.B penstock\-bench \-\-open\-only \-\-connections 10000 wss://events.example.org/v1/ws
+How long it takes to open 10,000 connections.
+.SH EXIT STATUS
+0 everything was accepted; 1 something was refused, or it failed; 2 wrong usage.
+.SH SEE ALSO
+.BR penstock (1)
 END
 }
 
@@ -178,3 +210,7 @@ manual >"$folder/penstock.1"
 "$penstock" reference --man >"$folder/penstock.conf.5"
 bash_completion >"$folder/penstock.bash"
 zsh_completion >"$folder/_penstock"
+if [ -n "${3:-}" ]; then
+    "$3" --help >"$work/bench"
+    manual_of_bench "$3" >"$folder/penstock-bench.1"
+fi

@@ -30,7 +30,7 @@ expect "the user penstock is there, a system user without a login" \
 [ "$(stat -c '%U %a' /var/lib/penstock)" = "penstock 700" ] || fail "/var/lib/penstock is $(stat -c '%U %a' /var/lib/penstock)"
 [ "$(stat -c '%U %G %a' /etc/penstock/environment)" = "root penstock 640" ] || fail "environment is $(stat -c '%U %G %a' /etc/penstock/environment)"
 step "the journal's folder is penstock's alone; the environment is not for others"
-expect "manual pages are there" sh -c 'test -s /usr/share/man/man1/penstock.1 && test -s /usr/share/man/man5/penstock.conf.5'
+expect "manual pages are there" sh -c 'test -s /usr/share/man/man1/penstock.1 && test -s /usr/share/man/man1/penstock-bench.1 && test -s /usr/share/man/man5/penstock.conf.5'
 if command -v systemd-analyze >/dev/null; then
     expect "systemd accepts the installed units" systemd-analyze verify --man=no \
         /usr/lib/systemd/system/penstock.service /usr/lib/systemd/system/penstock-audit.{service,timer}
@@ -91,6 +91,8 @@ send_one() {
 }
 expect "an event is committed" send_one
 [ "$(as_service psql -X -A -t -h /run/postgresql app -c "SELECT count(*) FROM \"BehaviorLog\" WHERE \"eventType\" = 'packaged'")" = 1 ] || fail "the row is not there"
+expect "penstock-bench puts a load on it" penstock-bench --events 100 --batch 10 \
+    --event '{"userId":"00000000-0000-4000-8000-000000000001","eventType":"load"}' "ws://127.0.0.1:$port/v1/ws"
 kill -TERM $server
 code=0
 wait $server || code=$?

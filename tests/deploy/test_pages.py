@@ -13,9 +13,14 @@ from penstock import binary, run, source_dir
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    subprocess.run([os.path.join(source_dir(), "deploy", "pages", "make.sh"), binary(), str(folder)],
+    subprocess.run([os.path.join(source_dir(), "deploy", "pages", "make.sh"), binary(), str(folder), bench()],
                    check=True)
     return folder
+
+
+def bench():
+    """The load generator, which is built beside the binary."""
+    return os.path.join(os.path.dirname(binary()), "..", "bench", "generator", "penstock-bench")
 
 
 def commands():
@@ -46,8 +51,16 @@ def test_the_manual_page_of_the_file_has_every_key(pages):
     assert len(keys()) > 30
 
 
+def test_the_manual_page_of_the_load_generator_has_every_flag(pages):
+    text = (pages / "penstock-bench.1").read_text()
+    said = subprocess.run([bench(), "--help"], capture_output=True, text=True, check=True).stdout
+    flags = re.findall(r"(?m)^  (--[a-z-]+)", said)
+    assert len(flags) > 15
+    assert [flag for flag in flags if "\n  " + flag.replace("-", "\\-") not in text] == []
+
+
 @pytest.mark.skipif(not shutil.which("man") or not shutil.which("groff"), reason="man is not installed")
-@pytest.mark.parametrize("page", ["penstock.1", "penstock.conf.5"])
+@pytest.mark.parametrize("page", ["penstock.1", "penstock-bench.1", "penstock.conf.5"])
 def test_man_shows_the_pages_without_a_warning(pages, page):
     done = subprocess.run(["man", "--warnings=w", "-l", str(pages / page)], capture_output=True, text=True,
                           env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_STDERR": "1"})
@@ -106,7 +119,9 @@ def test_installing_under_a_prefix_leaves_the_rest_of_the_system_alone(tmp_path)
     assert f"ExecStart={tmp_path}/bin/penstock serve" in unit
     done = subprocess.run([tmp_path / "bin/penstock", "version"], capture_output=True, text=True)
     assert done.stdout == run("version")[1]
-    for page in ("man/man1/penstock.1", "man/man5/penstock.conf.5", "doc/penstock/copyright",
+    done = subprocess.run([tmp_path / "bin/penstock-bench", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("penstock-bench ")
+    for page in ("man/man1/penstock.1", "man/man1/penstock-bench.1", "man/man5/penstock.conf.5", "doc/penstock/copyright",
                  "penstock/js/penstock.js", "doc/penstock/examples/examples.sql",
                  "bash-completion/completions/penstock", "zsh/vendor-completions/_penstock"):
         assert (tmp_path / "share" / page).stat().st_size > 0
