@@ -3,12 +3,14 @@ it refuses who is above it with an error that says so, and is counted under that
 
 import contextlib
 import signal
+import socket
 
 import pytest
 from raw import Ended, RawClient, encode
 
 from penstock import Server, run, until
-from penstock.tokens import SECRET, token
+from penstock.tokens import SECRET, bearer, token
+from penstock.wait import PATIENCE_S
 
 AN = "00000000-0000-4000-8000-000000000001"
 CLIENT = "127.0.0.77"  # not the address that the tests ask /metrics from
@@ -21,7 +23,7 @@ def server(postgres_of_file):
     assert run("migrate", env={"DATABASE_URL": database.url})[0] == 0
     server = Server(database, env={"PENSTOCK_AUTH_KEY": SECRET}, settings={
         "allow_publish": "*", "allow_subscribe": "*", "burst_s": 1, "message_events": 8,
-        "edge_threads": 1})
+        "edge_threads": 1, "connections": 40})
     try:
         yield server.start()
     finally:
@@ -102,6 +104,25 @@ def test_connections_of_a_user(server):
         assert client.receive()["op"] == "pong"
         client.close()
     assert hits(server, "user_connections") == before + 1
+
+
+def test_places_for_connections(server):
+    """When all 40 are taken, the next ones wait until there is room; that is counted."""
+    none = b'penstock_limit_hits_total{limit="connections"} 0'
+    with contextlib.closing(server.http_connection(PATIENCE_S)) as asking:  # it keeps its own place
+
+        def is_counted():
+            asking.request("GET", "/metrics", headers=bearer("what-tests-ask-metrics-with"))
+            return none not in asking.getresponse().read().splitlines()
+
+        assert not is_counted()
+        taken = [socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) for _ in range(50)]
+        until("it is counted", is_counted)
+        for connection in taken:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for connection in taken:  # each is answered in its turn
+            assert connection.recv(1 << 12).startswith(b"HTTP/1.1 200 ")
+            connection.close()
 
 
 def test_events_of_a_message(server):
