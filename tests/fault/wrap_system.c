@@ -157,6 +157,9 @@ int __wrap_dprintf(int fd, const char *format, ...)
 
 /* ---- sockets, also those of shared libraries ------------------------------------------------- */
 
+/* Shared libraries must find these: -fvisibility=hidden is for all else. */
+#define SEEN_BY_ALL __attribute__((visibility("default")))
+
 /* A function pointer as POSIX has dlsym(3) give it. */
 static void find_next(const char *name, void *out)
 {
@@ -178,21 +181,21 @@ static bool cuts(enum fault_kind kind, const char *function, int fd)
     return error != 0;
 }
 
-ssize_t send(int fd, const void *data, size_t size, int flags)
+SEEN_BY_ALL ssize_t send(int fd, const void *data, size_t size, int flags)
 {
     ssize_t (*next)(int, const void *, size_t, int);
     find_next("send", &next);
     return cuts(FAULT_SEND, "send", fd) ? -1 : next(fd, data, size, flags);
 }
 
-ssize_t recv(int fd, void *data, size_t size, int flags)
+SEEN_BY_ALL ssize_t recv(int fd, void *data, size_t size, int flags)
 {
     ssize_t (*next)(int, void *, size_t, int);
     find_next("recv", &next);
     return cuts(FAULT_RECV, "recv", fd) ? -1 : next(fd, data, size, flags);
 }
 
-int connect(int fd, const struct sockaddr *address, socklen_t size)
+SEEN_BY_ALL int connect(int fd, const struct sockaddr *address, socklen_t size)
 {
     int (*next)(int, const struct sockaddr *, socklen_t);
     find_next("connect", &next);

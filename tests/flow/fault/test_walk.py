@@ -44,6 +44,7 @@ def faults_of(name):
 
 def walk(name, calls, live):
     """Lives one life for each fault; in a full walk, until one is not reached any more."""
+    assert calls[name.split(":")[0]] > 0, "the hook sees no such call: this tests nothing"
     lives = 0
     for fault in faults_of(name)(calls):
         lives += 1
@@ -90,7 +91,7 @@ def calls_of(what, live):
     return _calls[what]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "read:EIO"])  # nothing to read
 def test_any_call_of_a_new_server_may_fail(live_new, name):
     walk(name, calls_of("new", live_new), live_new)
 
