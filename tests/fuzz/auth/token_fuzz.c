@@ -31,7 +31,7 @@ static struct verifier *verifier(void)
 {
     static struct verifier *made;
     struct problem problem;
-    struct verifier_options options = {SECRET, "", "", "", "", 0, 0};
+    struct verifier_options options = {SECRET, "", "", "", "", "", 0, 0};
     if (made == NULL) {
         check(verifier_create(&options, &made, &problem) == STATUS_OK);
     }

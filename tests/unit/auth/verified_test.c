@@ -121,7 +121,7 @@ static void only_the_signature_is_remembered(void **state)
     struct verifier *verifier = NULL;
     close(mkstemp(path));
     write_key(path, ED25519);
-    struct verifier_options options = {"", path, "", "", "", 0, 0};
+    struct verifier_options options = {"", path, "", "", "", "", 0, 0};
     assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_OK);
     sign("{\"sub\":\"u1\",\"exp\":1700000060}", token, sizeof token);
     assert_string_equal(verdict(verifier, token, NOW_S), "");
@@ -148,7 +148,7 @@ static void a_known_token_costs_little(void **state)
     static char tokens[TOKENS][512];
     struct problem problem;
     struct verifier *verifier = NULL;
-    struct verifier_options options = {ED25519, "", "", "", "", 0, 0};
+    struct verifier_options options = {ED25519, "", "", "", "", "", 0, 0};
     assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_OK);
     for (int i = 0; i < TOKENS; i++) {
         char payload[100];

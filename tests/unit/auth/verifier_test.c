@@ -181,7 +181,7 @@ static void test_keys_narrow(void **state)
                    "the token's `alg` is not one of its key's");
     struct verifier *verifier = NULL;
     struct problem problem;
-    struct verifier_options options = {key, "", "", "", "", 0, 0};
+    struct verifier_options options = {key, "", "", "", "", "", 0, 0};
     snprintf(key, sizeof key, jwk, "HS256", "enc");
     assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_BAD_CONFIG);
 }
@@ -192,7 +192,7 @@ static void test_weak_secrets(void **state)
     (void)state;
     struct verifier *verifier = NULL;
     struct problem problem;
-    struct verifier_options options = {"only 31 bytes are not enough...", "", "", "", "", 0, 0};
+    struct verifier_options options = {"only 31 bytes are not enough...", "", "", "", "", "", 0, 0};
     assert_int_equal(strlen(options.key), 31);
     assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_BAD_CONFIG);
     assert_null(strstr(problem.text, "only 31"));
@@ -392,7 +392,7 @@ static void test_reload(void **state)
     struct claims claims;
     struct problem problem;
     struct verifier *verifier = NULL;
-    struct verifier_options options = {"", path, "", "", "", 0, 0};
+    struct verifier_options options = {"", path, "", "", "", "", 0, 0};
     assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_OK);
     assert_string_equal(verdict(verifier, signed_with(SECRET, GOOD), &claims), "");
     write_file(path, "short");
