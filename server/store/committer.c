@@ -45,13 +45,6 @@
  * after this long its rows are taken for bad ones. */
 #define MISSING_PATIENCE_US (30 * 1000 * 1000)
 
-/* An error that passes by itself, a deadlock or a timeout, has passed by then; one that a row's
- * trigger brings whenever it is tried has not. */
-#define BLOCKED_PATIENCE_US (30 * 1000 * 1000)
-
-/* A batch that runs into statement_timeout twice goes row by row: then each step has the time. */
-#define TIMEOUTS_MAX 2
-
 /* What keeps failing is told this often; rejections, which are news, more often. */
 #define TELL_EVERY_US          (30 * 1000 * 1000)
 #define TELL_OTHER_EVERY_US    (2 * 1000 * 1000)
@@ -113,13 +106,12 @@ static void start_timer(struct committer *c, int64_t us)
     loop_timer_start(c->options.loop, &c->timer, clock_monotonic_us() + us);
 }
 
-static void start_pause(struct committer *c)
+void committer_pause(struct committer *c)
 {
     start_timer(c, session_pause_us(c));
 }
 
-/* Says it when it is news, or has not been said for a while. */
-static void tell(struct committer *c, const char *what, const char *message)
+void committer_tell(struct committer *c, const char *what, const char *message)
 {
     int64_t now = clock_monotonic_us();
     bool is_other = strcmp(c->told_what, what) != 0 && now - c->told_us > TELL_OTHER_EVERY_US;
@@ -139,13 +131,13 @@ void committer_lose(struct committer *c, const char *why)
     bool was_up = c->state > STATE_WAITING;
     atomic_store(&c->options.state->claim, CLAIM_AWAY);
     c->blocked_since_us = 0;
-    tell(c, why, message[0] == '\0' ? "no answer in time" : message);
+    committer_tell(c, why, message[0] == '\0' ? "no answer in time" : message);
     if (was_up) {
         counter_add(&c->options.state->reconnects, 1);
     }
     committer_move(c, STATE_DOWN);
     session_close(c);
-    start_pause(c);
+    committer_pause(c);
 }
 
 void committer_fail(struct committer *c, const struct problem *problem)
@@ -178,7 +170,7 @@ bool committer_is_patient(struct target *target)
 static void start_batch(struct committer *c);
 static void complete(struct committer *c);
 
-static void lose_reader(struct committer *c)
+void committer_lose_reader(struct committer *c)
 {
     session_turn(c); /* another server of the URL may write */
     committer_lose(c, "this server only reads");
@@ -353,109 +345,6 @@ static void complete(struct committer *c)
     c->options.on_done(c->options.owner, batch); /* which may submit the next */
 }
 
-/* ---- after an error -------------------------------------------------------------------------- */
-
-static bool was_blocked_long(struct committer *c)
-{
-    int64_t now = clock_monotonic_us();
-    if (c->blocked_since_us == 0) {
-        c->blocked_since_us = now;
-    }
-    c->impatient = c->impatient || now - c->blocked_since_us > BLOCKED_PATIENCE_US;
-    return c->impatient;
-}
-
-/* Is it a row that brings this error? */
-static bool blames_row(struct committer *c)
-{
-    const struct failure *failure = &c->failure;
-    switch (failure->verdict) {
-    case VERDICT_DATA:
-    case VERDICT_DRIFT:
-        return true;
-    case VERDICT_OPERATOR:
-        return !committer_is_patient(c->failed_target);
-    case VERDICT_RETRY:
-        break;
-    }
-    if (failure->may_be_row && was_blocked_long(c)) {
-        return true;
-    }
-    /* In one COPY all rows share the time that row by row each has for itself. */
-    return strcmp(failure->sqlstate, "57014") == 0 && c->form == FORM_FAST &&
-           ++c->timeouts >= TIMEOUTS_MAX;
-}
-
-/* The batch goes row by row. False: it must go as it went. */
-static bool choose_rows(struct committer *c)
-{
-    bool is_late = c->place == AT_CONSTRAINTS;
-    if (c->batch->event_count == 0 || (c->place != AT_ROWS && !is_late) || !blames_row(c)) {
-        return false;
-    }
-    if (is_late && c->inserter.immediate) {
-        return false; /* none was left to fail so late */
-    }
-    c->inserter.immediate = c->inserter.immediate || is_late;
-    return true;
-}
-
-static void pause_batch(struct committer *c)
-{
-    char at_a_row[64]; /* whose trigger may say anything, and quote the event */
-    snprintf(at_a_row, sizeof at_a_row, "a row brings SQLSTATE %s", c->failure.sqlstate);
-    tell(c, "a batch cannot be stored now", c->failure.may_be_row ? at_a_row : c->failure.message);
-    counter_add(&c->options.state->retries, 1);
-    committer_move(c, STATE_PAUSED);
-    start_pause(c);
-}
-
-/* The transaction is over: what becomes of the batch? */
-static void decide(struct committer *c)
-{
-    bool is_ours = strcmp(c->failure.schema, "penstock") == 0;
-    counter_add(&c->options.state->rollbacks, 1);
-    counter_add(&c->options.state->deadlocks, strcmp(c->failure.sqlstate, "40P01") == 0);
-    if (is_ours && strcmp(c->failure.sqlstate, "23505") == 0) {
-        committer_lose(c, "this lane's checkpoint was moved by somebody else");
-        return;
-    }
-    if (strcmp(c->failure.sqlstate, "PS003") == 0) {
-        committer_lose(c, c->failure.message); /* the checkpoint is read anew, and decides */
-        return;
-    }
-    if (strcmp(c->failure.sqlstate, "25006") == 0 && !c->failure.may_be_row) {
-        lose_reader(c);
-        return;
-    }
-    session_forget(c);
-    if (choose_rows(c)) {
-        log_debug("store", "lane %u: row by row, because of SQLSTATE %s", c->options.lane,
-                  c->failure.sqlstate);
-        c->form = FORM_ROWS;
-        inserter_start(c);
-    } else {
-        pause_batch(c);
-    }
-}
-
-static void recover(struct committer *c)
-{
-    if (PQtransactionStatus(c->connection) == PQTRANS_IDLE) {
-        decide(c);
-        return;
-    }
-    struct failure failure = c->failure; /* the ROLLBACK must not replace what led to it */
-    enum failure_place place = c->place;
-    struct target *target = c->failed_target;
-    committer_move(c, STATE_UNDOING);
-    exchange_simple(c, "ROLLBACK");
-    c->failure = failure;
-    c->place = place;
-    c->failed_target = target;
-    exchange_go(c);
-}
-
 /* ---- a sign of life -------------------------------------------------------------------------- */
 
 /* For a server that wants this lane, too, and has to find out whether we are there (holder.h). */
@@ -485,7 +374,7 @@ static void advance_setting(struct committer *c)
     if (c->exchange.failed) {
         committer_lose(c, c->failure.message);
     } else if (c->state == STATE_SETTING && c->only_reads) {
-        lose_reader(c);
+        committer_lose_reader(c);
     } else if (c->state == STATE_SETTING) {
         check_epoch(c);
     } else if (c->lock_granted) {
@@ -519,14 +408,14 @@ void committer_advance(struct committer *c)
     case STATE_COPYING:
     case STATE_FINISHING:
         if (failed) {
-            recover(c);
+            retry_recover(c);
         } else {
             complete(c);
         }
         break;
     case STATE_INSERTING:
         if (failed) {
-            recover(c);
+            retry_recover(c);
         } else {
             inserter_advance(c);
         }
@@ -535,7 +424,7 @@ void committer_advance(struct committer *c)
         if (failed || PQtransactionStatus(c->connection) != PQTRANS_IDLE) {
             committer_lose(c, "ROLLBACK did not work");
         } else {
-            decide(c);
+            retry_decide(c);
         }
         break;
     case STATE_PAUSED:

@@ -1,7 +1,8 @@
 /*
  * committer_private.h - the committer as its files see it. Private to store/.
  *
- *   committer.c   the states, what follows what, retries
+ *   committer.c   the states, what follows what
+ *   retry.c       how a batch goes on whose transaction failed
  *   session.c     connecting, the session's settings, the lock, the checkpoint
  *   holder.c      who else has the lock, and whether it lives
  *   exchange.c    bytes: sending, reading, which answer belongs to which question
@@ -195,12 +196,22 @@ void committer_move(struct committer *c, enum committer_state to);
 void committer_advance(struct committer *c);
 /* The connection is of no use any more. */
 void committer_lose(struct committer *c, const char *why);
+/* The server that it leads to cannot be written to: another one of the URL is next. */
+void committer_lose_reader(struct committer *c);
+/* The timer brings the next attempt, later each time. */
+void committer_pause(struct committer *c);
+/* Logs what keeps failing when it is news, or has not been said for a while. */
+void committer_tell(struct committer *c, const char *what, const char *message);
 /* Stays down; on_failed is called. */
 void committer_fail(struct committer *c, const struct problem *problem);
 /* Ranks the batch's events and makes the tail of its commit. False: no memory. */
 bool committer_build_tail(struct committer *c);
 /* A failure of this target's table is still to be waited for. */
 bool committer_is_patient(struct target *target);
+
+/* retry.c: after an error, with the transaction perhaps still open; and once it is over. */
+void retry_recover(struct committer *c);
+void retry_decide(struct committer *c);
 
 /* session.c */
 void session_connect(struct committer *c);
