@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define VERSION     1
 #define TAG_BYTES   16
@@ -133,18 +134,21 @@ bool seal_close(struct seal *seal, uint64_t counter, int64_t at_us, struct span 
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Returns how many bytes; 0: no base64, or nothing. */
+/* Returns how many bytes; 0: no base64, or nothing. One text for one value: EVP_DecodeBlock() takes
+ * '=' anywhere for a zero, passes over bits that no byte has, and skips spaces at the ends. */
 static size_t decode(struct span text, uint8_t room[SEAL_TEXT_BYTES_MAX])
 {
     if (text.size == 0 || text.size % 4 != 0 || text.size > SEAL_TEXT_BYTES_MAX) {
         return 0;
     }
-    int size = EVP_DecodeBlock(room, text.data, (int)text.size);
-    if (size < 0 || (size_t)size != text.size / 4 * 3) {
-        return 0; /* it skips spaces at the ends, which we never write */
+    size_t padding = 0;
+    while (padding < 2 && text.data[text.size - 1 - padding] == '=') {
+        padding++;
     }
-    size_t padding = (size_t)(text.data[text.size - 1] == '=') + (text.data[text.size - 2] == '=');
-    return (size_t)size - padding;
+    size_t size = text.size / 4 * 3 - padding;
+    bool is_whole = memchr(text.data, '=', text.size - padding) == NULL &&
+                    EVP_DecodeBlock(room, text.data, (int)text.size) == (int)(size + padding);
+    return is_whole && (padding == 0 || room[size] == 0) ? size : 0;
 }
 
 bool envelope_read(struct span text, uint8_t room[SEAL_TEXT_BYTES_MAX], struct envelope *out)
