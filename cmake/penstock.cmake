@@ -72,7 +72,7 @@ endfunction()
 
 # penstock_test(ring_test SOURCES ring_test.c LINKS ring [POSTGRES] [TIMEOUT seconds])
 #   a cmocka program run by ctest; POSTGRES runs it under a PostgreSQL of its own (DATABASE_URL).
-#   Whatever may take long begins early.
+#   Whatever may take long begins early. Nothing is synced there: tests kill processes, not the kernel.
 function(penstock_test NAME)
     cmake_parse_arguments(ARG "POSTGRES" "TIMEOUT" "SOURCES;LINKS" ${ARGN})
     add_executable(${NAME} ${ARG_SOURCES})
@@ -87,5 +87,5 @@ function(penstock_test NAME)
         set(ARG_TIMEOUT 120)
     endif()
     set_tests_properties(${NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT}
-        SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1;PENSTOCK_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+        SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1;PENSTOCK_SOURCE_DIR=${PROJECT_SOURCE_DIR};POSTGRES_OPTIONS=-c fsync=off")
 endfunction()

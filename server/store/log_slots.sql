@@ -244,7 +244,7 @@ $$;
 -- Counting takes a second for a million batches. It is done before the slot is locked, for what is
 -- in it does not change; and not at all while somebody can be seen to read it.
 CREATE FUNCTION penstock.drop_slot(in_slot smallint) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     dropped bigint;
     counts penstock.account_before[];

@@ -307,10 +307,11 @@ test("a silent server is left", async () => {
     socket.send = (frame) => { // answers the first ping in the same breath, however busy the machine is
         send.call(socket, frame);
         const pings = socket.of("ping").length;
-        pings === 1 ? socket.say({ op: "pong" }) : (socketsAtPing2 = sockets.length);
+        pings === 1 ? socket.say({ op: "pong" }) : (socketsAtPing2 ??= sockets.length);
     };
     await until(() => sockets.length === 2);
-    assert.deepEqual([socket.of("ping").length, socketsAtPing2], [2, 1]);
+    assert.ok(socket.of("ping").length >= 2); // on a busy machine the next is due before the silence is seen
+    assert.equal(socketsAtPing2, 1);
     assert.equal(socket.closedWith.code, 4000);
 });
 

@@ -75,7 +75,8 @@ def test_contents_reach_neither_the_log_nor_the_page_of_refusals(make_server, da
     assert SECRET not in server.http("GET", "/v1/refusals")[2].decode()
 
 
-def test_refusals_are_shown_to_operators_only(server):
+def test_refusals_are_shown_to_operators_only(make_server):
+    server = make_server(settings={"operator_pages": False}).start()
     assert server.http("GET", "/v1/refusals")[0] == 404
 
 

@@ -8,6 +8,8 @@
 #include "penstock/history.h"
 #include "penstock/store.h"
 
+#include "prepared_database.h"
+
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -96,6 +98,19 @@ static struct doorbell *bell_list[EDGES] = {&bells[0], &bells[1]};
 static pthread_t thread;
 static bool runs;
 
+static void make_schema(void)
+{
+    struct store *store;
+    struct problem problem;
+    struct store_options options = {.url = database_url(),
+                                    .role = "test",
+                                    .connect_timeout_ms = 30000,
+                                    .statement_timeout_ms = 30000};
+    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
+    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
+    store_close(store);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -105,15 +120,14 @@ static int setup(void **state)
                                     .role = "test",
                                     .connect_timeout_ms = 30000,
                                     .statement_timeout_ms = 30000};
-    if (db == NULL) {
-        db = PQconnectdb(options.url);
-        assert_int_equal(PQstatus(db), CONNECTION_OK);
-    }
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
     head = 0;
-    sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS penstock CASCADE");
+    PQfinish(db);
+    prepared_database_renew(make_schema);
+    db = PQconnectdb(options.url);
+    assert_int_equal(PQstatus(db), CONNECTION_OK);
+    sql("SET client_min_messages = error");
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
-    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
     memset(&node, 0, sizeof node);
     node.edge_count = EDGES;
     assert_int_equal(store_read_epoch(store, node.epoch, &problem), STATUS_OK);
@@ -628,18 +642,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(ranges_are_read_exactly),
-        TEST(scattered_cursors_find_their_pages),
-        TEST(silence_is_passed_in_pages),
-        TEST(neighbours_share_reading_and_block),
-        TEST(dropped_range_is_told),
-        TEST(empty_log_has_nothing),
-        TEST(newest_are_found_backwards),
-        TEST(seeking_ends_where_the_log_begins),
-        TEST(blocks_are_bounded),
-        TEST(cut_connections_lose_nothing),
-        TEST(other_epoch_is_not_read),
-        TEST(edges_share_blocks_safely),
+        TEST(ranges_are_read_exactly),    TEST(scattered_cursors_find_their_pages),
+        TEST(silence_is_passed_in_pages), TEST(neighbours_share_reading_and_block),
+        TEST(dropped_range_is_told),      TEST(empty_log_has_nothing),
+        TEST(newest_are_found_backwards), TEST(seeking_ends_where_the_log_begins),
+        TEST(blocks_are_bounded),         TEST(cut_connections_lose_nothing),
+        TEST(other_epoch_is_not_read),    TEST(edges_share_blocks_safely),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     PQfinish(db);

@@ -7,6 +7,8 @@
 #include "penstock/outbox.h"
 #include "penstock/store.h"
 
+#include "prepared_database.h"
+
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -83,23 +85,32 @@ static struct store_options store_options(void)
                                   .statement_timeout_ms = 30000};
 }
 
-static int setup(void **state)
+static void make_schema(void)
 {
-    (void)state;
     struct store *store;
     struct store_options options = store_options();
-    if (db == NULL) {
-        db = PQconnectdb(options.url);
-        late = PQconnectdb(options.url);
-        assert_int_equal(PQstatus(db), CONNECTION_OK);
-        assert_int_equal(PQstatus(late), CONNECTION_OK);
-    }
-    log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
-    ask(late, "SET client_min_messages = error");
-    ask(db, "SET client_min_messages = error; DROP SCHEMA IF EXISTS penstock CASCADE");
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
     store_close(store);
+}
+
+static PGconn *connect_database(void)
+{
+    PGconn *connection = PQconnectdb(database_url());
+    assert_int_equal(PQstatus(connection), CONNECTION_OK);
+    ask(connection, "SET client_min_messages = error");
+    return connection;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
+    PQfinish(db);
+    PQfinish(late);
+    prepared_database_renew(make_schema);
+    db = connect_database();
+    late = connect_database();
     return 0;
 }
 

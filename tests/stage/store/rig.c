@@ -3,6 +3,8 @@
 
 #include "penstock/base.h"
 
+#include "prepared_database.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -81,13 +83,12 @@ long sql_number(const char *format, ...)
     return atol(value);
 }
 
-void rig_reset_database(void)
+static void prepare_database(void)
 {
     struct store *store;
     struct problem problem;
     problem_clear(&problem);
-    sql("DROP SCHEMA IF EXISTS penstock CASCADE");
-    sql("DROP SCHEMA public CASCADE");
+    sql("DROP SCHEMA public CASCADE"); /* which everybody may use */
     sql("CREATE SCHEMA public");
     sql("CREATE TABLE \"Note\" (id uuid PRIMARY KEY, n int NOT NULL, body text)");
     struct store_options options = {
@@ -101,6 +102,13 @@ void rig_reset_database(void)
         fail_msg("%s", problem.text);
     }
     store_close(store);
+    sql_disconnect();
+}
+
+void rig_reset_database(void)
+{
+    sql_disconnect();
+    prepared_database_renew(prepare_database);
 }
 
 /* ---- the committer --------------------------------------------------------------------------- */

@@ -7,6 +7,8 @@
 #include "penstock/feed.h"
 #include "penstock/store.h"
 
+#include "prepared_database.h"
+
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -225,26 +227,30 @@ static void expect_nothing_more(struct station *station)
     assert_int_equal(cursor_peek(station->cursor, &entry, &from, &to), CURSOR_END);
 }
 
-static int fresh_schema(void **state)
+static void make_schema(void)
 {
-    (void)state;
     struct store *store;
     struct problem problem;
     struct store_options options = {.url = database_url(),
                                     .role = "test",
                                     .connect_timeout_ms = 5000,
                                     .statement_timeout_ms = 10000};
-    if (db == NULL) {
-        db = PQconnectdb(options.url);
-        assert_int_equal(PQstatus(db), CONNECTION_OK);
-    }
-    sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS penstock CASCADE");
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     enum status status = store_migrate(store, &problem);
     store_close(store);
     if (status != STATUS_OK) {
         fail_msg("%s", problem.text);
     }
+}
+
+static int fresh_schema(void **state)
+{
+    (void)state;
+    PQfinish(db);
+    prepared_database_renew(make_schema);
+    db = PQconnectdb(database_url());
+    assert_int_equal(PQstatus(db), CONNECTION_OK);
+    sql("SET client_min_messages = error");
     return 0;
 }
 

@@ -3,6 +3,8 @@
 
 #include "penstock/store.h"
 
+#include "prepared_database.h"
+
 #include <fcntl.h>
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -112,6 +114,18 @@ static struct store *open_store(struct problem *problem)
     return store;
 }
 
+static void prepare_database(void)
+{
+    struct problem problem;
+    problem_clear(&problem);
+    sql("CREATE TABLE \"Note\" (id uuid PRIMARY KEY DEFAULT gen_random_uuid(),"
+        "                       n int NOT NULL CHECK (n >= 0), body text)");
+    struct store *store = open_store(&problem);
+    must(store_migrate(store, &problem), &problem);
+    store_close(store);
+    sql_disconnect();
+}
+
 static void make_database(struct world *world)
 {
     struct problem problem;
@@ -120,11 +134,9 @@ static void make_database(struct world *world)
     struct stream_options options = {
         .name = span_string("note"), .channels = &channel, .channel_count = 1};
     problem_clear(&problem);
-    sql("DROP SCHEMA IF EXISTS penstock CASCADE; DROP TABLE IF EXISTS \"Note\";"
-        "CREATE TABLE \"Note\" (id uuid PRIMARY KEY DEFAULT gen_random_uuid(),"
-        "                       n int NOT NULL CHECK (n >= 0), body text)");
+    sql_disconnect();
+    prepared_database_renew(prepare_database);
     struct store *store = open_store(&problem);
-    must(store_migrate(store, &problem), &problem);
     must(store_read_epoch(store, world->node.epoch, &problem), &problem);
     must(store_read_table(store, "Note", &table, &problem), &problem);
     must(stream_create(&options, &table, &world->stream, &problem), &problem);
