@@ -280,10 +280,12 @@ END
 $$;
 
 -- As in account.sql. A function, because of JIT: to the planner each batch may have a hundred streams
--- with a hundred publishers each, and half a second of compiling looks cheap beside that.
+-- with a hundred publishers each, and half a second of compiling looks cheap beside that. Volatile,
+-- so that it has a snapshot of its own, taken behind the locks on the slots: under the caller's, a
+-- slot that is emptied in between would be in neither of the two tables.
 CREATE FUNCTION penstock.count_account() RETURNS TABLE (stream text, stored numeric,
     duplicates numeric, rejected numeric, publisher text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT counts.stream, sum(counts.stored), sum(counts.duplicates), sum(counts.rejected),
         counts.publisher
     FROM (
