@@ -12,8 +12,7 @@
  *      what arrives meanwhile is the next group;
  *   3. the write is durable: on_durable() says so, in order;
  *   4. journal_read() lends the frames to the committer, from the arena, or from disk when memory
- *      was too short to keep them (PostgreSQL slow or away, or a replay at start-up). It lends the
- *      one that is being written, too, so that the disk and PostgreSQL work at the same time;
+ *      was too short to keep them (PostgreSQL slow or away, or a replay at start-up);
  *   5. journal_release() says that PostgreSQL has them: the memory is free, and segments wholly
  *      behind are recycled.
  *
@@ -77,10 +76,8 @@ enum status journal_open(const struct journal_options *options, struct journal *
 void journal_close(struct journal *journal);
 
 /* PostgreSQL's checkpoint, once known, before the first append: frames up to it are released, and
- * numbering goes on behind both: after a crash, PostgreSQL may have the frame that was being
- * written while the journal has only a part of it, and its number must not come twice. BAD_JOURNAL
- * when frames behind it were recycled: PostgreSQL had them once, so it is an older backup or
- * another database (`salvage` goes on without them). */
+ * numbering goes on behind both. BAD_JOURNAL when frames behind it were recycled: PostgreSQL had
+ * them once, so it is an older backup or another database (`salvage` goes on without them). */
 enum status journal_start(struct journal *journal, uint64_t checkpoint,
                           struct problem *problem) must_use;
 
@@ -95,13 +92,12 @@ enum journal_answer journal_append(struct journal *journal, struct span record);
 void journal_flush(struct journal *journal);
 
 /*
- * The frame with this sequence number, if it is durable or being written: of the latter, which is
- * at most one, nothing may be acknowledged before on_durable(), and it may not be released. `*out`
- * borrows until journal_release() of it, or until journal_read_done().
- * EMPTY: its write has not begun, or it is released; or so much is lent already that this one has
- * no place in memory: commit what you have, call journal_read_done(), ask again. READ_FAILED: the
- * disk does not give it back, or it is in no segment. With `salvage` a lost frame reads as one
- * without records.
+ * The frame with this sequence number, if it is durable. `*out` borrows until journal_release() of
+ * it, or until journal_read_done().
+ * EMPTY: not durable yet, not written, or released; or so much is lent already that this one has no
+ * place in memory: commit what you have, call journal_read_done(), ask again.
+ * READ_FAILED: the disk does not give it back, or it is in no segment. With `salvage` a lost frame
+ * reads as one without records.
  */
 enum journal_read_answer { JOURNAL_FRAME, JOURNAL_EMPTY, JOURNAL_READ_FAILED };
 enum journal_read_answer journal_read(struct journal *journal, uint64_t sequence, struct frame *out,

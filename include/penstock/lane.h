@@ -6,19 +6,12 @@
  *   1. an edge's ring holds it; the lane copies it into the journal's open group and gives the ring
  *      its bytes back;
  *   2. the group is durable: receipts for ack=durable go to the edges;
- *   3. PostgreSQL is idle: all frames that are not yet committed, up to batch_rows and batch_bytes,
- *      become the next batch (few when quiet, many under load: no timer). The newest of them may
- *      still be on its way to the disk: steps 2 and 4 then come in either order;
- *   4. the batch is committed: the pushable events go to the feed;
- *   5. it is committed and its frames are durable: receipts for ack=committed, rejections; the
- *      journal lets go of its frames.
+ *   3. PostgreSQL is idle: all durable frames that are not yet committed, up to batch_rows and
+ *      batch_bytes, become the next batch (few when quiet, many under load: no timer);
+ *   4. the batch is committed: receipts for ack=committed, rejections, the pushable events to the
+ *      feed; the journal lets go of its frames.
  *
- * After a crash step 3 begins with what the journal holds behind PostgreSQL's checkpoint. That may
- * be ahead of the journal, by the one frame that was being written: nobody was told of it, and
- * numbering goes on behind the checkpoint. Therefore nothing is taken from the rings before
- * PostgreSQL has said it (journal_start()). Should the journal fail with a batch under way, the
- * process exits without having acknowledged the frame; PostgreSQL may have it. Its publishers send
- * it again, as after any lost ack, and the ids tell that it is there already.
+ * After a crash step 3 begins with what the journal holds behind PostgreSQL's checkpoint.
  *
  * Threads: lane_open/close are main's, lane_run the lane's own, lane_stop may be called by any.
  */

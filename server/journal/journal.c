@@ -142,27 +142,6 @@ enum status journal_open(const struct journal_options *options, struct journal *
     return STATUS_OK;
 }
 
-/* Numbers go on behind the checkpoint, where that is ahead of what was found: by one frame, when
- * the last life ended while it was written, and by one more for each life before it that ended so
- * without having written anything else. */
-static void go_behind(struct journal *journal, uint64_t checkpoint)
-{
-    if (checkpoint <= journal->durable) {
-        return;
-    }
-    if (checkpoint == journal->durable + 1) {
-        log_info("journal", "PostgreSQL had frame %" PRIu64 " before it was whole in %s",
-                 checkpoint, journal->folder);
-    } else {
-        log_warn("journal",
-                 "PostgreSQL has frames up to %" PRIu64 ", %s only up to %" PRIu64
-                 ": the folder was lost or replaced, or several crashes came one upon the other; "
-                 "numbers go on behind both",
-                 checkpoint, journal->folder, journal->durable);
-    }
-    journal->durable = journal->sealed = checkpoint;
-}
-
 enum status journal_start(struct journal *journal, uint64_t checkpoint, struct problem *problem)
 {
     if (journal->started) {
@@ -177,7 +156,13 @@ enum status journal_start(struct journal *journal, uint64_t checkpoint, struct p
                            "Start with --salvage to go on without them",
                            checkpoint, journal->folder, journal->released);
     }
-    go_behind(journal, checkpoint);
+    if (checkpoint > journal->durable) {
+        log_warn("journal",
+                 "PostgreSQL has frames up to %" PRIu64 ", %s only up to %" PRIu64
+                 ": the folder was lost or replaced; numbers go on behind both",
+                 checkpoint, journal->folder, journal->durable);
+        journal->durable = journal->sealed = checkpoint;
+    }
     if (checkpoint > journal->released || journal->options.salvage) {
         journal->released = checkpoint;
     }

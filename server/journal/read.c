@@ -161,16 +161,10 @@ static enum journal_read_answer read_from_disk(struct journal *journal, uint64_t
     return read_lost(journal, sequence, out, problem);
 }
 
-/* The newest frame that may be lent: whole in memory, and durable or on its way there. */
-static uint64_t newest(const struct journal *journal)
-{
-    return journal->durable + (journal->writing == WRITING_FRAME);
-}
-
 enum journal_read_answer journal_read(struct journal *journal, uint64_t sequence, struct frame *out,
                                       struct problem *problem)
 {
-    if (sequence > newest(journal) || sequence <= journal->released) {
+    if (sequence > journal->durable || sequence <= journal->released) {
         return JOURNAL_EMPTY;
     }
     struct slab *slab;

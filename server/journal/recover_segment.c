@@ -60,7 +60,8 @@ static bool follows(const struct walk *walk, const struct frame_header *header)
         return false;
     }
     /* Not by its number: when the process ended between a segment's header and its first frame, and
-     * PostgreSQL was ahead at the next start, numbers went on behind its checkpoint. */
+     * PostgreSQL was ahead at the next start (an older copy of the folder), numbers went on behind
+     * its checkpoint. */
     return walk->any_before || header->previous == segment->last_sequence;
 }
 

@@ -1,6 +1,5 @@
 /*
- * batch.c - frames become the next batch: all that wait, up to batch_rows and batch_bytes, and the
- * one that is being written.
+ * batch.c - durable frames become the next batch: all that wait, up to batch_rows and batch_bytes.
  *
  * A batch is made of whole frames, because the checkpoint counts frames. It holds at least one,
  * even one that is larger than the limits; those of a replay begin small. Nothing is copied: events

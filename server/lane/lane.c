@@ -118,28 +118,6 @@ static void learn_streams(struct lane *lane)
     handover_confirm(handover, offered);
 }
 
-/* ---- a batch is over ------------------------------------------------------------------------- */
-
-/* PostgreSQL has the batch, the journal all of its frames: whichever came last calls. Only here is
- * anything said of a commit, so every receipt for `durable` precedes it. */
-static void settle_batch(struct lane *lane)
-{
-    struct batch *batch = &lane->batch;
-    struct journal_figures figures;
-    journal_figures(lane->journal, &figures);
-    if (!lane->batch_is_done || lane->failed || figures.durable_sequence < batch->sequence_last) {
-        return;
-    }
-    lane_answer_batch(lane, batch);
-    lane_account_batch(lane, batch);
-    lane_measure_batch(lane, batch);
-    journal_read_done(lane->journal);
-    journal_release(lane->journal, batch->sequence_last);
-    lane_batch_grow(lane);
-    lane->batch_is_done = false;
-    lane->batch_under_way = false;
-}
-
 /* ---- the journal's callbacks ----------------------------------------------------------------- */
 
 static void on_durable(void *owner, const struct frame *frame)
@@ -147,7 +125,6 @@ static void on_durable(void *owner, const struct frame *frame)
     struct lane *lane = owner;
     if (!lane->failed) {
         lane_answer_durable(lane, frame);
-        settle_batch(lane);
     }
 }
 
@@ -231,8 +208,13 @@ static void on_done(void *owner, struct batch *batch)
     struct lane *lane = owner;
     lane->batch_done_us = clock_unix_us();
     lane_push_batch(lane, batch);
-    lane->batch_is_done = true;
-    settle_batch(lane);
+    lane_answer_batch(lane, batch);
+    lane_account_batch(lane, batch);
+    lane_measure_batch(lane, batch);
+    journal_read_done(lane->journal);
+    journal_release(lane->journal, batch->sequence_last);
+    lane_batch_grow(lane);
+    lane->batch_under_way = false;
 }
 
 static void on_drift(void *owner)

@@ -29,8 +29,7 @@ struct lane {
 
     struct batch batch;     /* the one that is filled or under way */
     bool committer_ready;   /* on_ready() was called: the checkpoint is known */
-    bool batch_under_way;   /* submitted, not yet settled */
-    bool batch_is_done;     /* … but on_done() was called: its last frame is not durable yet */
+    bool batch_under_way;   /* submitted, on_done() not yet called */
     uint64_t replay_rows;   /* the most for a batch while a replay begins; 0: as configured */
     uint64_t sequence_next; /* first frame that no batch has taken */
     unsigned edge_next;     /* whose ring is looked at first; moves on, so that no edge starves */
