@@ -352,9 +352,6 @@ static enum status open_verifier(const struct settings *settings, struct verifie
         .key_file = settings->auth_key_file,
         .jwks_url = settings->auth_jwks_url,
         .jwks_authority = settings->auth_jwks_authority,
-        .issuer = settings->auth_issuer,
-        .audience = settings->auth_audience,
-        .leeway_s = (unsigned)settings->auth_leeway_s,
         .refresh_s = (unsigned)settings->auth_jwks_refresh_s,
     };
     return settings_ask_tokens(settings) ? verifier_create(&options, out, problem) : STATUS_OK;

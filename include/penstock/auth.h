@@ -5,7 +5,7 @@
  * it, for us, and for now. What the claims allow is not decided here (server/edge/access/access.c).
  *
  *   options ─► verifier_create() ─► verifier
- *   verifier, token, now ─► verifier_check() ─► claims, or a problem
+ *   verifier, token, rules, now ─► verifier_check() ─► claims, or a problem
  *
  * No problem ever carries a piece of a token or a key.
  *
@@ -30,11 +30,8 @@ struct verifier_options {
     const char *key_file; /* a file with the same; "": none */
     const char *jwks_url; /* where a JWKS is fetched; "": nowhere */
     const char
-        *jwks_authority;  /* a file: who may vouch for that server; "": as the system has it */
-    const char *issuer;   /* `iss` must be this; "": any */
-    const char *audience; /* `aud` must be or contain this; "": any */
-    unsigned leeway_s;    /* by how much other clocks may differ from ours */
-    unsigned refresh_s;   /* between two fetches of the JWKS */
+        *jwks_authority; /* a file: who may vouch for that server; "": as the system has it */
+    unsigned refresh_s;  /* between two fetches of the JWKS */
 };
 
 struct verifier;
@@ -56,14 +53,21 @@ struct claims {
     int64_t expires_s;   /* `exp`, seconds since 1970, rounded down */
 };
 
+/* What a token must say beside being signed. May be others at each call (SIGHUP). */
+struct token_rules {
+    struct span issuer;   /* `iss` must be this; size 0: any */
+    struct span audience; /* `aud` must be or contain this; size 0: any */
+    int64_t leeway_s;     /* by how much the issuer's clock may differ from ours */
+};
+
 /*
- * Checks a token against the keys and the clock. `room` takes the payload and the subject: the
- * token's size and SUBJECT_BYTES_MAX are enough. UNAUTHORIZED with the reason, in words that a
- * client may see.
+ * Checks a token against the keys, the rules and the clock. `room` takes the payload and the
+ * subject: the token's size and SUBJECT_BYTES_MAX are enough. UNAUTHORIZED with the reason, in
+ * words that a client may see.
  */
-enum status verifier_check(struct verifier *verifier, struct span token, int64_t now_s,
-                           struct writer *room, struct claims *out,
-                           struct problem *problem) must_use;
+enum status verifier_check(struct verifier *verifier, struct span token,
+                           const struct token_rules *rules, int64_t now_s, struct writer *room,
+                           struct claims *out, struct problem *problem) must_use;
 
 /* The claim of this name; false: there is none. */
 bool claims_find(const struct claims *claims, struct span name, struct value *out);

@@ -21,10 +21,6 @@ struct token {
 /* Cuts, decodes the header and the signature, and refuses what no header of ours says. */
 enum status token_read(struct span token, struct token *out, struct problem *problem) must_use;
 
-struct token_rules {
-    struct span issuer, audience; /* size 0: any */
-    int64_t leeway_s;
-};
 /* Decodes the payload, whose signature was verified, and rules on time, issuer and audience. */
 enum status token_read_claims(const struct token *token, const struct token_rules *rules,
                               int64_t now_s, struct writer *room, struct claims *out,

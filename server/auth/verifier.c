@@ -24,8 +24,7 @@
 #define HMACS (ALGORITHM_HS256 | ALGORITHM_HS384 | ALGORITHM_HS512)
 
 struct verifier {
-    char *key_file, *issuer, *audience; /* own */
-    unsigned leeway_s;
+    char *key_file;                       /* own */
     pthread_mutex_t lock;                 /* of the two pointers, not of what they point to */
     struct key_set *configured, *fetched; /* own a share each; NULL: none */
     uint64_t keys;                        /* counts the sets there were, from 1 */
@@ -67,26 +66,17 @@ static enum status load_file(const char *file, struct key_set **out, struct prob
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static enum status copy_options(struct verifier *verifier, const struct verifier_options *options,
-                                struct problem *problem)
-{
-    verifier->key_file = strdup(options->key_file);
-    verifier->issuer = strdup(options->issuer);
-    verifier->audience = strdup(options->audience);
-    verifier->leeway_s = options->leeway_s;
-    if (verifier->key_file == NULL || verifier->issuer == NULL || verifier->audience == NULL) {
-        return problem_set(problem, STATUS_NO_MEMORY, "no memory to verify tokens");
-    }
-    return STATUS_OK;
-}
-
 static enum status load(struct verifier *verifier, const struct verifier_options *options,
                         struct problem *problem)
 {
-    enum status status = copy_options(verifier, options, problem);
-    if (status == STATUS_OK && *options->key != '\0') {
+    enum status status = STATUS_OK;
+    verifier->key_file = strdup(options->key_file);
+    if (verifier->key_file == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory to verify tokens");
+    }
+    if (*options->key != '\0') {
         status = key_set_parse(options->key, "auth_key", &verifier->configured, problem);
-    } else if (status == STATUS_OK && *options->key_file != '\0') {
+    } else if (*options->key_file != '\0') {
         status = load_file(options->key_file, &verifier->configured, problem);
     }
     if (status == STATUS_OK && *options->jwks_url != '\0') {
@@ -151,8 +141,6 @@ void verifier_destroy(struct verifier *verifier)
     pthread_mutex_destroy(&verifier->lock);
     verified_destroy(verifier->verified);
     free(verifier->key_file);
-    free(verifier->issuer);
-    free(verifier->audience);
     free(verifier);
     r_global_close();
 }
@@ -247,19 +235,15 @@ static enum status check_signature(struct verifier *verifier, struct span whole,
     return say(finding, problem);
 }
 
-enum status verifier_check(struct verifier *verifier, struct span token, int64_t now_s,
-                           struct writer *room, struct claims *out, struct problem *problem)
+enum status verifier_check(struct verifier *verifier, struct span token,
+                           const struct token_rules *rules, int64_t now_s, struct writer *room,
+                           struct claims *out, struct problem *problem)
 {
     struct token parts;
-    struct token_rules rules = {
-        .issuer = span_string(verifier->issuer),
-        .audience = span_string(verifier->audience),
-        .leeway_s = (int64_t)verifier->leeway_s,
-    };
     enum status status = token_read(token, &parts, problem);
     if (status == STATUS_OK) {
         status = check_signature(verifier, token, &parts, problem);
     }
-    return status == STATUS_OK ? token_read_claims(&parts, &rules, now_s, room, out, problem)
+    return status == STATUS_OK ? token_read_claims(&parts, rules, now_s, room, out, problem)
                                : status;
 }

@@ -53,7 +53,10 @@ static struct access *read_token(const struct edge *edge, struct span token,
     }
     *access = (struct access){0};
     struct writer room = writer_of(access->bytes, size);
-    if (verifier_check(edge->options.verifier, token, clock_unix_us() / 1000000, &room,
+    struct token_rules rules = {.issuer = span_string(settings->auth_issuer),
+                                .audience = span_string(settings->auth_audience),
+                                .leeway_s = (int64_t)settings->auth_leeway_s};
+    if (verifier_check(edge->options.verifier, token, &rules, clock_unix_us() / 1000000, &room,
                        &access->claims, problem) != STATUS_OK) {
         counter_add(&edge->state->tokens_refused, 1);
         free(access);

@@ -165,6 +165,26 @@ def test_a_set_that_alone_has_changed_is_taken_at_a_reload(make_server):
     assert sorted(row[0] for row in rows) == ["from the client", "from the token"]
 
 
+def test_whose_tokens_count_may_change_at_a_reload(make_guarded):
+    """SIGHUP with another issuer, audience and leeway: the next token is judged by these, and who is
+    connected goes on until his token ends."""
+    server = make_guarded(settings={"auth_issuer": "us", "auth_audience": "penstock",
+                                    "auth_leeway_s": 0, "auth_grace_s": 0})
+    ours = bearer(token(AN, publish=["*"], iss="us", aud="penstock"))
+    theirs = bearer(token(AN, publish=["*"], iss="them", aud="others"))
+    late = bearer(token(AN, -60, publish=["*"], iss="them", aud="others"))
+    client = server.connect(headers=ours)
+    assert [refusal_of(server, headers=one) for one in (theirs, late)] == [401, 401]
+    server.settings.update(auth_issuer="them", auth_audience="others", auth_leeway_s=300)
+    server.write_config()
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("auth_leeway_s 0 → 300")
+    assert refusal_of(server, headers=ours) == 401
+    for headers in (theirs, late):
+        server.connect(headers=headers).publish("behavior", [event()], ack="committed")
+    client.publish("behavior", [event()], ack="committed")
+
+
 def test_rules_of_the_configuration(make_guarded):
     """`allow_publish` and `allow_subscribe` hold for every valid token; values of claims are put in
     as they stand and reach into no other name."""

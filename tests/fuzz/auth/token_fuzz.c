@@ -31,7 +31,7 @@ static struct verifier *verifier(void)
 {
     static struct verifier *made;
     struct problem problem;
-    struct verifier_options options = {SECRET, "", "", "", "", "", 0, 0};
+    struct verifier_options options = {SECRET, "", "", "", 0};
     if (made == NULL) {
         check(verifier_create(&options, &made, &problem) == STATUS_OK);
     }
@@ -61,7 +61,8 @@ static bool is_taken(struct span token, struct writer *room, struct claims *out)
 {
     struct problem problem;
     problem_clear(&problem);
-    enum status status = verifier_check(verifier(), token, NOW_S, room, out, &problem);
+    struct token_rules rules = {0};
+    enum status status = verifier_check(verifier(), token, &rules, NOW_S, room, out, &problem);
     check(status == STATUS_OK || (status == STATUS_UNAUTHORIZED && problem.text[0] != '\0'));
     if (status == STATUS_OK) {
         check(!room->full);
