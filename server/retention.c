@@ -3,7 +3,7 @@
  *
  * Rounds are short, so that the thread's other work and its end do not wait; as long as there is
  * more to drop, one follows another. Any node of those on the database may do it: whoever gets the
- * lock (log_slots.sql). All of them look how old and how large the log is, so that each one's
+ * lock (retain.sql). All of them look how old and how large the log is, so that each one's
  * /metrics can tell when nobody keeps up.
  *
  * How it fails: the round is tried again; the log grows meanwhile, and nothing else is harmed. The

@@ -3,7 +3,7 @@
  *
  * A finding says what, where, why it matters and what mends it. It has an identity, a uuid that is
  * the same in every run. audit_record() turns findings into events of a stream, each once, and
- * tells later which of them were mended and what that gained (store/finding.sql).
+ * tells later which of them were mended and what that gained (store/schema/finding.sql).
  *
  * Nothing but audit_record() writes: the session is read-only. No statement of others is run: a
  * plan is made of the normalised text, with parameters that have no value (audit_plan.c). Texts

@@ -2,7 +2,7 @@
  * outbox.h - one thread that publishes what others wrote: an ORM, psql, a trigger.
  *
  * Whoever calls penstock.publish(), or writes into a table that has the trigger publish_row(), puts
- * a row into penstock.outbox in his own transaction (server/store/outbox.sql). One node, the
+ * a row into penstock.outbox in his own transaction (server/store/schema/outbox.sql). One node, the
  * publisher, takes what has become visible there, and puts it into the log in short transactions of
  * its own; that gives the events their offsets. From there they go the way of all others: NOTIFY,
  * feed, window, subscribers.

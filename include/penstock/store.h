@@ -35,9 +35,9 @@ enum status store_open(const struct store_options *options, struct store **out,
                        struct problem *problem) must_use;
 void store_close(struct store *store); /* accepts NULL */
 
-/* What store_migrate() runs in an empty database: for people who let nobody but themselves run DDL.
- * Any thread. */
-struct span store_schema_sql(void);
+/* What store_migrate() runs in an empty database, in one transaction: for people who let nobody but
+ * themselves run DDL. `part` counts from 0; behind the last one there is nothing. Any thread. */
+struct span store_schema_sql(size_t part);
 /* Makes or upgrades the schema `penstock`, in one transaction, under a lock. */
 enum status store_migrate(struct store *store, struct problem *problem) must_use;
 /* The same in two halves, for what belongs into that transaction; `keep` false rolls it back, which
@@ -72,7 +72,7 @@ struct retained {
     uint64_t bytes;    /* of the log on disk, with its indexes */
     int64_t oldest_us; /* of the oldest batch left, unix time; 0: there is none */
 };
-/* What of the log is older than `keep_s`, or more than `keep_bytes`, leaves it (log_slots.sql), at
+/* What of the log is older than `keep_s`, or more than `keep_bytes`, leaves it (retain.sql), at
  * most a slot in a round; 0 is no limit. Commits do not wait for it. */
 enum status store_retain(struct store *store, uint64_t keep_s, uint64_t keep_bytes,
                          struct retained *out, struct problem *problem) must_use;

@@ -159,7 +159,7 @@ struct committer {
     int64_t told_waiting_us;  /* … and when that was last said */
     struct holder holder;     /* of the lock */
     uint64_t checkpoint;      /* the last frame that is in, as far as we know */
-    unsigned slot;            /* of the log (log_slots.sql): the current one, as far as we know */
+    unsigned slot;            /* of the log (slots.sql): the current one, as far as we know */
     uint64_t found_checkpoint, found_first;
     int64_t found_last, found_at_us;
     unsigned attempts;  /* for the back-off */

@@ -98,7 +98,7 @@ void connection_settings(const struct connection_options *options, struct text *
                      "SET tcp_keepalives_idle = " KEEPALIVE_IDLE_S ";"
                      "SET tcp_keepalives_interval = " KEEPALIVE_INTERVAL_S ";"
                      "SET tcp_keepalives_count = " KEEPALIVE_COUNT ";"
-                     /* What we write is pushed already: outbox.sql, publish_row(). */
+                     /* What we write is pushed already: row_trigger.sql, publish_row(). */
                      "SET penstock.own_rows = 'on';"
                      /* Limits that a role brings along, of which some versions have some: a lane
                       * may be idle for days, and statement_timeout is what bounds a statement. */

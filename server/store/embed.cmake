@@ -1,6 +1,6 @@
 # Writes OUTPUT: a C file with the bytes of INPUTS, one behind the other, as `const unsigned char NAME[]`
 # and NAME_size. The inputs are separated by commas.
-# cmake -DINPUTS=schema.sql,more.sql -DOUTPUT=schema_sql.c -DNAME=schema_sql -P embed.cmake
+# cmake -DINPUTS=one.sql,two.sql -DOUTPUT=text_sql.c -DNAME=text_sql -P embed.cmake
 string(REPLACE "," ";" INPUTS "${INPUTS}")
 foreach(INPUT ${INPUTS})
     file(READ ${INPUT} HEX HEX)

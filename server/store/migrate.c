@@ -3,7 +3,9 @@
  *
  * 1. One transaction takes a lock, so that of two processes the second waits for the first.
  * 2. The version is read behind the lock; no schema is version 0.
- * 3. Each step raises the version by one. All steps and the new version commit together.
+ * 3. Where it is an older one, the tables are brought up version by version, and then all
+ * functions, views and triggers are defined as they are now (schema/begin.sql). All of it commits
+ * together.
  *
  * Servers of the older version go on meanwhile, and afterwards (their calls are still there). For
  * them not to wait behind us while we wait for somebody's pg_dump, we do that for LOCK_TIMEOUT at
@@ -15,22 +17,22 @@
 #include <stdlib.h>
 
 /* See CMakeLists.txt for the files, and embed.cmake. */
-extern const unsigned char schema_1_sql[], schema_2_sql[], schema_3_sql[], schema_4_sql[],
-    schema_5_sql[], schema_6_sql[], schema_7_sql[], schema_8_sql[];
-extern const unsigned char schema_sql[]; /* all steps */
-extern const size_t schema_sql_size;
+extern const unsigned char schema_begin_sql[], schema_tables_1_sql[], schema_tables_2_sql[],
+    schema_tables_3_sql[], schema_tables_4_sql[], schema_tables_5_sql[], schema_definitions_sql[];
 
-#define SCHEMA_VERSION 8
+#define SCHEMA_VERSION 5
 #define LOCK_TIMEOUT   "3s"
 
-/* steps[n] takes version n to n + 1, and says so in penstock.meta. */
-static const unsigned char *const steps[SCHEMA_VERSION] = {schema_1_sql, schema_2_sql, schema_3_sql,
-                                                           schema_4_sql, schema_5_sql, schema_6_sql,
-                                                           schema_7_sql, schema_8_sql};
+/* parts[n] takes the tables from version n - 1 to n, and says so in penstock.meta. */
+enum { BEGIN, DEFINITIONS = SCHEMA_VERSION + 1, PARTS };
+static const unsigned char *const parts[PARTS] = {
+    schema_begin_sql,    schema_tables_1_sql, schema_tables_2_sql,    schema_tables_3_sql,
+    schema_tables_4_sql, schema_tables_5_sql, schema_definitions_sql,
+};
 
-struct span store_schema_sql(void)
+struct span store_schema_sql(size_t part)
 {
-    return span_of(schema_sql, schema_sql_size);
+    return part < PARTS ? span_string((const char *)parts[part]) : (struct span){0};
 }
 
 /* Version of what is there; 0: nothing. A statement of its own for each question, because one that
@@ -125,19 +127,30 @@ static enum status lock_log(struct store *store, struct problem *problem)
                        0, NULL, NULL, problem);
 }
 
-static enum status apply_steps(struct store *store, struct problem *problem)
+static enum status run_part(struct store *store, int part, struct problem *problem)
+{
+    return store_query(store, "making the schema penstock", (const char *)parts[part], 0, NULL,
+                       NULL, problem);
+}
+
+static enum status bring_up(struct store *store, struct problem *problem)
 {
     int version;
     enum status status = read_version(store, &version, problem);
-    if (status == STATUS_OK && version > SCHEMA_VERSION) {
+    if (status != STATUS_OK || version == SCHEMA_VERSION) {
+        return status;
+    }
+    if (version > SCHEMA_VERSION) {
         return too_new(version, problem);
     }
-    if (status == STATUS_OK && version > 0 && version < SCHEMA_VERSION) {
+    if (version > 0) {
         status = lock_log(store, problem);
     }
-    for (; status == STATUS_OK && version < SCHEMA_VERSION; version++) {
-        status = store_query(store, "making the schema penstock", (const char *)steps[version], 0,
-                             NULL, NULL, problem);
+    if (status == STATUS_OK) {
+        status = run_part(store, BEGIN, problem);
+    }
+    for (int part = version + 1; status == STATUS_OK && part < PARTS; part++) {
+        status = run_part(store, part, problem);
     }
     return status;
 }
@@ -149,7 +162,7 @@ enum status store_migrate_begin(struct store *store, struct problem *problem)
                     "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(x'70656e73'::integer, 0);"
                     "SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'",
                     0, NULL, NULL, problem);
-    return status == STATUS_OK ? apply_steps(store, problem) : status;
+    return status == STATUS_OK ? bring_up(store, problem) : status;
 }
 
 enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_TEXT_BYTES + 1],

@@ -1,7 +1,7 @@
 /*
  * notification.c - see notification.h.
  *
- * Both are written by this server (schema.sql, tail.c), but any role may NOTIFY, and whoever owns
+ * Both are written by this server (commit.sql, tail.c), but any role may NOTIFY, and whoever owns
  * the table may write into it: what does not fit is refused, and nothing is taken for granted. Of a
  * notification only the offsets are used, to learn that the log should be read: a forged one costs
  * a query.

@@ -1,5 +1,5 @@
 /*
- * retain.c - one round of retention (log_slots.sql): the ring is turned if that is due, and the
+ * retain.c - one round of retention (retain.sql): the ring is turned if that is due, and the
  * oldest slot emptied if that is. Two transactions, because commits wait until that of the first
  * ends, and the second may take a second.
  */

@@ -1,35 +1,21 @@
 /* dead_letter_test.c - what the database refused is put into its table again, once the cause is
  * mended: the SQL functions of dead_letter.sql. */
-#include "rig.h"
+#include "notes.h"
+#include "session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct schema note;
-static struct builder builder;
 static struct store *store;
 static struct problem problem;
-
-static struct store *open_store(const char *url)
-{
-    struct store *opened;
-    struct store_options options = {
-        .url = url, .role = "test", .connect_timeout_ms = 60000, .statement_timeout_ms = 60000};
-    problem_clear(&problem);
-    if (store_open(&options, &opened, &problem) != STATUS_OK) {
-        fail_msg("%s", problem.text);
-    }
-    return opened;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    rig_reset_database();
-    note = note_schema();
-    builder_init(&builder, 1u << 20);
-    store = open_store(getenv("DATABASE_URL"));
+    notes_begin();
+    problem_clear(&problem);
+    store = open_store(NULL);
     return 0;
 }
 
@@ -38,10 +24,7 @@ static int teardown(void **state)
     (void)state;
     sql("ROLLBACK");
     store_close(store);
-    rig_close_all();
-    builder_fini(&builder);
-    builder_schema_fini(&note);
-    return 0;
+    return notes_teardown(state);
 }
 
 /* Events `first` … first + count - 1 through a committer, which dies afterwards; a CHECK refuses
@@ -49,7 +32,7 @@ static int teardown(void **state)
 static void refuse_thirds(uint64_t first, size_t count)
 {
     sql("ALTER TABLE \"Note\" ADD CONSTRAINT no_thirds CHECK (n %% 3 <> 0) NOT VALID");
-    struct rig *rig = rig_open((struct rig_options){.prepared_rows = 16});
+    rig = rig_open((struct rig_options){.prepared_rows = 16});
     rig_wait_ready(rig);
     builder_clear(&builder, rig->checkpoint + 1);
     add_notes(&builder, &note, first, count);
@@ -292,7 +275,7 @@ static void test_open_transaction_holds_up_nobody(void **state)
     sql("BEGIN");
     assert_string_equal(retry(1), "stored");
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.dead_letter"), 0);
-    struct rig *rig = rig_open((struct rig_options){.prepared_rows = 16});
+    rig = rig_open((struct rig_options){.prepared_rows = 16});
     rig_wait_ready(rig);
     builder_clear(&builder, 100);
     add_notes(&builder, &note, 100, 1);

@@ -11,11 +11,7 @@ static int setup(void **state)
     (void)state;
     rig_reset_database();
     problem_clear(&problem);
-    struct store_options options = {.url = getenv("DATABASE_URL"),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
-    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
+    store = open_store(NULL);
     sql("CREATE SCHEMA other");
     sql("CREATE TYPE public.mood AS ENUM ('sad', 'glad')");
     sql("CREATE DOMAIN public.short AS varchar(10) DEFAULT 'x'");

@@ -11,13 +11,10 @@ static struct problem problem;
 static int setup(void **state)
 {
     (void)state;
-    struct store_options options = {.url = getenv("DATABASE_URL"),
-                                    .role = "test",
-                                    .connect_timeout_ms = 60000,
-                                    .statement_timeout_ms = 60000};
     rig_reset_database();
     problem_clear(&problem);
-    return store_open(&options, &store, &problem) == STATUS_OK ? 0 : -1;
+    store = open_store(NULL);
+    return 0;
 }
 
 static int teardown(void **state)

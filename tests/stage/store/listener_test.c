@@ -1,6 +1,6 @@
 /* listener_test.c - the feed's connection: notifications, and the log read back as window batches.
  */
-#include "rig.h"
+#include "notes.h"
 
 #include "parts.h" /* server/window: how a batch is laid out */
 
@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct schema note;
-static struct builder builder;
-static struct rig *rig;
 static struct listener *listener;
 static struct problem problem;
 
@@ -25,9 +22,7 @@ static struct store_options options(void)
 static int setup(void **state)
 {
     (void)state;
-    rig_reset_database();
-    note = note_schema();
-    builder_init(&builder, 64u << 20);
+    notes_begin();
     struct store_options open_options = options();
     problem_clear(&problem);
     assert_int_equal(listener_open(&open_options, &listener, &problem), STATUS_OK);
@@ -40,17 +35,7 @@ static int teardown(void **state)
 {
     (void)state;
     listener_close(listener);
-    rig_close_all();
-    builder_fini(&builder);
-    builder_schema_fini(&note);
-    return 0;
-}
-
-static void commit(uint64_t sequence, uint64_t first, size_t count)
-{
-    builder_clear(&builder, sequence);
-    add_notes(&builder, &note, first, count);
-    rig_commit(rig, builder_batch(&builder));
+    return notes_teardown(state);
 }
 
 static struct notification hear(void)
@@ -88,12 +73,12 @@ static const char *told(const struct window_batch *batch)
 static void test_every_batch_is_announced(void **state)
 {
     (void)state;
-    commit(1, 1, 2);
+    commit_notes(1, 1, 2);
     struct notification heard = hear();
     assert_int_equal(heard.first, 1);
     assert_int_equal(heard.last, 2);
     assert_true(span_is(heard.node, "node"));
-    commit(2, 3, 1000);
+    commit_notes(2, 3, 1000);
     heard = hear();
     assert_int_equal(heard.first, 3);
     assert_int_equal(heard.last, 1002);
@@ -113,7 +98,7 @@ static void test_foreign_notifications_are_skipped(void **state)
     sql("SELECT pg_notify('penstock', 'hello')");
     sql("SELECT pg_notify('penstock', '{}')");
     sql("SELECT pg_notify('penstock', '{\"v\":1,\"first\":-1,\"count\":1,\"node\":\"x\"}')");
-    commit(1, 1, 1);
+    commit_notes(1, 1, 1);
     struct notification heard = hear();
     assert_int_equal(heard.first, 1);
     assert_true(span_is(heard.node, "node"));
@@ -155,14 +140,14 @@ static void test_log_is_read_in_order(void **state)
     (void)state;
     uint64_t head;
     assert_int_equal(read_from(1, 1 << 20).batches, 0);
-    commit(1, 1, 5);
-    commit(2, 100, 2000);
+    commit_notes(1, 1, 5);
+    commit_notes(2, 100, 2000);
     builder_clear(&builder, 3);
     builder_record(&builder, &note);
     builder_event(&builder, note_row(9000, 1, NULL), NULL, NULL);
     rig_commit(rig, builder_batch(&builder));
-    commit(4, 100, 5); /* duplicates */
-    commit(5, 10000, 1);
+    commit_notes(4, 100, 5); /* duplicates */
+    commit_notes(5, 10000, 1);
     assert_int_equal(listener_head(listener, &head, &problem), STATUS_OK);
     assert_int_equal(head, 2007);
     struct seen seen = read_from(1, 1 << 20);
@@ -198,8 +183,8 @@ static void test_text_survives(void **state)
 static void test_damaged_payload_is_passed(void **state)
 {
     (void)state;
-    commit(1, 1, 2);
-    commit(2, 10, 2);
+    commit_notes(1, 1, 2);
+    commit_notes(2, 10, 2);
     sql("UPDATE penstock.payload SET events = 'oops' WHERE position = 1");
     struct seen seen = read_from(1, 1 << 20);
     assert_int_equal(seen.batches, 2);

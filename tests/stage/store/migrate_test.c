@@ -1,6 +1,6 @@
 /* migrate_test.c - the schema penstock: made once, whoever asks, however often; and the blocking
  * connection itself. */
-#include "rig.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern const unsigned char schema_1_sql[]; /* server/store/CMakeLists.txt */
-
 static struct problem problem;
-
-static struct store *open_store(void)
-{
-    struct store *store;
-    struct store_options options = {.url = getenv("DATABASE_URL"),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
-    problem_clear(&problem);
-    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
-    return store;
-}
 
 static void drop_schema(void)
 {
@@ -37,7 +23,7 @@ static void test_twice_is_once(void **state)
     (void)state;
     char first[UUID_TEXT_BYTES + 1], second[UUID_TEXT_BYTES + 1];
     drop_schema();
-    struct store *store = open_store();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_check_schema(store, &problem), STATUS_BAD_DATABASE);
     assert_non_null(strstr(problem.text, "penstock migrate"));
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
@@ -60,7 +46,7 @@ static void test_from_several_processes_at_once(void **state)
     for (size_t i = 0; i < 4; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            struct store *store = open_store();
+            struct store *store = open_store(NULL);
             enum status status = store_migrate(store, &problem);
             store_close(store);
             _exit(status == STATUS_OK ? 0 : 1);
@@ -74,23 +60,12 @@ static void test_from_several_processes_at_once(void **state)
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.meta"), 1);
 }
 
-/* As version 1 of the binary made it. */
-static void make_first_schema(void)
-{
-    PGconn *connection = PQconnectdb(getenv("DATABASE_URL"));
-    PGresult *result = PQexec(connection, (const char *)schema_1_sql);
-    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
-    PQclear(result);
-    PQfinish(connection);
-}
-
-/* A schema of version 1 is told to be old, and gets what the later versions have beyond it. */
+/* A schema of version 4 is told to be old, and gets what the later versions have beyond it. */
 static void test_older_schema_is_brought_up(void **state)
 {
     (void)state;
-    drop_schema();
-    make_first_schema();
-    struct store *store = open_store();
+    make_version_4();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_check_schema(store, &problem), STATUS_BAD_DATABASE);
     assert_non_null(strstr(problem.text, "penstock migrate"));
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
@@ -105,7 +80,7 @@ static void test_each_schema_has_a_key_of_its_own(void **state)
 {
     (void)state;
     drop_schema();
-    struct store *store = open_store();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
     sql("CREATE TEMP TABLE former AS SELECT key FROM penstock.bus_key");
     drop_schema();
@@ -119,7 +94,7 @@ static void test_each_schema_has_a_key_of_its_own(void **state)
 static void test_newer_schema_is_left_alone(void **state)
 {
     (void)state;
-    struct store *store = open_store();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
     sql("UPDATE penstock.meta SET version = 1000");
     assert_int_equal(store_migrate(store, &problem), STATUS_BAD_DATABASE);
@@ -137,7 +112,7 @@ static void test_failure_leaves_nothing_behind(void **state)
     drop_schema();
     sql("CREATE SCHEMA penstock");
     sql("CREATE TABLE penstock.payload (x int)");
-    struct store *store = open_store();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_migrate(store, &problem), STATUS_BAD_DATABASE);
     assert_int_equal(sql_number("SELECT count(*) FROM pg_tables WHERE schemaname = 'penstock'"), 1);
     sql("DROP TABLE penstock.payload");
@@ -150,7 +125,7 @@ static void test_failure_leaves_nothing_behind(void **state)
 static void test_bad_sql_is_told(void **state)
 {
     (void)state;
-    struct store *store = open_store();
+    struct store *store = open_store(NULL);
     assert_int_equal(store_execute(store, "CREATE TABLE a (x int); SELECT nonsense", &problem),
                      STATUS_BAD_DATABASE);
     assert_non_null(strstr(problem.text, "nonsense"));

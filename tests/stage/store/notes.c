@@ -5,12 +5,17 @@ struct schema note;
 struct builder builder;
 struct rig *rig;
 
-int notes_setup(void **state)
+void notes_begin(void)
 {
-    (void)state;
     rig_reset_database();
     note = note_schema();
     builder_init(&builder, 64u << 20);
+}
+
+int notes_setup(void **state)
+{
+    (void)state;
+    notes_begin();
     rig = rig_open((struct rig_options){.prepared_rows = 16});
     rig_wait_ready(rig);
     return 0;

@@ -11,6 +11,9 @@ extern struct schema note;
 extern struct builder builder;
 extern struct rig *rig;
 
+/* Makes the database anew, and `note` and `builder`; the committer is the test's to open. */
+void notes_begin(void);
+/* The same, with a committer that is ready. */
 int notes_setup(void **state);
 int notes_teardown(void **state);
 

@@ -83,21 +83,31 @@ long sql_number(const char *format, ...)
     return atol(value);
 }
 
-static void prepare_database(void)
+struct store *open_store(const char *url)
 {
     struct store *store;
+    struct problem problem;
+    problem_clear(&problem);
+    struct store_options options = {
+        .url = url == NULL ? getenv("DATABASE_URL") : url,
+        .role = "test",
+        .connect_timeout_ms = 60000,
+        .statement_timeout_ms = 60000,
+    };
+    if (store_open(&options, &store, &problem) != STATUS_OK) {
+        fail_msg("%s", problem.text);
+    }
+    return store;
+}
+
+static void prepare_database(void)
+{
     struct problem problem;
     problem_clear(&problem);
     sql("DROP SCHEMA public CASCADE"); /* which everybody may use */
     sql("CREATE SCHEMA public");
     sql("CREATE TABLE \"Note\" (id uuid PRIMARY KEY, n int NOT NULL, body text)");
-    struct store_options options = {
-        .url = getenv("DATABASE_URL"),
-        .role = "test",
-        .connect_timeout_ms = 60000,
-        .statement_timeout_ms = 60000,
-    };
-    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
+    struct store *store = open_store(NULL);
     if (store_migrate(store, &problem) != STATUS_OK) {
         fail_msg("%s", problem.text);
     }

@@ -53,6 +53,9 @@ long sql_number(const char *format, ...) printf_like(1, 2);
 PGconn *sql_connection(void);
 void sql_disconnect(void);
 
+/* The command line's connection; fails the test when there is none. NULL: DATABASE_URL. */
+struct store *open_store(const char *url);
+
 /* Table "Note"(id uuid primary key, n int, body text): schema and rows. */
 struct schema note_schema(void);
 struct span note_row(uint64_t id, int32_t n, const char *body);

@@ -1,22 +1,19 @@
 /* slots_test.c - the log lies in slots, and leaves by slots: what leaves is a prefix, nothing that
  * a commit or an account needs goes with it, and nobody waits for whom he should not wait. */
-#include "rig.h"
+#include "notes.h"
+#include "session.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct schema note;
-static struct builder builder;
 static PGconn *other; /* somebody else's session */
 
 static int setup(void **state)
 {
     (void)state;
-    rig_reset_database();
-    note = note_schema();
-    builder_init(&builder, 64u << 20);
-    other = PQconnectdb(getenv("DATABASE_URL"));
+    notes_begin();
+    other = session_open();
     return 0;
 }
 
@@ -24,36 +21,13 @@ static int teardown(void **state)
 {
     (void)state;
     PQfinish(other);
-    rig_close_all();
-    builder_fini(&builder);
-    builder_schema_fini(&note);
-    return 0;
-}
-
-static bool run(PGconn *connection, const char *text)
-{
-    PGresult *result = PQexec(connection, text);
-    ExecStatusType status = PQresultStatus(result);
-    bool is_good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
-    if (!is_good) {
-        print_error("%s: %s", text, PQerrorMessage(connection));
-    }
-    PQclear(result);
-    return is_good;
+    return notes_teardown(state);
 }
 
 /* Commits `count` notes from `first` on as frame `sequence`. */
-static void commit(struct rig *rig, uint64_t sequence, uint64_t first, size_t count)
+static void commit(uint64_t sequence, uint64_t first, size_t count)
 {
-    builder_clear(&builder, sequence);
-    add_notes(&builder, &note, first, count);
-    rig_commit(rig, builder_batch(&builder));
-    assert_int_equal(builder.batch.first, first);
-}
-
-static bool turn(void)
-{
-    return strcmp(sql_value("SELECT penstock.lock_retention() AND penstock.turn_log()"), "t") == 0;
+    assert_int_equal(commit_notes(sequence, first, count)->first, first);
 }
 
 static const char *drop_due(const char *keep, const char *bytes)
@@ -61,9 +35,6 @@ static const char *drop_due(const char *keep, const char *bytes)
     return sql_value("SELECT out_state FROM penstock.drop_slot_if_due(%s, %s)", keep, bytes);
 }
 
-#define NO_PAYLOAD                                                       \
-    "SELECT count(*) FROM penstock.batch b LEFT JOIN penstock.payload p" \
-    " USING (slot, node, lane, position) WHERE b.last >= b.first AND p.slot IS NULL"
 #define GAPS                                                                        \
     "SELECT count(*) FROM (SELECT first, lag(last) OVER (ORDER BY first) AS before" \
     " FROM penstock.batch WHERE last >= first) s WHERE first <> before + 1"
@@ -74,13 +45,13 @@ static const char *drop_due(const char *keep, const char *bytes)
 static void test_dropped_slot_is_a_prefix(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open((struct rig_options){.prepared_rows = 10});
+    rig = rig_open((struct rig_options){.prepared_rows = 10});
     rig_wait_ready(rig);
-    commit(rig, 1, 1, 5);
-    commit(rig, 2, 6, 30);
-    assert_true(turn());
-    commit(rig, 3, 36, 5);
-    commit(rig, 4, 41, 30);
+    commit(1, 1, 5);
+    commit(2, 6, 30);
+    assert_true(turn_log());
+    commit(3, 36, 5);
+    commit(4, 41, 30);
     assert_int_equal(sql_number("SELECT penstock.drop_slot(0::smallint)"), 2);
     assert_int_equal(sql_number("SELECT penstock.floor()"), 35);
     assert_int_equal(sql_number("SELECT penstock.head()"), 70);
@@ -96,16 +67,16 @@ static void test_dropped_slot_is_a_prefix(void **state)
 static void test_empty_log_goes_on(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open((struct rig_options){0});
+    rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
-    commit(rig, 7, 1, 5);
+    commit(7, 1, 5);
     assert_int_equal(sql_number("SELECT penstock.retain('0')"), 1);
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.batch"), 0);
     rig_close(rig);
     rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
     assert_int_equal(rig->checkpoint, 7);
-    commit(rig, 8, 6, 20);
+    commit(8, 6, 20);
     assert_int_equal(sql_number("SELECT penstock.floor()"), 5);
     assert_int_equal(sql_number("SELECT penstock.position_of('node', 0)"), 8);
     rig_close(rig);
@@ -116,14 +87,14 @@ static void test_empty_log_goes_on(void **state)
 static void test_by_age(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open((struct rig_options){0});
+    rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
-    commit(rig, 1, 1, 5);
+    commit(1, 1, 5);
     static const char due[] = "SELECT penstock.turn_log_if_due('1 hour', NULL)";
     assert_string_equal(sql_value("%s", due), "f");
     sql("UPDATE penstock.batch SET at = at - interval '11 minutes'");
     assert_string_equal(sql_value("%s", due), "t");
-    commit(rig, 2, 6, 5);
+    commit(2, 6, 5);
     assert_string_equal(sql_value("%s", due), "f");
     assert_string_equal(drop_due("'1 hour'", "NULL"), "kept");
     sql("UPDATE penstock.batch SET at = at - interval '50 minutes' WHERE first = 1");
@@ -141,7 +112,7 @@ static void test_by_bytes(void **state)
     enum { LIMIT = 6 << 20, PART = LIMIT / 6 };
     static char body[20000];
     memset(body, 'x', sizeof body - 1);
-    struct rig *rig = rig_open((struct rig_options){0});
+    rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
     unsigned turned = 0, dropped = 0;
     for (unsigned i = 1; i <= 100; i++) {
@@ -162,7 +133,7 @@ static void test_by_bytes(void **state)
     assert_true(turned > 12 && dropped > 6);
     assert_true(sql_number("SELECT penstock.log_bytes()") > LIMIT - 2 * PART);
     assert_int_equal(sql_number(GAPS), 0);
-    assert_int_equal(sql_number(NO_PAYLOAD), 0);
+    assert_int_equal(sql_number(PAYLOADS_MISSING), 0);
     assert_int_equal(sql_number("SELECT sum(stored) FROM penstock.account"), 1000);
     rig_close(rig);
 }
@@ -174,26 +145,26 @@ static void test_by_bytes(void **state)
 static void test_long_reader_holds_up_retention_only(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open((struct rig_options){.prepared_rows = 10});
+    rig = rig_open((struct rig_options){.prepared_rows = 10});
     rig_wait_ready(rig);
-    commit(rig, 1, 1, 5);
-    assert_true(turn());
-    assert_true(run(other, "BEGIN; SELECT count(*) FROM penstock.batch"));
+    commit(1, 1, 5);
+    assert_true(turn_log());
+    assert_true(session_run(other, "BEGIN; SELECT count(*) FROM penstock.batch"));
     for (unsigned i = 0; i < 10; i++) {
         assert_string_equal(drop_due("'0'", "NULL"), "held");
-        commit(rig, 2 * i + 2, 6 + 20 * i, i % 2 == 0 ? 5 : 20); /* in both forms … */
+        commit(2 * i + 2, 6 + 20 * i, i % 2 == 0 ? 5 : 20); /* in both forms … */
         if (i % 2 == 0) {
-            commit(rig, 2 * i + 3, 11 + 20 * i, 15);
+            commit(2 * i + 3, 11 + 20 * i, 15);
         }
         /* … and on into each slot that is free, but not into the one that is read. */
-        assert_int_equal(turn(), i < 6);
+        assert_int_equal(turn_log(), i < 6);
     }
-    assert_true(run(other, "COMMIT"));
+    assert_true(session_run(other, "COMMIT"));
     for (unsigned i = 0; i < 7; i++) {
         assert_string_equal(drop_due("'0'", "NULL"), "dropped");
     }
     assert_int_equal(sql_number("SELECT penstock.floor()"), 125);
-    assert_true(turn());
+    assert_true(turn_log());
     rig_close(rig);
 }
 
@@ -201,14 +172,15 @@ static void test_long_reader_holds_up_retention_only(void **state)
 static void test_old_snapshot_sees_no_hole(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open((struct rig_options){0});
+    rig = rig_open((struct rig_options){0});
     rig_wait_ready(rig);
-    commit(rig, 1, 1, 5);
-    assert_true(turn());
-    commit(rig, 2, 6, 5);
-    assert_true(run(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM \"Note\""));
+    commit(1, 1, 5);
+    assert_true(turn_log());
+    commit(2, 6, 5);
+    assert_true(
+        session_run(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM \"Note\""));
     assert_int_equal(sql_number("SELECT penstock.drop_slot(0::smallint)"), 1);
-    commit(rig, 3, 11, 5);
+    commit(3, 11, 5);
     PGresult *result = PQexec(other, "SELECT penstock.floor(), penstock.head(), min(\"offset\"),"
                                      " max(\"offset\"), count(*) FROM penstock.events(0, 100)");
     assert_int_equal(PQntuples(result), 1);
@@ -230,12 +202,13 @@ static void test_old_snapshot_sees_no_hole(void **state)
 static void test_payload_follows_its_batch(void **state)
 {
     (void)state;
-    assert_true(run(other, "BEGIN; INSERT INTO penstock.payload_0 VALUES ('other', 3, 1,"
-                           " '[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{}}]')"));
-    assert_true(turn());
-    assert_true(run(other, COMMIT_ONE(1, 1, "0::smallint") "; COMMIT"));
+    assert_true(session_run(other,
+                            "BEGIN; INSERT INTO penstock.payload_0 VALUES ('other', 3, 1,"
+                            " '[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{}}]')"));
+    assert_true(turn_log());
+    assert_true(session_run(other, COMMIT_ONE(1, 1, "0::smallint") "; COMMIT"));
     assert_int_equal(sql_number("SELECT slot FROM penstock.batch"), 1);
-    assert_int_equal(sql_number(NO_PAYLOAD), 0);
+    assert_int_equal(sql_number(PAYLOADS_MISSING), 0);
     sql("SELECT penstock.drop_slot(0::smallint)");
     assert_int_equal(sql_number("SELECT count(*) FROM penstock.events(0)"), 1);
 }
@@ -245,15 +218,15 @@ static void test_payload_follows_its_batch(void **state)
 static void test_checkpoint_under_way_is_not_missed(void **state)
 {
     (void)state;
-    assert_true(run(other, "BEGIN"));
-    assert_true(run(other, COMMIT_ONE(1, 0, "NULL")));
-    assert_false(turn());
-    assert_true(run(other, "COMMIT"));
-    assert_true(turn());
+    assert_true(session_run(other, "BEGIN"));
+    assert_true(session_run(other, COMMIT_ONE(1, 0, "NULL")));
+    assert_false(turn_log());
+    assert_true(session_run(other, "COMMIT"));
+    assert_true(turn_log());
     assert_int_equal(sql_number("SELECT position FROM penstock.checkpoint"), 1);
-    assert_true(run(other, COMMIT_ONE(2, 0, "NULL")));
+    assert_true(session_run(other, COMMIT_ONE(2, 0, "NULL")));
     assert_int_equal(sql_number("SELECT penstock.retain('0')"), 2);
-    assert_true(run(other, COMMIT_ONE(3, 1, "NULL")));
+    assert_true(session_run(other, COMMIT_ONE(3, 1, "NULL")));
 }
 
 /* ---- all at once ----------------------------------------------------------------------------- */
@@ -291,7 +264,7 @@ static void *write_log(void *argument)
             slot = (unsigned)atoi(PQgetvalue(result, 0, 0));
         }
         PQclear(result);
-        writer->failed = writer->failed || !run(connection, "COMMIT");
+        writer->failed = writer->failed || !session_run(connection, "COMMIT");
         writer->stored += stored;
     }
     PQfinish(connection);
@@ -311,12 +284,12 @@ static void test_ring_goes_round_under_commits(void **state)
     }
     bool is_whole = true;
     while ((turns < 24 || drops < 20) && is_whole && clock_monotonic_us() < until_us) {
-        bool is_turned = turn();
+        bool is_turned = turn_log();
         turns += is_turned;
         if (!is_turned || turns % 4 == 0) { /* sometimes full, sometimes almost empty */
             drops += strcmp(drop_due("NULL", "1"), "dropped") == 0;
         }
-        is_whole = sql_number(GAPS) == 0 && sql_number(NO_PAYLOAD) == 0;
+        is_whole = sql_number(GAPS) == 0 && sql_number(PAYLOADS_MISSING) == 0;
     }
     for (unsigned i = 0; i < 2; i++) {
         atomic_store(&writers[i].stop, true);

@@ -1,5 +1,4 @@
--- dead_letter.sql - dead letters are put into their tables again. Part of version 1, behind
--- schema.sql.
+-- dead_letter.sql - dead letters are put into their tables again.
 --
 -- 1. retry_dead_letter() inserts the event as the committer would have: the columns that it names
 --    and no others, so that the table's defaults fill what it lacks. All of it happens under a
@@ -21,7 +20,7 @@
 -- this role would have, like the server's; all else here sees pg_catalog only.
 
 -- The INSERT of one event, which is its $1.
-CREATE FUNCTION penstock.event_insert(in_table regclass, in_event jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION penstock.event_insert(in_table regclass, in_event jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     missing text;
@@ -66,7 +65,7 @@ $$;
 
 -- The constraints of a table that would be checked at the COMMIT, as SET CONSTRAINTS takes them;
 -- NULL: none.
-CREATE FUNCTION penstock.deferred_constraints(in_table regclass) RETURNS text
+CREATE OR REPLACE FUNCTION penstock.deferred_constraints(in_table regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ')
     FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
@@ -76,7 +75,7 @@ $$;
 
 -- Inserts the event, and checks everything that can be checked before the COMMIT. Returns how many
 -- rows that made. Between the first set_config() and the end nothing may look up a name.
-CREATE FUNCTION penstock.insert_event(in_table regclass, in_event jsonb) RETURNS bigint
+CREATE OR REPLACE FUNCTION penstock.insert_row(in_table regclass, in_event jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     path text := (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'search_path');
@@ -97,6 +96,21 @@ BEGIN
 END
 $$;
 
+-- The same for what is pushed by a commit of its own: triggers of ours on the table skip it
+-- (row_trigger.sql).
+CREATE OR REPLACE FUNCTION penstock.insert_event(in_table regclass, in_event jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before text := coalesce(current_setting('penstock.own_rows', true), '');
+    stored bigint;
+BEGIN
+    PERFORM set_config('penstock.own_rows', 'on', true);
+    stored := penstock.insert_row(in_table, in_event);
+    PERFORM set_config('penstock.own_rows', before, true);
+    RETURN stored;
+END
+$$;
+
 -- Puts the event of a dead letter into its table again, in the caller's transaction. Returns what
 -- became of it:
 --   stored      it is a row, and has an offset once the transaction commits; the letter is gone
@@ -106,7 +120,7 @@ $$;
 --   missing     there is no such letter, or somebody else has just settled it
 -- What no event is to blame for (a deadlock, a timeout, a missing privilege) is an error, and
 -- nothing has changed.
-CREATE FUNCTION penstock.retry_dead_letter(in_id bigint) RETURNS text
+CREATE OR REPLACE FUNCTION penstock.retry_dead_letter(in_id bigint) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     letter penstock.dead_letter;
@@ -164,7 +178,7 @@ $$;
 
 -- The same for many, oldest first: those of one stream (NULL: of all) with ids behind `in_behind`,
 -- except those that somebody else is at. All of them are one transaction: take `in_max` at a time.
-CREATE FUNCTION penstock.retry_dead_letters(
+CREATE OR REPLACE FUNCTION penstock.retry_dead_letters(
     in_stream text DEFAULT NULL, in_max integer DEFAULT 1000, in_behind bigint DEFAULT 0)
 RETURNS TABLE (id bigint, outcome text)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -174,33 +188,48 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
         ORDER BY l.id LIMIT in_max FOR UPDATE SKIP LOCKED) chosen
 $$;
 
--- The commit of a settled letter: a batch of one event, or a checkpoint only for a duplicate.
-CREATE FUNCTION penstock.log_settled_letter() RETURNS trigger
+-- The commit of a settled letter: a batch of one event, or a checkpoint only for a duplicate. It
+-- counts for the letter's publisher.
+CREATE OR REPLACE FUNCTION penstock.log_settled_letter() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     notify_bytes_max CONSTANT integer := 8000; -- NOTIFY_BYTES_MAX in tail.h
     stored integer := (OLD.settled = 'stored')::integer;
     body text;
+    place smallint;
 BEGIN
     IF stored = 1 AND cardinality(OLD.channels) > 0 THEN
         body := '"stream":' || to_json(OLD.stream) || ',"channels":' || to_json(OLD.channels)
             || ',"data":' || OLD.event || '}';
         INSERT INTO penstock.payload (node, lane, position, events)
-        VALUES ('dead letters', 0, OLD.id, '[{"i":0,' || body || ']');
+        VALUES ('dead letters', 0, OLD.id, '[{"i":0,' || body || ']') RETURNING slot INTO place;
     END IF;
     PERFORM penstock.commit_batch(
         in_node => 'dead letters', in_lane => 0, in_previous => NULL, in_position => OLD.id,
         in_stored => stored, in_duplicates => 1 - stored, in_rejected => -1,
         in_streams => jsonb_build_object(OLD.stream, jsonb_build_object(
-            CASE stored WHEN 1 THEN 'stored' ELSE 'duplicates' END, 1, 'rejected', -1)),
+            'stored', stored, 'duplicates', 1 - stored, 'rejected', -1,
+            'publishers', CASE WHEN OLD.producer ~ '^[89a-f]'
+                THEN jsonb_build_object(OLD.producer, jsonb_build_array(stored, 1 - stored, -1))
+                ELSE '{}' END)),
         in_told => json_build_object(OLD.stream, stored)::text,
         in_names => ARRAY[OLD.stream], in_counts => ARRAY[stored::bigint], in_starts => '{0}',
         in_owners => '{1}', in_ranks => '{0}',
         in_bodies => CASE WHEN body IS NULL THEN '{}'
-            WHEN octet_length(body) < notify_bytes_max THEN ARRAY[body] END);
+            WHEN octet_length(body) < notify_bytes_max THEN ARRAY[body] END,
+        in_slot => place);
     RETURN NULL;
 END
 $$;
-CREATE CONSTRAINT TRIGGER log_settled AFTER DELETE ON penstock.dead_letter
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.settled IS NOT NULL)
-    EXECUTE FUNCTION penstock.log_settled_letter();
+
+-- Made only where it is missing: to make it anew would wait for whoever retries a letter.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+            WHERE t.tgrelid = 'penstock.dead_letter'::regclass AND t.tgname = 'log_settled') THEN
+        CREATE CONSTRAINT TRIGGER log_settled AFTER DELETE ON penstock.dead_letter
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.settled IS NOT NULL)
+            EXECUTE FUNCTION penstock.log_settled_letter();
+    END IF;
+END
+$$;

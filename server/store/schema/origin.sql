@@ -1,4 +1,4 @@
--- origin.sql - version 8: a database that was restored from a dump is told from the one it was.
+-- origin.sql - a database that was restored from a dump is told from the one it was.
 --
 -- A dump holds the epoch, and perhaps less of the log than its subscribers have seen: the offsets
 -- that are given out next mean other events to them. So the row below says which table and which
@@ -10,21 +10,15 @@
 -- recovery, a standby that was behind): the journals can, and lanes stop. `penstock migrate
 -- --new-epoch` is for that.
 
-CREATE TABLE penstock.origin (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    relation oid NOT NULL,      -- of this table
-    transaction bigint NOT NULL -- the row's xmin
-);
-
 -- Whoever starts a server asks, and need not be able to read the table.
-CREATE FUNCTION penstock.is_restored() RETURNS boolean
+CREATE OR REPLACE FUNCTION penstock.is_restored() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT NOT EXISTS (SELECT FROM penstock.origin o
         WHERE o.relation = 'penstock.origin'::regclass AND o.transaction = o.xmin::text::bigint)
 $$;
 
 -- The 32 bits of a transaction's number that a row has.
-CREATE FUNCTION penstock.mark_origin() RETURNS void
+CREATE OR REPLACE FUNCTION penstock.mark_origin() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM penstock.origin;
     INSERT INTO penstock.origin (relation, transaction)
@@ -32,12 +26,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Offsets from here on are another history: who resumes with the former epoch is told so.
-CREATE FUNCTION penstock.begin_epoch() RETURNS uuid
+CREATE OR REPLACE FUNCTION penstock.begin_epoch() RETURNS uuid
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT penstock.mark_origin();
     UPDATE penstock.meta SET epoch = gen_random_uuid() RETURNING epoch;
 $$;
 
-SELECT penstock.mark_origin();
-
-UPDATE penstock.meta SET version = 8;
+SELECT penstock.mark_origin() WHERE NOT EXISTS (SELECT FROM penstock.origin);

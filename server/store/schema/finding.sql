@@ -1,4 +1,4 @@
--- finding.sql - what `penstock audit --record` has found, and the events it makes of it. Version 7.
+-- finding.sql - what `penstock audit --record` has found, and the events it makes of it.
 --
 -- 1. A finding is known by its identity: a uuid of what was found where. penstock.finding remembers
 --    it, how bad it was, and the counters of then, so that the next run sees what happened since,
@@ -13,25 +13,8 @@
 -- A statement is mended when it ran again, and faster than the threshold that it was found over. An
 -- index or a table is mended when it was looked at and is as it should be.
 
-CREATE TABLE penstock.finding (
-    id uuid PRIMARY KEY,
-    kind text NOT NULL,
-    place text,            -- the table; NULL: none
-    subject text NOT NULL, -- "index public.x"; of a statement the statement
-    times integer NOT NULL DEFAULT 1,
-    found timestamptz NOT NULL DEFAULT now(),
-    seen timestamptz NOT NULL DEFAULT now(),
-    mended timestamptz,    -- NULL: it is open
-    before float8,         -- how bad it was: of a statement its mean in ms
-    threshold float8,      -- that it was found over
-    queryid bigint,
-    calls bigint,          -- counters when it was last looked at: of a statement calls and ms, of a
-    total float8,          -- table scans and rows that they read
-    reads bigint
-);
-
 -- The event as the table has it: columns that it has not are left out, and values are in its types.
-CREATE FUNCTION penstock.finding_event(in_table regclass, in_fields jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION penstock.finding_event(in_table regclass, in_fields jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' AS $$
 DECLARE
     event jsonb := (SELECT jsonb_object_agg(f.key, f.value)
@@ -53,7 +36,8 @@ END
 $$;
 
 -- Stores and publishes one event, unless its row is there already.
-CREATE FUNCTION penstock.tell_finding(in_stream text, in_table regclass, in_channels text[],
+CREATE OR REPLACE FUNCTION penstock.tell_finding(in_stream text, in_table regclass,
+    in_channels text[],
     in_id uuid, in_times integer, in_what text, in_fields jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -76,7 +60,8 @@ $$;
 
 -- Closes an open finding. `in_now` is the mean time of a statement in its `in_calls` new calls;
 -- NULL: nothing that could be measured. Returns the sentence that was recorded.
-CREATE FUNCTION penstock.mend_finding(in_stream text, in_table regclass, in_channels text[],
+CREATE OR REPLACE FUNCTION penstock.mend_finding(in_stream text, in_table regclass,
+    in_channels text[],
     in_finding penstock.finding, in_now float8, in_calls bigint) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -102,7 +87,8 @@ $$;
 -- Takes one thing that was looked at: {id, kind, place, subject, is_found, sentence, confidence,
 -- measure, threshold, queryid, calls, total, reads}. Returns what became of it: new, again (it was
 -- mended before), known, mended, or fine (and was before); and what was recorded, if anything was.
-CREATE FUNCTION penstock.record_finding(in_stream text, in_table regclass, in_channels text[],
+CREATE OR REPLACE FUNCTION penstock.record_finding(in_stream text, in_table regclass,
+    in_channels text[],
     in_seen jsonb, OUT outcome text, OUT told text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -145,7 +131,8 @@ $$;
 
 -- Takes all that one run looked at, `in_kinds` in the tables `in_places`: open findings of those
 -- kinds there that it did not find are mended. Statements are not: they tell by themselves.
-CREATE FUNCTION penstock.record_findings(in_stream text, in_table regclass, in_channels text[],
+CREATE OR REPLACE FUNCTION penstock.record_findings(in_stream text, in_table regclass,
+    in_channels text[],
     in_seen jsonb, in_kinds text[], in_places text[])
 RETURNS TABLE (outcome text, subject text, told text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -169,5 +156,3 @@ BEGIN
     END LOOP;
 END
 $$;
-
-UPDATE penstock.meta SET version = 7;

@@ -1,4 +1,4 @@
--- bus.sql - version 2: the key under which the nodes speak to each other.
+-- tables_4.sql - version 4: the key under which the nodes speak to each other.
 --
 -- Broadcasts and presence go from node to node as notifications, and any role that may connect can
 -- send and hear those. So nodes seal what they say (server/bus/seal.h), under a key that lies here.
