@@ -12,7 +12,12 @@
 -- read with a snapshot taken after the lock was granted. They are penstock.head() and
 -- penstock.position_of(), written out, so that their plans are kept: everybody waits for this lock.
 -- They look at the current slot only, whose statements are written once here and made for each
--- (slots.sql says why).
+-- (slots.sql says why). The head is looked for from the lane's own newest batch on: an index scan
+-- that has no lower bound reads all of a page, whatever its LIMIT.
+--
+-- Everybody waits for this lock, and a lone event costs little else. So what can be an assignment is
+-- one: plpgsql evaluates it by itself, where a PERFORM or an aggregate is a query with all that
+-- belongs to it. (654,000 instructions a call were 521,000 without those queries and bounds.)
 --
 -- `in_slot` is the one that this transaction has put the payload into, before the lock: where the
 -- ring was turned meanwhile, the payload is copied over, so that batch and payload always are in the
@@ -32,20 +37,21 @@ BEGIN
     WHEN %1$s THEN
         INSERT INTO penstock.batch_%1$s AS made
                 (first, last, node, lane, position, duplicates, rejected, at, streams, slot)
-            SELECT CASE WHEN in_stored > 0 THEN log.head + 1 ELSE 0 END,
-                CASE WHEN in_stored > 0 THEN log.head + in_stored ELSE -1 END,
+            SELECT CASE WHEN in_stored > 0 THEN head.last + 1 ELSE 0 END,
+                CASE WHEN in_stored > 0 THEN head.last + in_stored ELSE -1 END,
                 in_node, in_lane, in_position, in_duplicates, in_rejected, moment, in_streams, %1$s
-            FROM (SELECT
-                coalesce(
-                    (SELECT b.last FROM penstock.batch_%1$s b WHERE b.last >= b.first
-                        ORDER BY b.first DESC LIMIT 1), head_before) AS head,
-                coalesce(
-                    (SELECT b.position FROM penstock.batch_%1$s b
-                        WHERE b.node = in_node AND b.lane = in_lane
-                        ORDER BY b.position DESC LIMIT 1),
-                    (SELECT c.position FROM penstock.checkpoint c
-                        WHERE c.node = in_node AND c.lane = in_lane), 0) AS position) AS log
-            WHERE in_previous IS NULL OR log.position = in_previous
+            FROM (SELECT) AS one
+            LEFT JOIN LATERAL (
+                SELECT b.position, b.first FROM penstock.batch_%1$s b
+                WHERE b.node = in_node AND b.lane = in_lane AND b.position >= in_previous
+                ORDER BY b.position DESC LIMIT 1) AS lane ON true
+            CROSS JOIN LATERAL (
+                SELECT coalesce((SELECT b.last FROM penstock.batch_%1$s b
+                    WHERE b.last >= b.first AND b.first >= coalesce(lane.first, 0)
+                    ORDER BY b.first DESC LIMIT 1), head_before)) AS head (last)
+            WHERE in_previous IS NULL OR in_previous = coalesce(lane.position,
+                (SELECT c.position FROM penstock.checkpoint c
+                    WHERE c.node = in_node AND c.lane = in_lane), 0)
             RETURNING made.first INTO out_first;$append$, slot);
     END LOOP;
     EXECUTE replace($create$
@@ -59,12 +65,18 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     moment timestamptz;
     head_before bigint; -- the newest offset before this slot
+    event text;
+    events text[] := '{}'; -- 0: of all streams, n: of the n-th
     behind text; -- what every message has behind its first and count
+    opening text;
+    inlined text;
+    channel text;
+    done boolean; -- says nothing
 BEGIN
     IF in_stored > 0 THEN
-        PERFORM pg_advisory_xact_lock(x'70656e73'::integer, 1); -- 'pens'
+        done := pg_advisory_xact_lock(x'70656e73'::integer, 1) IS NULL; -- 'pens'
     ELSE
-        PERFORM pg_advisory_xact_lock_shared(x'70656e73'::integer, 4);
+        done := pg_advisory_xact_lock_shared(x'70656e73'::integer, 4) IS NULL;
     END IF;
     moment := clock_timestamp();
     SELECT r.slot, r.head INTO out_slot, head_before FROM penstock.log_ring r;
@@ -91,29 +103,37 @@ BEGIN
             USING in_node, in_lane, in_position;
     END IF;
 
-    behind := ',"at":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-        || '","node":' || to_json(in_node);
+    FOR i IN 1 .. coalesce(cardinality(in_bodies), 0) LOOP
+        event := '{"offset":' || (out_first + in_ranks[i]) || ',' || in_bodies[i];
+        inlined := concat_ws(',', inlined, event);
+        IF cardinality(in_names) > 1 THEN
+            events[in_owners[i]] := concat_ws(',', events[in_owners[i]], event);
+        END IF;
+    END LOOP;
+    events[0] := inlined;
+    events[1] := CASE WHEN cardinality(in_names) > 1 THEN events[1] ELSE inlined END;
+
     -- One message for all, one for each stream. Events are left out where PostgreSQL would not take
     -- the whole (8000 bytes, NOTIFY_PAYLOAD_MAX_LENGTH in async.c; 13 frame them). A channel name has
     -- at most 63 bytes; a stream's name is ASCII.
-    PERFORM pg_notify(message.channel, CASE
-            WHEN octet_length(message.opening) + octet_length(inlined.events) < 8000 - 13
-            THEN message.opening || ',"events":[' || inlined.events || ']}'
-            ELSE message.opening || '}' END)
-        FROM (
-            SELECT 0, 'penstock', '{"v":1,"first":' || out_first || ',"count":' || in_stored
-                || behind || ',"streams":' || in_told
-            UNION ALL
-            SELECT s.number, left('penstock_' || s.name, 63), '{"v":1,"stream":' || to_json(s.name)
-                || ',"first":' || (out_first + s.start) || ',"count":' || s.count || behind
-            FROM unnest(in_names, in_counts, in_starts) WITH ORDINALITY
-                AS s (name, count, start, number)
-            WHERE s.count > 0) AS message (number, channel, opening)
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN in_bodies IS NOT NULL THEN coalesce(string_agg(
-                '{"offset":' || (out_first + e.rank) || ',' || e.body, ','), '') END
-            FROM unnest(in_owners, in_ranks, in_bodies) AS e (owner, rank, body)
-            WHERE message.number IN (0, e.owner)) AS inlined (events);
+    behind := ',"at":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || '","node":' || to_json(in_node);
+    FOR n IN 0 .. cardinality(in_names) LOOP
+        CONTINUE WHEN in_counts[n] = 0;
+        IF n = 0 THEN
+            channel := 'penstock';
+            opening := '{"v":1,"first":' || out_first || ',"count":' || in_stored || behind
+                || ',"streams":' || in_told;
+        ELSE
+            channel := left('penstock_' || in_names[n], 63);
+            opening := '{"v":1,"stream":' || to_json(in_names[n]) || ',"first":'
+                || (out_first + in_starts[n]) || ',"count":' || in_counts[n] || behind;
+        END IF;
+        inlined := CASE WHEN in_bodies IS NOT NULL THEN coalesce(events[n], '') END;
+        done := pg_notify(channel, opening || CASE
+            WHEN octet_length(opening) + octet_length(inlined) < 8000 - 13
+            THEN ',"events":[' || inlined || ']}' ELSE '}' END) IS NULL;
+    END LOOP;
 END
 $body$$create$, '-- APPENDS', appends);
 END
