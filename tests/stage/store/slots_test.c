@@ -291,6 +291,27 @@ static void test_by_hand_it_gives_up(void **state)
     rig_close(rig);
 }
 
+/* Whoever asks while all of the log is about to leave is told what holds behind that: nothing goes
+ * back, though his statement began before. */
+static void test_nothing_goes_back_while_the_log_is_emptied(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"SELECT penstock.head()", "SELECT penstock.floor()",
+                                        "SELECT 5 * penstock.position_of('node', 0)"};
+    rig = rig_open((struct rig_options){0});
+    rig_wait_ready(rig);
+    PGconn *reader = session_open();
+    for (unsigned i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        commit(i + 1, 5 * i + 1, 5);
+        assert_true(session_run(other, "BEGIN; SELECT penstock.retain('0')"));
+        session_start(reader, asked[i], "relation");
+        assert_true(session_run(other, "COMMIT"));
+        assert_int_equal(atol(session_finish(reader)), 5 * i + 5);
+    }
+    PQfinish(reader);
+    rig_close(rig);
+}
+
 /* ---- all at once ----------------------------------------------------------------------------- */
 
 struct lane_writer {
@@ -383,6 +404,7 @@ int main(void)
         TEST(test_checkpoint_under_way_is_not_missed),
         TEST(test_by_hand_it_waits),
         TEST(test_by_hand_it_gives_up),
+        TEST(test_nothing_goes_back_while_the_log_is_emptied),
         TEST(test_ring_goes_round_under_commits),
     };
     int failures = cmocka_run_group_tests_name("slots", tests, NULL, NULL);
