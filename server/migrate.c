@@ -1,7 +1,7 @@
 /*
  * migrate.c - `penstock migrate`: makes or upgrades the schema `penstock`, and nothing else; with
  * --role, makes a role for the server, or grants it what it lacks. All of it is one transaction,
- * which --dry-run rolls back.
+ * which --dry-run rolls back. With --print it only says how.
  */
 #include "arguments.h"
 #include "commands.h"
@@ -13,6 +13,7 @@
 static const char HELP[] =
     "usage: penstock migrate [--role NAME] [--new-epoch] [--dry-run] [--config FILE] [--key "
     "VALUE…]\n"
+    "       penstock migrate --print\n"
     "\n"
     "Makes or upgrades the schema penstock, and nothing else. Run it as a role that may make "
     "schemas.\n"
@@ -25,6 +26,8 @@ static const char HELP[] =
     "After\n"
     "                a dump was restored it is done without being asked for\n"
     "  --dry-run     prints the statements, tries them, and rolls back\n"
+    "  --print       prints the statements for a database without the schema, and does nothing\n"
+    "                else: for who lets nobody but himself run DDL\n"
     "\n";
 
 struct migrate_options {
@@ -93,6 +96,17 @@ static enum status migrate(struct store *store, const struct settings *settings,
     return status == STATUS_OK ? ended : status;
 }
 
+static int print_schema(void)
+{
+    puts("BEGIN;");
+    struct span sql;
+    for (size_t part = 0; (sql = store_schema_sql(part)).size > 0; part++) {
+        fwrite(sql.data, 1, sql.size, stdout);
+    }
+    puts("COMMIT;");
+    return 0;
+}
+
 static int run(const struct settings *settings, const struct migrate_options *options)
 {
     struct problem problem;
@@ -126,6 +140,9 @@ int migrate_command(int argc, char **argv)
         fputs(HELP, stdout);
         settings_print_help(stdout);
         return 0;
+    }
+    if (take_switch(&argc, argv, "--print")) {
+        return print_schema();
     }
     options.is_dry = take_switch(&argc, argv, "--dry-run");
     options.has_new_epoch = take_switch(&argc, argv, "--new-epoch");

@@ -49,6 +49,8 @@ def read_step(connection, name):
     with connection.transaction(), connection.cursor() as cursor:
         # One snapshot: head, floor and events belong together.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # Before there is one: what it shows of the log stays.
+        cursor.execute("LOCK TABLE penstock.batch IN ACCESS SHARE MODE")
         cursor.execute("INSERT INTO consumer_position (consumer) VALUES (%s) ON CONFLICT DO NOTHING",
                        (name,))
         cursor.execute(STATE, (name,))  # the lock keeps a second consumer of this name out

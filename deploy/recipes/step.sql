@@ -2,6 +2,7 @@
 -- "more" when there are more of them, "head" when not. Needs the variable `consumer`.
 \set ON_ERROR_STOP on
 BEGIN ISOLATION LEVEL REPEATABLE READ; -- one snapshot: head, floor and events belong together
+LOCK TABLE penstock.batch IN ACCESS SHARE MODE; -- before there is one: what it shows of the log stays
 INSERT INTO consumer_position (consumer) VALUES (:'consumer') ON CONFLICT DO NOTHING;
 -- The lock keeps a second consumer of this name out.
 SELECT p.read_to, m.epoch, penstock.floor() AS floor, penstock.head() AS head,

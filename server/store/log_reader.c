@@ -64,9 +64,7 @@ void log_reader_close(struct log_reader *reader)
 enum status log_reader_floor(struct log_reader *reader, const char *epoch, uint64_t *out,
                              struct problem *problem)
 {
-    static const char sql[] =
-        "SELECT m.epoch, coalesce((SELECT b.first - 1 FROM penstock.batch b WHERE b.last >= b.first"
-        " ORDER BY b.first LIMIT 1), penstock.head()) FROM penstock.meta m";
+    static const char sql[] = "SELECT m.epoch, penstock.floor() FROM penstock.meta m";
     PGresult *result;
     enum status status = ask(reader, sql, 0, NULL, &result, problem);
     if (status != STATUS_OK) {

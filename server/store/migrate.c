@@ -24,10 +24,15 @@ extern const unsigned char schema_begin_sql[], schema_tables_1_sql[], schema_tab
 #define LOCK_TIMEOUT   "3s"
 
 /* parts[n] takes the tables from version n - 1 to n, and says so in penstock.meta. */
-enum { BEGIN, DEFINITIONS = SCHEMA_VERSION + 1, PARTS };
+enum { BEGIN = 0, DEFINITIONS = SCHEMA_VERSION + 1, PARTS };
 static const unsigned char *const parts[PARTS] = {
-    schema_begin_sql,    schema_tables_1_sql, schema_tables_2_sql,    schema_tables_3_sql,
-    schema_tables_4_sql, schema_tables_5_sql, schema_definitions_sql,
+    [BEGIN] = schema_begin_sql,
+    schema_tables_1_sql,
+    schema_tables_2_sql,
+    schema_tables_3_sql,
+    schema_tables_4_sql,
+    schema_tables_5_sql,
+    [DEFINITIONS] = schema_definitions_sql,
 };
 
 struct span store_schema_sql(size_t part)

@@ -26,6 +26,8 @@
 -- Each function sets the search path: whoever may make objects in a schema that comes before
 -- pg_catalog must not be able to put an operator of his own under ours.
 
+SET LOCAL client_min_messages = warning; -- what a step drops "if it exists" may not exist
+
 DO $$
 BEGIN
     IF to_regnamespace('penstock') IS NULL THEN

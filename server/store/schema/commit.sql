@@ -1,11 +1,12 @@
 -- commit.sql - the last step of a commit: offsets, log, checkpoint, NOTIFY.
 --
--- in_previous is the checkpoint that the lane knows: where the log has another, somebody else writes
--- in its name, and nothing is written (PS003); NULL: this is no lane (dead_letter.sql). in_told is
--- {"stream": count}. Of the arrays, the first three have one element for each stream: its name, how
--- many of its events were stored, the rank of the first; the last three one for each pushable event,
--- by ascending rank, and are NULL when those are too long to be carried: owner (which stream, from
--- 1), rank (offset within the batch) and body ('"stream":"…","channels":[…],"data":{…}}').
+-- in_previous is the checkpoint that the lane knows: where the log has another, somebody else
+-- writes in its name, and nothing is written (PS003); NULL: this is no lane (dead_letter.sql).
+-- in_told is {"stream": count}. Of the arrays, the first three have one element for each stream: its
+-- name, how many of its events were stored, the rank of the first; the last three one for each
+-- pushable event, by ascending rank, and are NULL when those are too long to be carried: owner
+-- (which stream, from 1), rank (offset within the batch) and body
+-- ('"stream":"…","channels":[…],"data":{…}}').
 --
 -- Under READ COMMITTED each statement of a volatile function sees what was committed before that
 -- statement began (PostgreSQL manual, "Function Volatility Categories"): so head and position are
@@ -20,8 +21,8 @@
 -- belongs to it. (654,000 instructions a call were 521,000 without those queries and bounds.)
 --
 -- `in_slot` is the one that this transaction has put the payload into, before the lock: where the
--- ring was turned meanwhile, the payload is copied over, so that batch and payload always are in the
--- same slot, and go together. (What is left over is found by nobody, and goes with its slot.)
+-- ring was turned meanwhile, the payload is copied over, so that batch and payload always are in
+-- the same slot, and go together. (What is left over is found by nobody, and goes with its slot.)
 -- out_slot is where the next one best goes. A server of version 4, which goes on after an upgrade
 -- until it is restarted, says nothing of slots (NULL): its payload is looked for.
 --

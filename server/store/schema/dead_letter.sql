@@ -221,15 +221,3 @@ BEGIN
     RETURN NULL;
 END
 $$;
-
--- Made only where it is missing: to make it anew would wait for whoever retries a letter.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-            WHERE t.tgrelid = 'penstock.dead_letter'::regclass AND t.tgname = 'log_settled') THEN
-        CREATE CONSTRAINT TRIGGER log_settled AFTER DELETE ON penstock.dead_letter
-            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.settled IS NOT NULL)
-            EXECUTE FUNCTION penstock.log_settled_letter();
-    END IF;
-END
-$$;

@@ -1,11 +1,16 @@
 -- log.sql - reading the log.
 --
 -- Whoever reads it sees all of what was committed, without a gap, from floor() to head(); what has
--- left by retention is a prefix (slots.sql).
+-- left by retention is a prefix (slots.sql). These functions are volatile, though they change
+-- nothing: so each takes a snapshot of its own, behind the locks on the slots. Under the caller's,
+-- a slot that is emptied in between (TRUNCATE is no MVCC) would be empty, and the ring still say
+-- what it said before: a head that goes back. At REPEATABLE READ there is but one snapshot, and
+-- whoever wants to be sure there takes the lock first, before he has it:
+--     BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE penstock.batch IN ACCESS SHARE MODE;
 
 -- The newest offset; 0 when there is none.
 CREATE OR REPLACE FUNCTION penstock.head() RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
         (SELECT b.last FROM penstock.batch b WHERE b.last >= b.first ORDER BY b.first DESC LIMIT 1),
         (SELECT r.head FROM penstock.log_ring r))
@@ -13,15 +18,15 @@ $$;
 
 -- Everything up to this offset has left the log (retention); 0: nothing has.
 CREATE OR REPLACE FUNCTION penstock.floor() RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
         (SELECT b.first - 1 FROM penstock.batch b WHERE b.last >= b.first ORDER BY b.first LIMIT 1),
-        penstock.head())
+        (SELECT r.head FROM penstock.log_ring r)) -- of this snapshot: head() has another
 $$;
 
 -- The last journal frame of a lane that is in; 0 when there is none.
 CREATE OR REPLACE FUNCTION penstock.position_of(in_node text, in_lane integer) RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT greatest(
         (SELECT b.position FROM penstock.batch b WHERE b.node = in_node AND b.lane = in_lane
             ORDER BY b.position DESC LIMIT 1),
@@ -42,7 +47,7 @@ $$;
 CREATE OR REPLACE FUNCTION penstock.events(since bigint, max integer DEFAULT 100,
     channel text DEFAULT NULL)
 RETURNS TABLE ("offset" bigint, stream text, channels text[], data json, at timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_sort = off
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_sort = off
     SET jit = off AS $$
 #variable_conflict use_column
 DECLARE

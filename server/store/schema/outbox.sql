@@ -30,7 +30,7 @@
 -- (PreCommit_Notify in async.c), so that such commits wait for each other's disk. Therefore a
 -- publisher that has much to do holds the advisory lock ('pens', 3) and looks by itself every few
 -- milliseconds: who finds it held need not say anything. (In a transaction equal notifications are
--- one.)
+-- one.) Its trigger is in trigger.sql, with the other one on a table of ours.
 CREATE OR REPLACE FUNCTION penstock.hint_outbox() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -39,18 +39,6 @@ BEGIN
         NOTIFY penstock_outbox;
     END IF;
     RETURN NULL;
-END
-$$;
-
--- Made only where it is missing: to make it anew would wait for whoever has published and not
--- committed yet.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-            WHERE t.tgrelid = 'penstock.outbox'::regclass AND t.tgname = 'hint') THEN
-        CREATE TRIGGER hint AFTER INSERT ON penstock.outbox
-            FOR EACH STATEMENT EXECUTE FUNCTION penstock.hint_outbox();
-    END IF;
 END
 $$;
 
@@ -203,7 +191,8 @@ BEGIN
     END IF;
     place := nextval('penstock.outbox_position');
     INSERT INTO penstock.payload (node, lane, position, events)
-        VALUES ('sql outbox', 0, place, '[' || batch.events || ']') RETURNING slot INTO payload_slot;
+        VALUES ('sql outbox', 0, place, '[' || batch.events || ']')
+        RETURNING slot INTO payload_slot;
     -- No server has this name (it has a space), so no lane's checkpoint is touched.
     PERFORM penstock.commit_batch(
         in_node => 'sql outbox', in_lane => 0, in_previous => NULL, in_position => place,

@@ -55,10 +55,10 @@ $$;
 
 -- ---- by hand ------------------------------------------------------------------------------------
 
--- Empties every slot in which all is older than `keep`.
+-- Empties every slot in which all is older than `keep`, or fails because somebody is in the way.
 -- Returns how many batches that were. Where the current slot is one of them, commits wait until
 -- this transaction ends.
-CREATE OR REPLACE FUNCTION penstock.retain(keep interval) RETURNS bigint
+CREATE OR REPLACE FUNCTION penstock.try_retain(keep interval) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last_slot smallint;
@@ -85,5 +85,26 @@ BEGIN
         total := total + dropped;
     END LOOP;
     RETURN total;
+END
+$$;
+
+-- The same, and waits for whoever is in the way: ten seconds, or as long as the last attempt takes
+-- beyond that. An attempt that fails is undone as a whole, its locks too, so that meanwhile neither
+-- commits nor readers wait.
+CREATE OR REPLACE FUNCTION penstock.retain(keep interval) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    until CONSTANT timestamptz := clock_timestamp() + interval '10 seconds';
+BEGIN
+    LOOP
+        BEGIN
+            RETURN penstock.try_retain(keep);
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() > until THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
 END
 $$;

@@ -27,7 +27,8 @@
 --
 -- TRUNCATE is no MVCC: a transaction at REPEATABLE READ that has not read the log yet finds a slot
 -- empty that was emptied after its snapshot. It sees the log begin later than it did (floor()
--- says so, too), never with a hole; once it has read any of the log, slots stay for it.
+-- says so, too), never with a hole; once it has read any of the log, slots stay for it. log.sql
+-- says how to lock it before there is a snapshot.
 
 -- ---- looking ------------------------------------------------------------------------------------
 

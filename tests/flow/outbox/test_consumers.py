@@ -3,6 +3,7 @@
 The recipes run as a role that may read the log and nothing else of Penstock's.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -174,6 +175,26 @@ def test_consumers_are_told_of_retention_and_of_another_history(server, database
     for consumer in consumers:
         assert database.query('SELECT "offset" FROM analyst.consumed_event WHERE consumer = %s'
                               " ORDER BY nth", (consumer.name,)) == [(1,), (4,), (4,)]
+
+
+def test_a_step_that_meets_retention_takes_nothing_twice(server, database, consumers):
+    """All of the log leaves while a step is under way: no gap, no other history, nothing read again."""
+    client = server.connect()
+    client.publish("behavior", [event(n) for n in range(3)], ack="committed")
+    wait_for(database, consumers, 3)
+    with contextlib.closing(database.connect(autocommit=False)) as retention:
+        retention.cursor().execute("SELECT penstock.retain('0')")
+        database.execute("NOTIFY penstock")
+        until("both are in a step", lambda: database.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'analyst' AND wait_event = 'relation'") == 2)
+        retention.commit()
+    assert database.value("SELECT penstock.floor()") == 3
+    client.publish("behavior", [event(3)], ack="committed")
+    wait_for(database, consumers, 4)
+    assert database.query("SELECT * FROM analyst.consumer_gap") == []
+    for consumer in consumers:
+        assert database.query('SELECT "offset" FROM analyst.consumed_event WHERE consumer = %s'
+                              " ORDER BY nth", (consumer.name,)) == [(1,), (2,), (3,), (4,)]
 
 
 def test_payloads_are_as_the_schema_says(server, database):

@@ -78,6 +78,18 @@ def test_migrate_twice_changes_nothing(database):
     assert database.value("SELECT epoch FROM penstock.meta") == epoch
 
 
+def test_migrate_prints_what_makes_the_schema(database, tmp_path):
+    """For who lets nobody but himself run DDL: psql takes it, and a server is content with it."""
+    code, printed, err = run("migrate", "--print")
+    assert code == 0, err
+    made = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", database.url], input=printed,
+                          capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stderr) == (0, ""), made.stderr
+    code, out, err = run("check", "--config", config(tmp_path, BEHAVIOR), env={"DATABASE_URL": database.url})
+    assert code == 0 and "all is well" in out, err
+    assert database.value("SELECT penstock.head()") == 0
+
+
 def test_check_reports_everything_at_once(database, tmp_path):
     migrated(database)
     environment = {"DATABASE_URL": database.url}

@@ -229,6 +229,89 @@ static void test_checkpoint_under_way_is_not_missed(void **state)
     assert_true(session_run(other, COMMIT_ONE(3, 1, "NULL")));
 }
 
+/* ---- by hand --------------------------------------------------------------------------------- */
+
+/* Calls retain() while `other` is in its way, and lets it go when it is seen to wait. Returns how
+ * many batches it dropped. */
+static long retain_behind(const char *hindrance)
+{
+    PGconn *hand = session_open();
+    assert_true(session_run(other, "BEGIN"));
+    assert_true(session_run(other, hindrance));
+    session_start(hand, "SELECT penstock.retain('0')", "PgSleep");
+    assert_true(session_run(other, "COMMIT"));
+    const char *dropped = session_finish(hand);
+    PQfinish(hand);
+    return atol(dropped);
+}
+
+/* By hand retention waits for a server's own, for readers and for commits, and then does all of it.
+ */
+static void test_by_hand_it_waits(void **state)
+{
+    (void)state;
+    rig = rig_open((struct rig_options){0});
+    rig_wait_ready(rig);
+    commit(1, 1, 5);
+    assert_int_equal(retain_behind("SELECT penstock.lock_retention()"), 1);
+    commit(2, 6, 5);
+    assert_true(turn_log());
+    commit(3, 11, 5);
+    assert_int_equal(retain_behind("SELECT count(*) FROM penstock.batch"), 2);
+    commit(4, 16, 5);
+    assert_int_equal(retain_behind(COMMIT_ONE(1, 1, "NULL")), 2);
+    assert_int_equal(sql_number("SELECT penstock.head()"), 21);
+    assert_int_equal(sql_number("SELECT penstock.floor()"), 21);
+    assert_int_equal(sql_number("SELECT sum(stored) FROM penstock.account"), 21);
+    rig_close(rig);
+}
+
+/* It does not wait for ever: then it says who is in the way, and has changed nothing. Meanwhile
+ * commits and readers are not held up, though the ring must be turned. */
+static void test_by_hand_it_gives_up(void **state)
+{
+    (void)state;
+    rig = rig_open((struct rig_options){.statement_timeout_ms = 5000});
+    rig_wait_ready(rig);
+    commit(1, 1, 5);
+    PGconn *hand = session_open();
+    assert_true(session_run(other, "BEGIN; SELECT count(*) FROM penstock.batch"));
+    session_start(hand, "SELECT penstock.retain('0')", "PgSleep");
+    for (unsigned i = 0; i < 5; i++) {
+        commit(2 + i, 6 + 5 * i, 5);
+        assert_int_equal(sql_number("SELECT count(*) FROM penstock.events(0)"), 10 + 5 * i);
+    }
+    const char *told = session_finish(hand);
+    assert_non_null(strstr(told, "somebody reads the oldest batches"));
+    assert_non_null(strstr(told, "penstock.batch_0"));
+    PQfinish(hand);
+    assert_true(session_run(other, "COMMIT"));
+    assert_int_equal(sql_number("SELECT penstock.floor()"), 0);
+    assert_int_equal(sql_number("SELECT slot FROM penstock.log_ring"), 0);
+    rig_close(rig);
+}
+
+/* Whoever asks while all of the log is about to leave is told what holds behind that: nothing goes
+ * back, though his statement began before. */
+static void test_nothing_goes_back_while_the_log_is_emptied(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"SELECT penstock.head()", "SELECT penstock.floor()",
+                                        "SELECT 5 * penstock.position_of('node', 0)"};
+    rig = rig_open((struct rig_options){0});
+    rig_wait_ready(rig);
+    PGconn *reader = session_open();
+    for (unsigned i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        commit(i + 1, 5 * i + 1, 5);
+        assert_true(session_run(other, "BEGIN; SELECT penstock.retain('0')"));
+        session_start(reader, asked[i], "relation");
+        assert_true(session_run(other, "COMMIT"));
+        assert_int_equal(atol(session_finish(reader)), 5 * i + 5);
+    }
+    PQfinish(reader);
+    rig_close(rig);
+}
+
 /* ---- all at once ----------------------------------------------------------------------------- */
 
 struct lane_writer {
@@ -319,6 +402,9 @@ int main(void)
         TEST(test_old_snapshot_sees_no_hole),
         TEST(test_payload_follows_its_batch),
         TEST(test_checkpoint_under_way_is_not_missed),
+        TEST(test_by_hand_it_waits),
+        TEST(test_by_hand_it_gives_up),
+        TEST(test_nothing_goes_back_while_the_log_is_emptied),
         TEST(test_ring_goes_round_under_commits),
     };
     int failures = cmocka_run_group_tests_name("slots", tests, NULL, NULL);
