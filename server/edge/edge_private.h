@@ -1,7 +1,7 @@
 /*
  * edge_private.h - what the files of the edge share: the edge, its sessions, and who does what.
  *
- *   edge.c       the loop: wakes, work, callbacks of libwebsockets
+ *   edge.c       the loop: wakes and work           context.c    libwebsockets, and its callbacks
  *   session.c    slots, generations, pausing        heartbeat.c  who is silent, and who has gone
  *   receive.c    frames to messages                 publish.c    message to record
  *   hold.c       what finds no room waits           conduct.c    who sends what is refused waits
@@ -234,6 +234,13 @@ static inline const struct settings *edge_settings(const struct edge *edge)
 {
     return edge->options.settings;
 }
+
+/* ---- context.c ------------------------------------------------------------------------------- */
+
+/* Raises the limit of open files to what the edges may open. Before the context is made. */
+void context_fit_descriptors(const struct edge *edge);
+/* Makes edge->context and edge->vhost, with TLS edge->tls, too; edge_close() destroys them. */
+enum status context_open(struct edge *edge, struct problem *problem) must_use;
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 
