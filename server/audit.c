@@ -118,19 +118,9 @@ static void tell_failure(struct audit_run *run, struct problem *problem)
 
 /* ---- the audit ------------------------------------------------------------------------------- */
 
-static const struct stream_settings *find_stream(const struct settings *settings, const char *name)
-{
-    for (size_t i = 0; i < settings->stream_count; i++) {
-        if (strcmp(settings->streams[i].name, name) == 0) {
-            return &settings->streams[i];
-        }
-    }
-    return NULL;
-}
-
 static void record(struct audit_run *run, const struct settings *settings, struct audit *audit)
 {
-    const struct stream_settings *wanted = find_stream(settings, run->stream);
+    const struct stream_settings *wanted = settings_stream(settings, run->stream);
     struct audit_stream stream = {
         .name = wanted->name,
         .table = wanted->table,
@@ -227,7 +217,7 @@ static bool take_options(int *argc, char **argv, struct audit_run *out)
 
 static int run_audit(struct audit_run *run, const struct settings *settings)
 {
-    if (run->records && find_stream(settings, run->stream) == NULL) {
+    if (run->records && settings_stream(settings, run->stream) == NULL) {
         fprintf(stderr,
                 "penstock: audit: no stream \"%.63s\" is configured to record in: configure it, "
                 "or name another one with --stream\n",

@@ -1,6 +1,7 @@
 /*
  * main.c - the commands, and what they share: settings and exit codes.
  */
+#include "arguments.h"
 #include "commands.h"
 
 #include "penstock/client.h"
@@ -55,26 +56,6 @@ int command_fail(const struct problem *problem)
     return problem->status == STATUS_BAD_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
-/* Takes "--config FILE" or "--config=FILE" out of the arguments; false when FILE is missing. */
-static bool take_config_flag(int *argc, char **argv, const char **out_file)
-{
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strncmp(argv[i], "--config=", 9) == 0) {
-            *out_file = argv[i] + 9;
-        } else if (strcmp(argv[i], "--config") == 0) {
-            if (++i == *argc) {
-                return false;
-            }
-            *out_file = argv[i];
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    return true;
-}
-
 static void print_command_help(const char *usage)
 {
     printf("usage: %s [--config FILE] [--key VALUE…]\n\n"
@@ -87,20 +68,18 @@ bool command_configuration(int argc, char **argv, const char *usage, struct conf
                            struct settings *out, int *out_exit)
 {
     struct problem problem;
-    const char *file = getenv("PENSTOCK_CONFIG");
+    const char *file = NULL;
     problem_clear(&problem);
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_command_help(usage);
-            *out_exit = 0;
-            return false;
-        }
+    if (wants_help(argc, argv)) {
+        print_command_help(usage);
+        *out_exit = 0;
+        return false;
     }
-    if (!take_config_flag(&argc, argv, &file)) {
-        fprintf(stderr, "penstock: --config: the file's name is missing\n");
+    if (!take_value(&argc, argv, "--config", &file)) {
         *out_exit = EXIT_USAGE;
         return false;
     }
+    file = file != NULL ? file : getenv("PENSTOCK_CONFIG");
     *out_from = (struct configuration){.file = file, .argc = argc, .argv = argv};
     if (configuration_read(out_from, out, &problem) != STATUS_OK) {
         *out_exit = command_fail(&problem);

@@ -28,16 +28,6 @@ static void add(char *out, size_t size, const char *format, ...)
     }
 }
 
-static const struct stream_settings *find(const struct settings *settings, const char *name)
-{
-    for (size_t i = 0; i < settings->stream_count; i++) {
-        if (strcmp(settings->streams[i].name, name) == 0) {
-            return &settings->streams[i];
-        }
-    }
-    return NULL;
-}
-
 static bool channels_differ(const struct stream_settings *a, const struct stream_settings *b)
 {
     bool differ = a->channel_count != b->channel_count;
@@ -62,7 +52,8 @@ bool reload_streams_differ(const struct settings *now, const struct settings *ne
 {
     out[0] = '\0';
     for (size_t i = 0; i < next->stream_count; i++) {
-        const struct stream_settings *after = &next->streams[i], *before = find(now, after->name);
+        const struct stream_settings *after = &next->streams[i],
+                                     *before = settings_stream(now, after->name);
         if (before == NULL) {
             add(out, size, "stream \"%s\" is new", after->name);
         } else if (strcmp(before->table, after->table) != 0) {
@@ -75,7 +66,7 @@ bool reload_streams_differ(const struct settings *now, const struct settings *ne
         }
     }
     for (size_t i = 0; i < now->stream_count; i++) {
-        if (find(next, now->streams[i].name) == NULL) {
+        if (settings_stream(next, now->streams[i].name) == NULL) {
             add(out, size, "stream \"%s\" is gone (what it has taken is still stored)",
                 now->streams[i].name);
         }

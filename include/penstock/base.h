@@ -77,6 +77,12 @@ int folder_create(const char *path);
 int64_t clock_unix_us(void);      /* wall clock, microseconds since 1970 */
 int64_t clock_monotonic_us(void); /* never goes back */
 
+/* How long to wait after so many losses in a row (1 or more): a tenth of a second, doubled with
+ * each, `most_us` at most; jittered. */
+int64_t pause_after(unsigned losses, int64_t most_us, int64_t now_us);
+/* Half of it, and a random part of the other half, so that nodes do not act all at once. */
+int64_t pause_jitter(int64_t us, int64_t now_us);
+
 /* ---- ids ------------------------------------------------------------------------------------- */
 
 #define UUID_BYTES      16

@@ -47,6 +47,33 @@ static inline bool span_is(struct span a, const char *string)
     return span_equals(a, span_string(string));
 }
 
+/* Takes what stands before the first separator off the front, and the separator with it. Without
+ * one, that is all of it, and `rest->data` is NULL from then on. */
+static inline struct span span_take(struct span *rest, char separator)
+{
+    const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->data, separator, rest->size);
+    struct span taken = span_of(rest->data, at == NULL ? rest->size : (size_t)(at - rest->data));
+    *rest = at == NULL ? span_of(NULL, 0) : span_of(at + 1, rest->size - taken.size - 1);
+    return taken;
+}
+
+static inline bool byte_is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Without the blanks at both ends. */
+static inline struct span span_trim(struct span text)
+{
+    while (text.size > 0 && byte_is_blank(text.data[0])) {
+        text = span_of(text.data + 1, text.size - 1);
+    }
+    while (text.size > 0 && byte_is_blank(text.data[text.size - 1])) {
+        text.size--;
+    }
+    return text;
+}
+
 /* For "%.*s". */
 #define SPAN_PRINT(span) (int)(span).size, (const char *)(span).data
 

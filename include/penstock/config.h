@@ -118,6 +118,8 @@ bool settings_list_next(const char **list, struct span *out);
 enum status settings_load(struct settings *out, const char *file, int argc, char **argv, int first,
                           struct problem *problem) must_use;
 void settings_fini(struct settings *settings);
+/* The stream of that name; NULL: none. */
+const struct stream_settings *settings_stream(const struct settings *settings, const char *name);
 /* Opens the log as `log_format` and `log_level` have it. */
 void settings_open_log(const struct settings *settings);
 /* Is presence on anywhere; is it on for this channel? */

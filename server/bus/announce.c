@@ -21,7 +21,7 @@ void announce_anew(struct presence *presence)
 void announce_forget(struct presence *presence, const struct member *member)
 {
     if (presence->state_next == member) {
-        presence->state_next = member->roster_next;
+        presence->state_next = member->in_roster.next;
     }
 }
 
@@ -50,7 +50,7 @@ static void begin_state(struct bus *bus, int64_t now_us)
         presence->state_due = false;
         presence->in_state = true;
         presence->state_said_us = now_us;
-        presence->state_next = presence->ours.first;
+        presence->state_next = presence->ours.all.first;
     }
 }
 
@@ -70,7 +70,7 @@ static void say_state(struct bus *bus)
         if (!say(bus, &item)) {
             return;
         }
-        presence->state_next = member->roster_next;
+        presence->state_next = member->in_roster.next;
     }
     if (presence->in_state && say(bus, &end)) {
         presence->in_state = false;

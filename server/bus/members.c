@@ -102,7 +102,7 @@ static struct place *make_place(struct members *members, struct span channel)
 
 static void drop_if_empty(struct members *members, struct place *place)
 {
-    if (place->first != NULL) {
+    if (place->all.first != NULL) {
         return;
     }
     struct place **at = place_bucket(members, place_name(place));
@@ -118,17 +118,9 @@ static void link_up(struct members *members, struct member *member)
     struct member **bucket = member_bucket(members, member->place, member->session);
     member->behind = *bucket;
     *bucket = member;
-    member->place_next = member->place->first;
-    if (member->place_next != NULL) {
-        member->place_next->place_previous = member;
-    }
-    member->place->first = member;
+    list_prepend(&member->place->all, member, at_place);
     member->place->count++;
-    member->roster_next = member->roster->first;
-    if (member->roster_next != NULL) {
-        member->roster_next->roster_previous = member;
-    }
-    member->roster->first = member;
+    list_prepend(&member->roster->all, member, in_roster);
     member->roster->count++;
     member->roster->digest += digest_of(member);
     members->count++;
@@ -160,28 +152,14 @@ struct member *members_add(struct members *members, struct roster *roster, struc
 
 static void leave_roster(struct member *member)
 {
-    if (member->roster_previous != NULL) {
-        member->roster_previous->roster_next = member->roster_next;
-    } else {
-        member->roster->first = member->roster_next;
-    }
-    if (member->roster_next != NULL) {
-        member->roster_next->roster_previous = member->roster_previous;
-    }
+    list_remove(&member->roster->all, member, in_roster);
     member->roster->count--;
     member->roster->digest -= digest_of(member);
 }
 
 static void leave_place(struct member *member)
 {
-    if (member->place_previous != NULL) {
-        member->place_previous->place_next = member->place_next;
-    } else {
-        member->place->first = member->place_next;
-    }
-    if (member->place_next != NULL) {
-        member->place_next->place_previous = member->place_previous;
-    }
+    list_remove(&member->place->all, member, at_place);
     member->place->count--;
 }
 

@@ -17,10 +17,19 @@
 #define PENSTOCK_BUS_MEMBERS_H
 
 #include "penstock/bus.h"
+#include "penstock/list.h"
+
+struct member_list {
+    struct member *first, *last;
+};
+
+struct member_link {
+    struct member *previous, *next;
+};
 
 /* The members of one node. */
 struct roster {
-    struct member *first;
+    struct member_list all;
     uint64_t count, digest;
     uint32_t round;       /* counts the states that were begun, and the ends */
     bool in_state;        /* one is under way */
@@ -31,7 +40,7 @@ struct roster {
 
 struct place {
     struct place *behind; /* in its bucket */
-    struct member *first;
+    struct member_list all;
     uint64_t count;
     uint8_t name_bytes;
     uint8_t name[];
@@ -39,8 +48,7 @@ struct place {
 
 struct member {
     struct member *behind; /* in its bucket */
-    struct member *place_previous, *place_next;
-    struct member *roster_previous, *roster_next;
+    struct member_link at_place, in_roster;
     struct place *place;
     struct roster *roster;
     int64_t joined_ms;

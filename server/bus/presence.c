@@ -128,8 +128,8 @@ static struct span list_members(struct presence *presence, const struct place *p
 {
     struct writer out = writer_of(presence->list, BUS_LIST_BYTES);
     size_t json_bytes = 0;
-    for (const struct member *member = place == NULL ? NULL : place->first; member != NULL;
-         member = member->place_next) {
+    for (const struct member *member = place == NULL ? NULL : place->all.first; member != NULL;
+         member = member->at_place.next) {
         struct bus_member head = {.joined_ms = member->joined_ms, .user_bytes = member->user_bytes};
         struct writer before = out;
         memcpy(head.session, member->session, BUS_SESSION_BYTES);
@@ -251,8 +251,8 @@ void presence_hear(struct bus *bus, struct peer *peer, const struct item *item)
 void presence_forget_peers(struct bus *bus)
 {
     for (unsigned i = 0; i < bus->peers.count; i++) {
-        while (bus->peers.list[i]->roster.first != NULL) {
-            drop(bus, bus->peers.list[i]->roster.first);
+        while (bus->peers.list[i]->roster.all.first != NULL) {
+            drop(bus, bus->peers.list[i]->roster.all.first);
         }
     }
 }
@@ -273,8 +273,8 @@ static bool edges_have_room(const struct bus *bus)
 /* Removes who is not in the roster's round, at the pace at which edges hear of it. */
 static void sweep(struct bus *bus, struct roster *roster)
 {
-    for (struct member *member = roster->first, *next; member != NULL; member = next) {
-        next = member->roster_next;
+    for (struct member *member = roster->all.first, *next; member != NULL; member = next) {
+        next = member->in_roster.next;
         if (member->round == roster->round) {
             continue;
         }

@@ -16,8 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PAUSE_FIRST_MS    100
-#define PAUSE_MAX_MS      5000
+#define PAUSE_MAX_US      5000000
 #define WRITE_BYTES_FIRST 4096
 #define RECEIVE_BYTES_MAX ((size_t)64 << 20)
 #define RECEIVE_FIRST     ((size_t)64 << 10)
@@ -54,15 +53,6 @@ struct link {
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-/* Doubles with each loss; a random half of it, so that clients do not come back all at once. */
-static int64_t pause_us(unsigned losses, int64_t now_us)
-{
-    int64_t pause_ms = (int64_t)PAUSE_FIRST_MS << (losses < 7 ? losses - 1 : 6);
-    pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
-    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
-    return pause_ms * 500 + (int64_t)(random % (uint64_t)(pause_ms * 500));
-}
-
 static void go_down(struct link *link, const char *reason)
 {
     bool was_up = link->state == LINK_UP;
@@ -74,7 +64,7 @@ static void go_down(struct link *link, const char *reason)
     link->wsi = NULL;
     link->received_size = 0;
     link->losses++;
-    link->due_us = now_us + pause_us(link->losses, now_us);
+    link->due_us = now_us + pause_after(link->losses, PAUSE_MAX_US, now_us);
     if (was_up) {
         link->down_since_us = now_us;
     }

@@ -2,11 +2,10 @@
 #include "send_options.h"
 
 #include "events.h"
+#include "options.h"
 
 #include "penstock/client.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,34 +48,6 @@ static const char HELP[] =
     "Exit codes: 0 every line is acknowledged; 1 an event was refused or the server stayed away;\n"
     "2 wrong usage or the state of another run; 130 interrupted.\n";
 
-char **arguments_with_name(int argc, char **argv, const char *name)
-{
-    char **copy = calloc((size_t)argc + 2, sizeof *copy);
-    if (copy != NULL) {
-        copy[0] = (char *)name; /* getopt_long() only prints it */
-        for (int i = 0; i < argc; i++) {
-            copy[i + 1] = argv[i];
-        }
-    }
-    return copy;
-}
-
-bool argument_number(const char *flag, const char *text, uint64_t least, uint64_t most,
-                     uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < least ||
-        number > most) {
-        fprintf(stderr, "penstock: --%s \"%s\": give a whole number from %llu to %llu\n", flag,
-                text, (unsigned long long)least, (unsigned long long)most);
-        return false;
-    }
-    *out = number;
-    return true;
-}
-
 static bool is_one_of(const char *flag, const char *text, const char *a, const char *b)
 {
     if (strcmp(text, a) == 0 || strcmp(text, b) == 0) {
@@ -97,8 +68,9 @@ static bool read_id_field(const char *text, struct send_options *out)
     return true;
 }
 
-static bool read_option(int option, const char *text, struct send_options *out)
+static bool read_option(int option, const char *text, void *owner)
 {
+    struct send_options *out = owner;
     uint64_t number = 0;
     bool ok = true;
     switch (option) {
@@ -109,11 +81,11 @@ static bool read_option(int option, const char *text, struct send_options *out)
         out->token_file = text;
         return true;
     case 'b':
-        ok = argument_number("batch", text, 1, BATCH_MAX, &number);
+        ok = option_number("batch", text, 1, BATCH_MAX, &number);
         out->batch = (uint32_t)number;
         return ok;
     case 'n':
-        ok = argument_number("inflight", text, 1, INFLIGHT_MAX, &number);
+        ok = option_number("inflight", text, 1, INFLIGHT_MAX, &number);
         out->inflight = (uint32_t)number;
         return ok;
     case 'a':
@@ -132,7 +104,7 @@ static bool read_option(int option, const char *text, struct send_options *out)
         out->skips_invalid = true;
         return true;
     case 'w':
-        ok = argument_number("wait", text, 0, WAIT_MAX_S, &number);
+        ok = option_number("wait", text, 0, WAIT_MAX_S, &number);
         out->wait_s = (unsigned)number;
         return ok;
     default:
@@ -141,8 +113,9 @@ static bool read_option(int option, const char *text, struct send_options *out)
 }
 
 /* STREAM and FILE, and the state file that follows from FILE. */
-static bool read_names(int count, char **names, struct send_options *out)
+static bool read_names(int count, char **names, void *owner)
 {
+    struct send_options *out = owner;
     if (count < 1 || count > 2) {
         fprintf(stderr, "penstock: send STREAM [FILE]: %s; `penstock send --help` tells more\n",
                 count < 1 ? "the stream is missing" : "there are too many arguments");
@@ -163,7 +136,7 @@ static bool read_names(int count, char **names, struct send_options *out)
     return true;
 }
 
-static bool read_arguments(int argc, char **argv, struct send_options *out, int *out_exit)
+bool send_options_read(int argc, char **argv, struct send_options *out, int *out_exit)
 {
     static const struct option known[] = {
         {"url", required_argument, NULL, 'u'},      {"token-file", required_argument, NULL, 't'},
@@ -173,37 +146,14 @@ static bool read_arguments(int argc, char **argv, struct send_options *out, int 
         {"skip-invalid", no_argument, NULL, 'k'},   {"wait", required_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},           {0},
     };
-    int option;
-    optind = 0; /* GNU: begin anew */
-    while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(HELP, stdout);
-            *out_exit = CLIENT_DONE;
-            return false;
-        }
-        if (!read_option(option, optarg, out)) {
-            return false;
-        }
-    }
-    return read_names(argc - optind, argv + optind, out);
-}
-
-bool send_options_read(int argc, char **argv, struct send_options *out, int *out_exit)
-{
+    static const struct options options = {"penstock send", HELP, known, read_option, read_names};
     *out = (struct send_options){.url = DEFAULT_URL,
                                  .ack = "durable",
                                  .id_field = "id",
                                  .batch = 100,
                                  .inflight = 16,
                                  .wait_s = 60};
-    *out_exit = CLIENT_USAGE;
-    char **named = arguments_with_name(argc, argv, "penstock send");
-    if (named == NULL) {
-        fprintf(stderr, "penstock: no memory for the arguments\n");
-        return false;
-    }
-    bool ok = read_arguments(argc + 1, named, out, out_exit);
-    free(named);
+    bool ok = options_read(&options, argc, argv, out, out_exit);
     if (!ok) {
         send_options_fini(out);
     }

@@ -6,15 +6,14 @@
  * not have any more comes as a gap, on standard error.
  */
 #include "link.h"
+#include "options.h"
 #include "progress.h"
 #include "reply.h"
-#include "send_options.h"
 #include "signals.h"
 
 #include "penstock/client.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,8 +67,9 @@ static bool read_epoch(const char *text, struct tail *out)
     return true;
 }
 
-static bool read_option(int option, const char *text, struct tail *out)
+static bool read_option(int option, const char *text, void *owner)
 {
+    struct tail *out = owner;
     uint64_t number = 0;
     bool ok;
     switch (option) {
@@ -81,19 +81,19 @@ static bool read_option(int option, const char *text, struct tail *out)
         return true;
     case 's':
         out->has_since = true;
-        return argument_number("since", text, 0, (UINT64_C(1) << 53) - 1, &out->since);
+        return option_number("since", text, 0, (UINT64_C(1) << 53) - 1, &out->since);
     case 'e':
         return read_epoch(text, out);
     case 'l':
         out->has_last = true;
-        return argument_number("last", text, 0, UINT32_MAX, &out->last);
+        return option_number("last", text, 0, UINT32_MAX, &out->last);
     case 'c':
-        return argument_number("count", text, 1, UINT64_MAX, &out->count);
+        return option_number("count", text, 1, UINT64_MAX, &out->count);
     case 'j':
         out->is_raw = true;
         return true;
     case 'w':
-        ok = argument_number("wait", text, 0, 86400, &number);
+        ok = option_number("wait", text, 0, 86400, &number);
         out->wait_s = (unsigned)number;
         return ok;
     default:
@@ -101,11 +101,13 @@ static bool read_option(int option, const char *text, struct tail *out)
     }
 }
 
-static bool agree(const struct tail *tail, int names)
+static bool read_names(int count, char **names, void *owner)
 {
+    struct tail *tail = owner;
     const char *wrong = NULL;
-    if (names != 1) {
-        wrong = names < 1 ? "the channel is missing" : "give one channel";
+    tail->channel = count > 0 ? names[0] : "";
+    if (count != 1) {
+        wrong = count < 1 ? "the channel is missing" : "give one channel";
     } else if (tail->has_since && tail->has_last) {
         wrong = "give --since or --last, not both";
     } else if (tail->epoch[0] != '\0' && !tail->has_since) {
@@ -129,20 +131,8 @@ static bool read_arguments(int argc, char **argv, struct tail *out, int *out_exi
         {"json", no_argument, NULL, 'j'},        {"wait", required_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},        {0},
     };
-    int option;
-    optind = 0; /* GNU: begin anew */
-    while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(HELP, stdout);
-            *out_exit = CLIENT_DONE;
-            return false;
-        }
-        if (!read_option(option, optarg, out)) {
-            return false;
-        }
-    }
-    out->channel = optind < argc ? argv[optind] : "";
-    return agree(out, argc - optind);
+    static const struct options options = {"penstock tail", HELP, known, read_option, read_names};
+    return options_read(&options, argc, argv, out, out_exit);
 }
 
 /* ---- what the server says -------------------------------------------------------------------- */
@@ -347,16 +337,10 @@ static int run_tail(struct tail *tail)
 int client_tail_command(int argc, char **argv)
 {
     struct tail tail = {.url_text = DEFAULT_URL, .wait_s = 60, .exit_code = -1};
-    int exit_code = CLIENT_USAGE;
-    char **named = arguments_with_name(argc, argv, "penstock tail");
-    if (named == NULL) {
-        fprintf(stderr, "penstock: no memory for the arguments\n");
-        return CLIENT_FAILED;
-    }
-    if (read_arguments(argc + 1, named, &tail, &exit_code)) {
+    int exit_code;
+    if (read_arguments(argc, argv, &tail, &exit_code)) {
         progress_begin(&tail.progress, 0);
         exit_code = run_tail(&tail);
     }
-    free(named);
     return exit_code;
 }

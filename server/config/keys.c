@@ -1,29 +1,49 @@
 /*
- * keys.c - the table, put together from its areas in the order in which they are shown. value.c
+ * keys.c - the table, put together from its groups in the order in which they are shown. value.c
  * reads a value into its field, reference.c prints what is said in the rows.
  */
 #include "keys.h"
 
-static const struct key_area *const areas[] = {&keys_network, &keys_auth, &keys_limits,
-                                               &keys_postgres, &keys_node};
-#define AREA_COUNT (sizeof areas / sizeof areas[0])
+static const struct {
+    const char *heading;
+    const struct key_group *keys;
+} groups[] = {
+    {"Network", &keys_network},           {"Authentication", &keys_auth},
+    {"Limits for clients", &keys_limits}, {"Rates", &keys_rates},
+    {"PostgreSQL", &keys_postgres},       {"Journal and memory", &keys_journal},
+    {"For operators", &keys_operators},   {"Log", &keys_logging},
+};
+
+enum { GROUPS = sizeof groups / sizeof groups[0] };
 
 size_t key_count(void)
 {
     size_t count = 0;
-    for (size_t i = 0; i < AREA_COUNT; i++) {
-        count += areas[i]->count;
+    for (size_t i = 0; i < GROUPS; i++) {
+        count += groups[i].keys->count;
     }
     return count;
 }
 
 const struct key *key_at(size_t place)
 {
-    for (size_t i = 0; i < AREA_COUNT; i++) {
-        if (place < areas[i]->count) {
-            return &areas[i]->keys[place];
+    for (size_t i = 0; i < GROUPS; i++) {
+        if (place < groups[i].keys->count) {
+            return &groups[i].keys->keys[place];
         }
-        place -= areas[i]->count;
+        place -= groups[i].keys->count;
+    }
+    return NULL;
+}
+
+const char *key_heading(size_t place)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < GROUPS && first <= place; i++) {
+        if (place == first) {
+            return groups[i].heading;
+        }
+        first += groups[i].keys->count;
     }
     return NULL;
 }

@@ -3,7 +3,7 @@
  *
  * Whatever is said about a key, in the file, in the environment, as a flag, in --help or in the
  * reference file, comes from its row in keys_AREA.c. A new setting is one row, and one field of
- * struct settings.
+ * struct settings, which has the key's name.
  */
 #ifndef PENSTOCK_CONFIG_KEYS_H
 #define PENSTOCK_CONFIG_KEYS_H
@@ -26,7 +26,6 @@ enum key_type {
 };
 
 struct key {
-    const char *group; /* set on the first key of a group: the heading above it */
     const char *name;
     enum key_type type;
     const char *unit;  /* shown in --help: what stands for the value */
@@ -43,20 +42,45 @@ struct key {
     size_t offset;          /* in struct settings */
 };
 
-/* A key's field, as the end of its row. */
-#define AT(field) .offset = offsetof(struct settings, field)
+enum { FIXED = false, LIVE = true }; /* is_live, as a row says it */
 
-/* The rows of keys_AREA.c. */
-struct key_area {
+/*
+ * A row, by the type of its key. It says the name, also that of its field in struct settings; LIVE
+ * or FIXED; what stands for the value, where the type does not say it; the default; the bounds (a
+ * text's is its bytes); the help. What else there is of a key follows that: `.is_secret = true`.
+ */
+#define TEXT(name, change, unit, value, most_, ...) \
+    KEY(name, change, KEY_TEXT, unit, value, .most = (most_), .help = __VA_ARGS__)
+#define NUMBER(name, change, unit, value, least_, most_, ...)                      \
+    KEY(name, change, KEY_NUMBER, unit, value, .least = (least_), .most = (most_), \
+        .help = __VA_ARGS__)
+#define SIZE(name, change, value, least_, most_, ...)                              \
+    KEY(name, change, KEY_SIZE, "SIZE", value, .least = (least_), .most = (most_), \
+        .help = __VA_ARGS__)
+#define SWITCH(name, change, value, ...) \
+    KEY(name, change, KEY_SWITCH, "BOOL", value, .help = __VA_ARGS__)
+#define CHOICE(name, change, unit, value, ...) \
+    KEY(name, change, KEY_CHOICE, unit, value, .help = __VA_ARGS__)
+#define KEY(name_, change, type_, unit_, value_, ...)                                             \
+    {                                                                                             \
+        .name = #name_, .is_live = (change), .type = (type_), .unit = (unit_), .value = (value_), \
+        .offset = offsetof(struct settings, name_), __VA_ARGS__                                   \
+    }
+
+/* The keys under one heading, in keys_AREA.c. */
+struct key_group {
     const struct key *keys;
     size_t count;
 };
-extern const struct key_area keys_network, keys_auth, keys_limits, keys_postgres, keys_node;
+extern const struct key_group keys_network, keys_auth, keys_limits, keys_rates, keys_postgres,
+    keys_journal, keys_operators, keys_logging;
 
-/* The whole table, area after area. */
+/* The whole table, group after group. */
 size_t key_count(void);
 /* Its row at a place below key_count(). */
 const struct key *key_at(size_t place);
+/* The heading above that row; NULL unless it is the first of its group. */
+const char *key_heading(size_t place);
 /* The place of a row. */
 size_t key_place(const struct key *key);
 

@@ -5,128 +5,44 @@
 
 #include "penstock/node.h"
 
-static const struct key rows[] = {
-    {.group = "Network",
-     .name = "listen",
-     .type = KEY_TEXT,
-     .unit = "HOST:PORT",
-     .value = "127.0.0.1:8080",
-     .most = 300,
-     .help = "Where clients connect: an address or a name, and a port; IPv6 in brackets, as in "
-             "[::1]:8080. Port 0 takes a free one.",
-     AT(listen)},
-    {.name = "trusted_network",
-     .type = KEY_SWITCH,
-     .unit = "BOOL",
-     .value = "false",
-     .help = "Allows `listen` to be an address that other machines can reach although clients come "
-             "without TLS, or need no token: everybody in that network is trusted.",
-     AT(trusted_network)},
-    {.name = "trusted_proxy",
-     .is_live = true,
-     .type = KEY_TEXT,
-     .unit = "NETWORKS",
-     .value = "",
-     .most = 2000,
-     .help = "Proxies in front of this server, as addresses and networks: 127.0.0.1, 10.0.0.0/8. "
-             "What they say in X-Forwarded-For is the client's address; what others say there is "
-             "ignored. Empty: none.",
-     AT(trusted_proxy)},
-    {.name = "proxy_protocol",
-     .is_live = true,
-     .type = KEY_SWITCH,
-     .unit = "BOOL",
-     .value = "false",
-     .help = "Each connection from a trusted_proxy begins with a header of the PROXY protocol, "
-             "version 1 or 2; one without it is closed.",
-     AT(proxy_protocol)},
-    {.name = "tls_certificate",
-     .type = KEY_TEXT,
-     .unit = "FILE",
-     .value = "",
-     .most = 3000,
-     .help =
+static const struct key network[] = {
+    TEXT(listen, FIXED, "HOST:PORT", "127.0.0.1:8080", 300,
+         "Where clients connect: an address or a name, and a port; IPv6 in brackets, as in "
+         "[::1]:8080. Port 0 takes a free one."),
+    SWITCH(trusted_network, FIXED, "false",
+           "Allows `listen` to be an address that other machines can reach although clients come "
+           "without TLS, or need no token: everybody in that network is trusted."),
+    TEXT(trusted_proxy, LIVE, "NETWORKS", "", 2000,
+         "Proxies in front of this server, as addresses and networks: 127.0.0.1, 10.0.0.0/8. "
+         "What they say in X-Forwarded-For is the client's address; what others say there is "
+         "ignored. Empty: none."),
+    SWITCH(proxy_protocol, LIVE, "false",
+           "Each connection from a trusted_proxy begins with a header of the PROXY protocol, "
+           "version 1 or 2; one without it is closed."),
+    TEXT(tls_certificate, FIXED, "FILE", "", 3000,
          "The server's certificate and those between it and its authority, as PEM: clients then "
-         "connect with https and wss. Read again on SIGHUP, for new connections.",
-     AT(tls_certificate)},
-    {.name = "tls_key",
-     .type = KEY_TEXT,
-     .unit = "FILE",
-     .value = "",
-     .most = 3000,
-     .help = "The private key of tls_certificate, as PEM.",
-     AT(tls_key)},
-    {.name = "origins",
-     .is_live = true,
-     .type = KEY_TEXT,
-     .unit = "LIST",
-     .value = "",
-     .most = 8000,
-     .help = "Which web pages may connect, beside the server's own: origins exactly as browsers "
-             "send them, between commas, as in https://app.example, https://admin.example:8443.",
-     AT(origins)},
-    {.name = "edge_threads",
-     .type = KEY_NUMBER,
-     .unit = "N",
-     .value = "0",
-     .most = EDGES_MAX,
-     .help = "Threads that serve sockets. 0: one for up to two processors, else half of them.",
-     AT(edge_threads)},
-    {.name = "connections",
-     .type = KEY_NUMBER,
-     .unit = "N",
-     .value = "10000",
-     .least = 1,
-     .most = 1000000,
-     .help = "Open connections, and so file descriptors, for each edge thread; the next one waits "
-             "until one of them ends.",
-     AT(connections)},
-    {.name = "heartbeat_s",
-     .is_live = true,
-     .type = KEY_NUMBER,
-     .unit = "SECONDS",
-     .value = "30",
-     .least = 1,
-     .most = 3600,
-     .help = "A connection silent for this long is pinged; one that stays silent is closed.",
-     AT(heartbeat_s)},
-    {.name = "handshake_s",
-     .type = KEY_NUMBER,
-     .unit = "SECONDS",
-     .value = "10",
-     .least = 1,
-     .most = 300,
-     .help = "A connection that has not finished its upgrade by then is closed.",
-     AT(handshake_s)},
-    {.name = "idle_s",
-     .is_live = true,
-     .type = KEY_NUMBER,
-     .unit = "SECONDS",
-     .value = "0",
-     .most = 604800,
-     .help = "A WebSocket that is subscribed to nothing and has sent no message for this long is "
-             "closed. 0: never.",
-     AT(idle_s)},
-    {.name = "http_wait_ms",
-     .is_live = true,
-     .type = KEY_NUMBER,
-     .unit = "MS",
-     .value = "10000",
-     .least = 100,
-     .most = 600000,
-     .help = "A request over HTTP waits so long for its events to become durable or committed, or "
-             "for its history to be read; then it is answered with what is known.",
-     AT(http_wait_ms)},
-    {.name = "drain_ms",
-     .is_live = true,
-     .type = KEY_NUMBER,
-     .unit = "MS",
-     .value = "5000",
-     .most = 600000,
-     .help =
-         "At shutdown, clients are sent away spread over this time, so that they do not all come "
-         "back at once.",
-     AT(drain_ms)},
+         "connect with https and wss. Read again on SIGHUP, for new connections."),
+    TEXT(tls_key, FIXED, "FILE", "", 3000, "The private key of tls_certificate, as PEM."),
+    TEXT(origins, LIVE, "LIST", "", 8000,
+         "Which web pages may connect, beside the server's own: origins exactly as browsers send "
+         "them, between commas, as in https://app.example, https://admin.example:8443."),
+    NUMBER(edge_threads, FIXED, "N", "0", 0, EDGES_MAX,
+           "Threads that serve sockets. 0: one for up to two processors, else half of them."),
+    NUMBER(connections, FIXED, "N", "10000", 1, 1000000,
+           "Open connections, and so file descriptors, for each edge thread; the next one waits "
+           "until one of them ends."),
+    NUMBER(heartbeat_s, LIVE, "SECONDS", "30", 1, 3600,
+           "A connection silent for this long is pinged; one that stays silent is closed."),
+    NUMBER(handshake_s, FIXED, "SECONDS", "10", 1, 300,
+           "A connection that has not finished its upgrade by then is closed."),
+    NUMBER(idle_s, LIVE, "SECONDS", "0", 0, 604800,
+           "A WebSocket that is subscribed to nothing and has sent no message for this long is "
+           "closed. 0: never."),
+    NUMBER(http_wait_ms, LIVE, "MS", "10000", 100, 600000,
+           "A request over HTTP waits so long for its events to become durable or committed, or "
+           "for its history to be read; then it is answered with what is known."),
+    NUMBER(drain_ms, LIVE, "MS", "5000", 0, 600000,
+           "At shutdown, clients are sent away spread over this time, so that they do not all "
+           "come back at once."),
 };
-
-const struct key_area keys_network = {rows, sizeof rows / sizeof rows[0]};
+const struct key_group keys_network = {network, sizeof network / sizeof network[0]};

@@ -86,8 +86,8 @@ void settings_print_manual(void *stdio_file)
     fputs(head, out);
     for (size_t i = 0; i < key_count(); i++) {
         const struct key *key = key_at(i);
-        if (key->group != NULL) {
-            print_heading(out, key->group);
+        if (key_heading(i) != NULL) {
+            print_heading(out, key_heading(i));
         }
         print_key(out, key);
     }

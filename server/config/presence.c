@@ -14,16 +14,7 @@ static bool next_name(struct span *rest, struct span *out)
     if (rest->data == NULL) {
         return false;
     }
-    const uint8_t *comma = rest->size == 0 ? NULL : memchr(rest->data, ',', rest->size);
-    size_t size = comma == NULL ? rest->size : (size_t)(comma - rest->data);
-    *out = span_of(rest->data, size);
-    *rest = comma == NULL ? span_of(NULL, 0) : span_of(comma + 1, rest->size - size - 1);
-    while (out->size > 0 && out->data[0] == ' ') {
-        *out = span_of(out->data + 1, out->size - 1);
-    }
-    while (out->size > 0 && out->data[out->size - 1] == ' ') {
-        out->size--;
-    }
+    *out = span_trim(span_take(rest, ','));
     return true;
 }
 

@@ -78,8 +78,8 @@ void settings_print_help(void *stdio_file)
         const struct key *key = key_at(i);
         char bounds[128];
         bounds_format(key, bounds, sizeof bounds);
-        if (key->group != NULL) {
-            fprintf(out, "%s%s:\n", i == 0 ? "" : "\n", key->group);
+        if (key_heading(i) != NULL) {
+            fprintf(out, "%s%s:\n", i == 0 ? "" : "\n", key_heading(i));
         }
         if (key->no_flag) {
             fprintf(out, "  %s %s (no flag: a secret)\n", key->name, key->unit);
@@ -127,8 +127,8 @@ void settings_print_reference(void *stdio_file)
         const struct key *key = key_at(i);
         char bounds[128];
         bounds_format(key, bounds, sizeof bounds);
-        if (key->group != NULL) {
-            fprintf(out, "\n# ---- %s ----\n", key->group);
+        if (key_heading(i) != NULL) {
+            fprintf(out, "\n# ---- %s ----\n", key_heading(i));
         }
         fputc('\n', out);
         print_wrapped(out, "# ", key->help);

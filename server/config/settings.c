@@ -202,6 +202,16 @@ void settings_fini(struct settings *settings)
     *settings = (struct settings){0};
 }
 
+const struct stream_settings *settings_stream(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        if (strcmp(settings->streams[i].name, name) == 0) {
+            return &settings->streams[i];
+        }
+    }
+    return NULL;
+}
+
 void settings_open_log(const struct settings *settings)
 {
     struct log_levels levels;

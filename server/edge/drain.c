@@ -36,9 +36,9 @@ static bool is_busy(const struct session *session)
 
 static void say_goodbyes(struct edge *edge, uint64_t count, bool to_busy_ones)
 {
-    for (struct session *session = edge->sessions, *next; session != NULL && count > 0;
+    for (struct session *session = edge->sessions.first, *next; session != NULL && count > 0;
          session = next) {
-        next = session->next;
+        next = session->all.next;
         if (session->state == SESSION_HTTP) {
             exchange_goodbye(session, to_busy_ones);
         } else if (session->state == SESSION_OPEN && session->close_code == CLOSE_NONE &&
@@ -53,7 +53,7 @@ bool drain_advance(struct edge *edge)
 {
     uint64_t drain_ms = edge_settings(edge)->drain_ms;
     uint64_t gone_ms = (uint64_t)(clock_monotonic_us() - edge->drain_began_us) / 1000;
-    if (edge->sessions == NULL || gone_ms >= drain_ms) {
+    if (edge->sessions.first == NULL || gone_ms >= drain_ms) {
         return true;
     }
     bool is_late = gone_ms >= GOODBYES_OVER(drain_ms);

@@ -1,7 +1,7 @@
 /*
  * edge_private.h - what the files of the edge share: the edge, its sessions, and who does what.
  *
- *   edge.c       the loop: wakes, work, callbacks of libwebsockets
+ *   edge.c       the loop: wakes and work           context.c    libwebsockets, and its callbacks
  *   session.c    slots, generations, pausing        heartbeat.c  who is silent, and who has gone
  *   receive.c    frames to messages                 publish.c    message to record
  *   hold.c       what finds no room waits           conduct.c    who sends what is refused waits
@@ -89,14 +89,22 @@ struct hold {
     int64_t since_us;  /* 0: nothing is held */
 };
 
+struct session_list {
+    struct session *first, *last;
+};
+
+struct session_link {
+    struct session *previous, *next;
+};
+
 struct session {
     struct edge *edge;
     struct lws *wsi;
-    struct session *previous, *next; /* in edge->sessions */
+    struct session_link all; /* in edge->sessions */
     /* In edge->lines[lane], while PAUSE_RING; in edge->turns_wanted, while PAUSE_TURN; in
      * edge->turns, while it has a turn. */
-    struct session *line_previous, *line_next;
-    struct session *due_previous, *due_next; /* in edge->due, while is_due */
+    struct session_link line;
+    struct session_link due; /* in edge->due, while is_due */
     uint32_t slot, generation;
     uint8_t state;    /* enum session_state */
     uint8_t encoding; /* enum encoding */
@@ -107,7 +115,7 @@ struct session {
     bool heard;    /* something came since the last tick */
     bool ping_due; /* see heartbeat.c */
     bool is_websocket;
-    bool is_due;         /* in edge->due, by due_previous and due_next */
+    bool is_due;         /* in edge->due */
     bool is_behind;      /* the socket did not take all of the last write at once */
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
@@ -139,24 +147,20 @@ struct session {
     struct gathering gathering;
     struct hold hold;
     struct queue queue, shouts;
-    struct subscription *subscriptions; /* owns */
+    struct subscription_list subscriptions; /* owns */
     size_t subscription_count;
     struct attendance *farewells; /* owns; channels that it has left, to be told */
     size_t farewell_count;
-    int64_t farewell_us;                     /* when the last ones were told */
-    struct subscription *ready, *ready_last; /* to read from, in turn */
-    struct exchange *exchange;               /* owns; NULL: no request has had to wait yet */
-    bool is_stream;                          /* open, but with text/event-stream (http/stream.c) */
+    int64_t farewell_us;            /* when the last ones were told */
+    struct subscription_list ready; /* to read from, in turn */
+    struct exchange *exchange;      /* owns; NULL: no request has had to wait yet */
+    bool is_stream;                 /* open, but with text/event-stream (http/stream.c) */
 };
 
 /* Who waits for room in one lane's ring; who came first is first. */
 struct line {
     struct session *first, *last;
     int64_t moved_us; /* when somebody got in, or the first one joined */
-};
-
-struct session_list {
-    struct session *first, *last;
 };
 
 struct listener {
@@ -184,12 +188,12 @@ struct edge {
     bool accepting;
     bool accept_failure_said;
 
-    struct session_list due;  /* to be written to before the loop sleeps */
-    bool is_flushing;         /* that is being done */
-    struct session *sessions; /* all, newest first */
-    struct session **slots;   /* owns; [settings->connections] */
-    uint32_t *generations;    /* owns */
-    uint32_t *free_slots;     /* owns; a stack */
+    struct session_list due;      /* to be written to before the loop sleeps */
+    bool is_flushing;             /* that is being done */
+    struct session_list sessions; /* all, newest first */
+    struct session **slots;       /* owns; [settings->connections] */
+    uint32_t *generations;        /* owns */
+    uint32_t *free_slots;         /* owns; a stack */
     uint32_t free_count;
     struct line lines[LANES_MAX];
     struct line turns, turns_wanted; /* see turns.c; who came first is first */
@@ -230,6 +234,13 @@ static inline const struct settings *edge_settings(const struct edge *edge)
 {
     return edge->options.settings;
 }
+
+/* ---- context.c ------------------------------------------------------------------------------- */
+
+/* Raises the limit of open files to what the edges may open. Before the context is made. */
+void context_fit_descriptors(const struct edge *edge);
+/* Makes edge->context and edge->vhost, with TLS edge->tls, too; edge_close() destroys them. */
+enum status context_open(struct edge *edge, struct problem *problem) must_use;
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 

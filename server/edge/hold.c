@@ -95,7 +95,7 @@ void holds_advance(struct edge *edge)
 static void end_holds(const struct line *line, int64_t since_us)
 {
     for (struct session *session = line->first, *next; session != NULL; session = next) {
-        next = session->line_next; /* who came over HTTP leaves when it is refused */
+        next = session->line.next; /* who came over HTTP leaves when it is refused */
         if (session->hold.on && session->hold.since_us <= since_us) {
             session->hold.is_over = true;
             (void)try_again(session);

@@ -59,8 +59,8 @@ enum status sessions_init(struct edge *edge, struct problem *problem)
 
 void sessions_fini(struct edge *edge)
 {
-    while (edge->sessions != NULL) {
-        session_destroy(edge->sessions);
+    while (edge->sessions.first != NULL) {
+        session_destroy(edge->sessions.first);
     }
     free(edge->slots);
     free(edge->generations);
@@ -80,11 +80,7 @@ struct session *session_create(struct edge *edge)
     session->accepted_us = edge->now_us;
     session->slot = edge->free_slots[--edge->free_count];
     session->generation = edge->generations[session->slot];
-    session->next = edge->sessions;
-    if (session->next != NULL) {
-        session->next->previous = session;
-    }
-    edge->sessions = session;
+    list_prepend(&edge->sessions, session, all);
     edge->slots[session->slot] = session;
     atomic_fetch_add_explicit(&edge->state->connections, 1, memory_order_relaxed);
     return session;
@@ -112,14 +108,7 @@ void session_destroy(struct session *session)
     arrival_end(session);
     session_leave_limits(session);
     access_drop(session);
-    if (session->previous != NULL) {
-        session->previous->next = session->next;
-    } else {
-        edge->sessions = session->next;
-    }
-    if (session->next != NULL) {
-        session->next->previous = session->previous;
-    }
+    list_remove(&edge->sessions, session, all);
     edge->slots[session->slot] = NULL;
     edge->generations[session->slot]++;
     edge->free_slots[edge->free_count++] = session->slot;
@@ -160,29 +149,15 @@ void session_open(struct session *session)
 
 void line_join(struct line *line, struct session *session)
 {
-    session->line_previous = line->last;
-    if (line->last != NULL) {
-        line->last->line_next = session;
-    } else {
-        line->first = session;
+    if (line->first == NULL) {
         line->moved_us = clock_monotonic_us();
     }
-    line->last = session;
+    list_append(line, session, line);
 }
 
 void line_leave(struct line *line, struct session *session)
 {
-    if (session->line_previous != NULL) {
-        session->line_previous->line_next = session->line_next;
-    } else {
-        line->first = session->line_next;
-    }
-    if (session->line_next != NULL) {
-        session->line_next->line_previous = session->line_previous;
-    } else {
-        line->last = session->line_previous;
-    }
-    session->line_previous = session->line_next = NULL;
+    list_remove(line, session, line);
 }
 
 static struct line *lane_line(struct session *session)
@@ -292,7 +267,7 @@ static bool is_idle(const struct session *session, int64_t now_us)
 {
     int64_t idle_us = (int64_t)edge_settings(session->edge)->idle_s * 1000000;
     return idle_us != 0 && session->state == SESSION_OPEN && session->paused == 0 &&
-           session->subscriptions == NULL && session->inflight == 0 &&
+           session->subscriptions.first == NULL && session->inflight == 0 &&
            now_us - session->heard_us > idle_us;
 }
 
@@ -318,8 +293,8 @@ void sessions_tick(struct edge *edge, int64_t now_us)
     bool asks_tokens = edge->options.verifier != NULL;
     int64_t now_unix_s = asks_tokens ? clock_unix_us() / 1000000 : 0;
     int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
-    for (struct session *session = edge->sessions, *next; session != NULL; session = next) {
-        next = session->next;
+    for (struct session *session = edge->sessions.first, *next; session != NULL; session = next) {
+        next = session->all.next;
         exchange_tick(session, now_us);
         attendances_tick(session, now_us);
         heartbeat_tick(session, now_us, heartbeat_us);

@@ -1,7 +1,6 @@
 /* source.c - see source.h. */
 #include "source.h"
 
-#define PAUSE_FIRST_US 100000
 #define PAUSE_MAX_US   5000000
 
 void source_init(struct source *source, const struct settings *settings)
@@ -19,18 +18,6 @@ void source_fini(struct source *source)
 {
     listener_close(source->listener);
     source->listener = NULL;
-}
-
-/* Doubles with each loss; a random half of it, so that nodes do not come back all at once. */
-static int64_t pause_us(unsigned losses, int64_t now_us)
-{
-    int64_t pause = PAUSE_FIRST_US;
-    while (losses-- > 1 && pause < PAUSE_MAX_US) {
-        pause *= 2;
-    }
-    pause = pause < PAUSE_MAX_US ? pause : PAUSE_MAX_US;
-    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
-    return pause / 2 + (int64_t)(random % (uint64_t)(pause / 2));
 }
 
 bool source_connect(struct source *source, int64_t now_us)
@@ -59,7 +46,7 @@ void source_lost(struct source *source, int64_t now_us, const struct problem *pr
     listener_close(source->listener);
     source->listener = NULL;
     source->losses++;
-    source->due_us = now_us + pause_us(source->losses, now_us);
+    source->due_us = now_us + pause_after(source->losses, PAUSE_MAX_US, now_us);
     log_warn("feed",
              "%s; subscribers hear nothing of other nodes until the next attempt in %lld ms",
              problem->text, (long long)(source->due_us - now_us) / 1000);

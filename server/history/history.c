@@ -15,7 +15,6 @@
 
 #include <poll.h>
 
-#define PAUSE_FIRST_US 100000
 #define PAUSE_MAX_US   5000000
 #define FLOOR_EVERY_US 1000000 /* where the log begins is asked so often */
 #define MEMORY_WAIT_US 50000   /* no memory: nobody rings the bell */
@@ -75,18 +74,6 @@ static bool is_stopping(const struct history *history)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
-/* Doubles with each loss; a random half of it, so that nodes do not come back all at once. */
-static int64_t pause_us(unsigned losses, int64_t now_us)
-{
-    int64_t pause = PAUSE_FIRST_US;
-    while (losses-- > 1 && pause < PAUSE_MAX_US) {
-        pause *= 2;
-    }
-    pause = pause < PAUSE_MAX_US ? pause : PAUSE_MAX_US;
-    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
-    return pause / 2 + (int64_t)(random % (uint64_t)(pause / 2));
-}
-
 void history_lose(struct history *history, const struct problem *problem)
 {
     int64_t now_us = clock_monotonic_us();
@@ -95,7 +82,7 @@ void history_lose(struct history *history, const struct problem *problem)
     history->losses++;
     counter_add(&history->options.node->history.losses, 1);
     atomic_store_explicit(&history->options.node->history.connected, false, memory_order_relaxed);
-    history->connect_due_us = now_us + pause_us(history->losses, now_us);
+    history->connect_due_us = now_us + pause_after(history->losses, PAUSE_MAX_US, now_us);
     pages_clear(&history->pages);
     log_warn("history", "%s; subscribers that are behind wait until the next attempt in %lld ms",
              problem->text, (long long)(history->connect_due_us - now_us) / 1000);

@@ -78,7 +78,7 @@ static void share(struct history *history, struct span channel, struct history_b
                   uint64_t from, uint64_t through)
 {
     for (struct waiting *waiting = history->waiters.first, *next; waiting != NULL; waiting = next) {
-        next = waiting->next;
+        next = waiting->link.next;
         const struct history_request *request = &waiting->request;
         if (request->kind == HISTORY_READ && request->from >= from && request->from <= through &&
             request->until >= through && span_equals(waiting_channel(waiting), channel)) {
@@ -234,7 +234,7 @@ static bool serve_reading(struct history *history, struct waiting *waiting)
 static bool serve_one_of(struct history *history, struct page *page)
 {
     for (struct waiting *waiting = history->waiters.first; waiting != NULL;
-         waiting = waiting->next) {
+         waiting = waiting->link.next) {
         uint64_t place = place_of(waiting);
         if (page->first <= place && place <= page->last) {
             return serve_from(history, waiting, page);

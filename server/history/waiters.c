@@ -16,18 +16,6 @@ void waiters_fini(struct waiters *waiters)
     free(waiters->places);
 }
 
-static void append(struct waiters *waiters, struct waiting *waiting)
-{
-    waiting->previous = waiters->last;
-    waiting->next = NULL;
-    if (waiters->last != NULL) {
-        waiters->last->next = waiting;
-    } else {
-        waiters->first = waiting;
-    }
-    waiters->last = waiting;
-}
-
 void waiters_take(struct waiters *waiters, unsigned edge, struct ring *requests)
 {
     struct span bytes = ring_peek(requests);
@@ -37,21 +25,12 @@ void waiters_take(struct waiters *waiters, unsigned edge, struct ring *requests)
         struct waiting *waiting = &waiters->places[edge * HISTORY_REQUESTS_MAX + request.slot];
         waiting->request = request;
         waiting->edge = edge;
-        append(waiters, waiting);
+        list_append(waiters, waiting, link);
     }
     ring_release(requests, bytes.size);
 }
 
 void waiters_remove(struct waiters *waiters, struct waiting *waiting)
 {
-    if (waiting->previous != NULL) {
-        waiting->previous->next = waiting->next;
-    } else {
-        waiters->first = waiting->next;
-    }
-    if (waiting->next != NULL) {
-        waiting->next->previous = waiting->previous;
-    } else {
-        waiters->last = waiting->previous;
-    }
+    list_remove(waiters, waiting, link);
 }

@@ -8,10 +8,13 @@
 #define PENSTOCK_HISTORY_WAITERS_H
 
 #include "penstock/history.h"
+#include "penstock/list.h"
 
 struct waiting {
     struct history_request request;
-    struct waiting *previous, *next;
+    struct {
+        struct waiting *previous, *next;
+    } link; /* in the queue */
     unsigned edge;
 };
 

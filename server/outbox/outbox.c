@@ -27,7 +27,6 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define PAUSE_FIRST_US 100000
 #define PAUSE_MAX_US   5000000
 #define LOOK_US        INT64_C(2000000)
 #define SWEEP_US       INT64_C(30000000) /* through the whole outbox */
@@ -110,23 +109,6 @@ static bool is_stopping(const struct outbox *outbox)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
-/* `us`, or up to half as much less, so that nodes do not act all at once. */
-static int64_t jittered_us(int64_t us, int64_t now_us)
-{
-    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
-    return us - (int64_t)(random % (uint64_t)(us / 2));
-}
-
-/* Doubles with each loss. */
-static int64_t pause_us(unsigned losses, int64_t now_us)
-{
-    int64_t pause = PAUSE_FIRST_US;
-    while (losses-- > 1 && pause < PAUSE_MAX_US) {
-        pause *= 2;
-    }
-    return jittered_us(pause < PAUSE_MAX_US ? pause : PAUSE_MAX_US, now_us);
-}
-
 static void become(struct outbox *outbox, bool is_publisher)
 {
     struct outbox_state *state = &outbox->options.node->outbox;
@@ -151,7 +133,7 @@ static void lose(struct outbox *outbox, const struct problem *problem)
     outbox_reader_close(outbox->reader);
     outbox->reader = NULL;
     outbox->losses++;
-    outbox->connect_due_us = now_us + pause_us(outbox->losses, now_us);
+    outbox->connect_due_us = now_us + pause_after(outbox->losses, PAUSE_MAX_US, now_us);
     become(outbox, false);
     atomic_store_explicit(&outbox->options.node->outbox.connected, false, memory_order_relaxed);
     log_warn("outbox", "%s; %s, next attempt in %lld ms", problem->text,
@@ -297,7 +279,7 @@ static void look_if_due(struct outbox *outbox)
     if (outbox->reader == NULL || now_us < outbox->look_due_us) {
         return;
     }
-    outbox->look_due_us = now_us + jittered_us(LOOK_US, now_us);
+    outbox->look_due_us = now_us + pause_jitter(LOOK_US, now_us);
     if (!outbox->is_publisher) {
         claim(outbox);
     } else if (!outbox->is_in_round) {

@@ -23,7 +23,6 @@
 #include <string.h>
 
 #define CHANNEL         "penstock_bus"
-#define PAUSE_FIRST_US  100000
 #define PAUSE_MAX_US    3000000
 #define DEADLINE_MS_MAX 5000
 #define CLOCK_SQL       "(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint"
@@ -104,22 +103,10 @@ static void move(struct bus_link *link, enum link_state state, uint64_t patience
         patience_ms == 0 ? INT64_MAX : clock_monotonic_us() + (int64_t)patience_ms * 1000;
 }
 
-/* Doubles with each loss; a random half of it, so that nodes do not come back all at once. */
-static int64_t pause_us(unsigned losses, int64_t now_us)
-{
-    int64_t pause = PAUSE_FIRST_US;
-    while (losses-- > 1 && pause < PAUSE_MAX_US) {
-        pause *= 2;
-    }
-    pause = pause < PAUSE_MAX_US ? pause : PAUSE_MAX_US;
-    uint64_t random = hash_keyed(span_of(&now_us, sizeof now_us));
-    return pause / 2 + (int64_t)(random % (uint64_t)(pause / 2));
-}
-
 static void lose(struct bus_link *link, const struct problem *problem)
 {
     int64_t now_us = clock_monotonic_us();
-    int64_t pause = pause_us(++link->losses, now_us);
+    int64_t pause = pause_after(++link->losses, PAUSE_MAX_US, now_us);
     disconnect(link);
     link->turn++;
     link->state = LINK_DOWN;

@@ -3,22 +3,6 @@
  */
 #include "arrive/forwarded.h"
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.size > 0 && is_blank(text.data[0])) {
-        text = span_of(text.data + 1, text.size - 1);
-    }
-    while (text.size > 0 && is_blank(text.data[text.size - 1])) {
-        text.size--;
-    }
-    return text;
-}
-
 /* Takes the last element off a comma-separated list. */
 static struct span take_last(struct span *list)
 {
@@ -26,7 +10,7 @@ static struct span take_last(struct span *list)
     size_t start = comma == NULL ? 0 : (size_t)(comma + 1 - list->data);
     struct span last = span_of(list->data + start, list->size - start);
     list->size = comma == NULL ? 0 : start - 1;
-    return trim(last);
+    return span_trim(last);
 }
 
 struct address forwarded_client(const struct address *peer, struct span header,

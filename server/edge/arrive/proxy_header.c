@@ -17,17 +17,6 @@ static bool agrees(struct span bytes, const void *start, size_t size)
 
 /* ---- version 1 ------------------------------------------------------------------------------- */
 
-/* Takes what stands before the next blank off the line. */
-static struct span take_word(struct span *line)
-{
-    const uint8_t *blank = line->size == 0 ? NULL : memchr(line->data, ' ', line->size);
-    size_t size = blank == NULL ? line->size : (size_t)(blank - line->data);
-    struct span word = span_of(line->data, size);
-    size_t taken = blank == NULL ? size : size + 1;
-    *line = span_of(line->data + taken, line->size - taken);
-    return word;
-}
-
 static bool is_port(struct span word)
 {
     unsigned port = 0;
@@ -44,16 +33,17 @@ static bool is_port(struct span word)
 static bool read_line(struct span line, struct proxy_header *out)
 {
     struct address destination;
-    struct span family = take_word(&line);
+    struct span family = span_take(&line, ' ');
     if (span_is(family, "UNKNOWN")) {
         return true; /* whatever follows */
     }
     bool is_v4 = span_is(family, "TCP4");
     out->has_address = true;
-    return (is_v4 || span_is(family, "TCP6")) && address_parse(take_word(&line), &out->address) &&
-           address_parse(take_word(&line), &destination) &&
-           (!is_v4 || address_is_v4(&out->address)) && is_port(take_word(&line)) &&
-           is_port(take_word(&line)) && line.size == 0;
+    return (is_v4 || span_is(family, "TCP6")) &&
+           address_parse(span_take(&line, ' '), &out->address) &&
+           address_parse(span_take(&line, ' '), &destination) &&
+           (!is_v4 || address_is_v4(&out->address)) && is_port(span_take(&line, ' ')) &&
+           is_port(span_take(&line, ' ')) && line.size == 0;
 }
 
 static enum proxy_verdict read_v1(struct span bytes, struct proxy_header *out)

@@ -52,16 +52,7 @@ static bool list_next(struct span *list, struct span *out)
     if (list->data == NULL) {
         return false;
     }
-    const uint8_t *comma = list->size == 0 ? NULL : memchr(list->data, ',', list->size);
-    size_t size = comma == NULL ? list->size : (size_t)(comma - list->data);
-    *out = span_of(list->data, size);
-    *list = comma == NULL ? span_of(NULL, 0) : span_of(comma + 1, list->size - size - 1);
-    while (out->size > 0 && (out->data[0] == ' ' || out->data[0] == '\t')) {
-        *out = span_of(out->data + 1, out->size - 1);
-    }
-    while (out->size > 0 && (out->data[out->size - 1] == ' ' || out->data[out->size - 1] == '\t')) {
-        out->size--;
-    }
+    *out = span_trim(span_take(list, ','));
     return true;
 }
 

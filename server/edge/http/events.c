@@ -225,7 +225,7 @@ void page_advance(struct session *session)
 {
     enum turn turn;
     do {
-        turn = take_turn(session, session->subscriptions);
+        turn = take_turn(session, session->subscriptions.first);
     } while (turn == TURN_ON);
     switch (turn) {
     case TURN_WAIT:

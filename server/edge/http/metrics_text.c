@@ -94,3 +94,31 @@ void metrics_histogram(struct writer *out, const struct histogram_view *view,
     line(out, "penstock_%s_sum %.15g\n", name, (double)sums.sum / (double)view->divisor);
     line(out, "penstock_%s_count %" PRIu64 "\n", name, total);
 }
+
+_Static_assert(sizeof(counter) == sizeof(uint64_t), "plain sums are read as counters, too");
+
+uint64_t metrics_value_at(const void *object, size_t at)
+{
+    return counter_read((const counter *)(const void *)((const uint8_t *)object + at));
+}
+
+void metrics_numbered(struct writer *out, const char *family, const char *name, unsigned number,
+                      uint64_t value)
+{
+    char labels[LABEL_BYTES_MAX];
+    snprintf(labels, sizeof labels, "%s=\"%u\"", name, number);
+    metrics_line(out, family, labels, value);
+}
+
+void metrics_columns(struct writer *out, const struct column *columns, size_t count,
+                     const char *name, const void *objects, size_t stride, unsigned object_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        metrics_head(out, &columns[i].family);
+        for (unsigned n = 0; n < object_count; n++) {
+            const void *object = (const uint8_t *)objects + n * stride;
+            metrics_numbered(out, columns[i].family.name, name, n,
+                             metrics_value_at(object, columns[i].at));
+        }
+    }
+}

@@ -9,6 +9,8 @@
 
 #include "penstock/histogram.h"
 
+#define LABEL_BYTES_MAX 160 /* as long as labels become */
+
 struct family {
     const char *name, *type, *help;
 };
@@ -23,6 +25,22 @@ void metrics_line_scaled(struct writer *out, const char *name, const char *label
 /* A family with one series and no label. */
 void metrics_single(struct writer *out, const char *name, const char *type, const char *help,
                     uint64_t value);
+
+/* One row a family: where its value lies in a struct of counters. */
+struct column {
+    struct family family;
+    size_t at;
+};
+
+/* The counter so many bytes into the struct. */
+uint64_t metrics_value_at(const void *object, size_t at);
+/* A series of the family with the label name="number". */
+void metrics_numbered(struct writer *out, const char *family, const char *name, unsigned number,
+                      uint64_t value);
+/* All families of a table, each with one such series for each of `object_count` structs, `stride`
+ * bytes apart. */
+void metrics_columns(struct writer *out, const struct column *columns, size_t count,
+                     const char *name, const void *objects, size_t stride, unsigned object_count);
 
 /* Which part of the buckets is shown, and in which unit. */
 struct histogram_view {

@@ -97,7 +97,7 @@ static void write_gap(const struct session *session, uint64_t from, uint64_t to,
     writer_string(out, "event: gap\n");
     write_id(session, to, out);
     writer_string(out, "data: {\"channel\":");
-    json_string(out, cursor_channel(session->subscriptions->cursor));
+    json_string(out, cursor_channel(session->subscriptions.first->cursor));
     write_format(out, ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 "}\n\n", from, to);
 }
 
@@ -202,7 +202,7 @@ static bool take_event(struct session *session, const struct window_entry *entry
         write_event(session, entry, out);
     }
     counter_add(&session->edge->state->events_pushed, 1);
-    subscription_advance(session->subscriptions);
+    subscription_advance(session->subscriptions.first);
     return is_alive;
 }
 
@@ -217,7 +217,7 @@ static bool take_events(struct session *session, struct writer *out, bool *has_m
             *has_more = true;
             return true;
         }
-        switch (subscription_peek(session->subscriptions, &entry, &from, &to)) {
+        switch (subscription_peek(session->subscriptions.first, &entry, &from, &to)) {
         case CURSOR_END:
             return true;
         case CURSOR_GAP:

@@ -34,36 +34,6 @@
 
 #define HOLD_US INT64_C(2000000) /* a block may be held for so long */
 
-/* ---- lists ----------------------------------------------------------------------------------- */
-
-static void list_append(struct subscription_list *list, struct subscription *subscription)
-{
-    subscription->catch_up.list_previous = list->last;
-    subscription->catch_up.list_next = NULL;
-    if (list->last != NULL) {
-        list->last->catch_up.list_next = subscription;
-    } else {
-        list->first = subscription;
-    }
-    list->last = subscription;
-}
-
-static void list_remove(struct subscription_list *list, struct subscription *subscription)
-{
-    struct subscription *previous = subscription->catch_up.list_previous;
-    struct subscription *next = subscription->catch_up.list_next;
-    if (previous != NULL) {
-        previous->catch_up.list_next = next;
-    } else {
-        list->first = next;
-    }
-    if (next != NULL) {
-        next->catch_up.list_previous = previous;
-    } else {
-        list->last = previous;
-    }
-}
-
 /* ---- states ---------------------------------------------------------------------------------- */
 
 static struct catch_ups *all_of(const struct subscription *subscription)
@@ -82,13 +52,13 @@ static void leave(struct subscription *subscription)
     case CATCH_UP_GAP:
         break;
     case CATCH_UP_WAITING:
-        list_remove(&all->waiting, subscription);
+        list_remove(&all->waiting, subscription, catch_up.link);
         break;
     case CATCH_UP_ASKED:
         all->asked[catch_up->slot] = NULL; /* the slot is free when its answer has come */
         break;
     case CATCH_UP_HOLDING:
-        list_remove(&all->holding, subscription);
+        list_remove(&all->holding, subscription, catch_up.link);
         history_block_drop(catch_up->block);
         catch_up->block = NULL;
         break;
@@ -107,9 +77,9 @@ static void become(struct subscription *subscription, enum catch_up_state state)
     }
     subscription->catch_up.state = (uint8_t)state;
     if (state == CATCH_UP_WAITING) {
-        list_append(&all_of(subscription)->waiting, subscription);
+        list_append(&all_of(subscription)->waiting, subscription, catch_up.link);
     } else if (state == CATCH_UP_HOLDING) {
-        list_append(&all_of(subscription)->holding, subscription);
+        list_append(&all_of(subscription)->holding, subscription, catch_up.link);
     }
 }
 

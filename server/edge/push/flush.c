@@ -19,34 +19,15 @@
 
 static void join(struct session *session)
 {
-    struct session_list *due = &session->edge->due;
     session->is_due = true;
-    session->due_previous = due->last;
-    session->due_next = NULL;
-    if (due->last != NULL) {
-        due->last->due_next = session;
-    } else {
-        due->first = session;
-    }
-    due->last = session;
+    list_append(&session->edge->due, session, due);
 }
 
 void flush_forget(struct session *session)
 {
-    struct session_list *due = &session->edge->due;
-    if (!session->is_due) {
-        return;
-    }
-    session->is_due = false;
-    if (session->due_previous != NULL) {
-        session->due_previous->due_next = session->due_next;
-    } else {
-        due->first = session->due_next;
-    }
-    if (session->due_next != NULL) {
-        session->due_next->due_previous = session->due_previous;
-    } else {
-        due->last = session->due_previous;
+    if (session->is_due) {
+        session->is_due = false;
+        list_remove(&session->edge->due, session, due);
     }
 }
 

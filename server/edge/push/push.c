@@ -208,7 +208,7 @@ static bool take_turn(struct session *session, struct subscription *subscription
 /* False: the connection is over. */
 static bool take_turns(struct session *session, struct writer *out)
 {
-    while (session->ready != NULL && writer_room(out) >= ROOM_BYTES_LEAST) {
+    while (session->ready.first != NULL && writer_room(out) >= ROOM_BYTES_LEAST) {
         if (!take_turn(session, ready_take(session), out)) {
             return false;
         }
@@ -230,7 +230,7 @@ static int say_goodbye(struct session *session)
 static void take_shouts(struct session *session, struct writer *out)
 {
     struct writer part = *out;
-    if (session->ready != NULL) {
+    if (session->ready.first != NULL) {
         part.end -= writer_room(out) / 2;
     }
     queue_take(&session->shouts, &session->edge->pool, &part);
@@ -263,8 +263,8 @@ int push(struct session *session)
             return say_goodbye(session);
         }
     }
-    if (session->queue.first != NULL || session->shouts.first != NULL || session->ready != NULL ||
-        session->close_code != CLOSE_NONE) {
+    if (session->queue.first != NULL || session->shouts.first != NULL ||
+        session->ready.first != NULL || session->close_code != CLOSE_NONE) {
         session_ask_write(session);
     }
     return 0;

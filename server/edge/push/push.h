@@ -11,12 +11,21 @@
 #define PENSTOCK_EDGE_PUSH_H
 
 #include "penstock/edge.h"
+#include "penstock/list.h"
 
 struct edge;
 struct session;
 
 #define SESSION_ID_BYTES 16
 #define SHOUT_BYTES_MAX  (16 << 10) /* a broadcast: MessagePack may take 2.25 times its JSON */
+
+struct subscription_list {
+    struct subscription *first, *last;
+};
+
+struct subscription_link {
+    struct subscription *previous, *next;
+};
 
 /* What a subscription reads before its cursor: see catch_up.c for the moves. */
 enum catch_up_state {
@@ -38,11 +47,7 @@ struct catch_up {
     struct history_block *block;             /* HOLDING: owns a share */
     struct batch_walk walk;                  /* HOLDING */
     int64_t since_us;                        /* HOLDING */
-    struct subscription *list_previous, *list_next;
-};
-
-struct subscription_list {
-    struct subscription *first, *last;
+    struct subscription_link link;           /* WAITING, HOLDING: in that list */
 };
 
 /* An edge's side of the history stage. */
@@ -64,12 +69,12 @@ struct attendance {
 
 struct subscription {
     struct session *session;
-    struct cursor *cursor;                            /* owns */
-    struct subscription *previous, *next;             /* in session->subscriptions */
-    struct subscription *ready_previous, *ready_next; /* in session->ready */
-    struct subscription *index_next;                  /* in the edge's index */
+    struct cursor *cursor;           /* owns */
+    struct subscription_link all;    /* in session->subscriptions */
+    struct subscription_link ready;  /* in session->ready, while is_ready */
+    struct subscription *index_next; /* in the edge's index */
     uint32_t index_hash;
-    bool is_ready;                 /* it is in that list */
+    bool is_ready;
     bool is_latest_only;           /* what its socket did not take in time is skipped … */
     uint64_t skipped;              /* … so many events, and that was not said yet */
     struct attendance *attendance; /* owns; NULL: presence is off for the channel */

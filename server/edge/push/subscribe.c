@@ -39,85 +39,35 @@
 
 void ready_put_last(struct subscription *subscription)
 {
-    struct session *session = subscription->session;
     subscription->is_ready = true;
-    subscription->ready_previous = session->ready_last;
-    subscription->ready_next = NULL;
-    if (session->ready_last != NULL) {
-        session->ready_last->ready_next = subscription;
-    } else {
-        session->ready = subscription;
-    }
-    session->ready_last = subscription;
+    list_append(&subscription->session->ready, subscription, ready);
 }
 
 void ready_put_first(struct subscription *subscription)
 {
-    struct session *session = subscription->session;
     subscription->is_ready = true;
-    subscription->ready_previous = NULL;
-    subscription->ready_next = session->ready;
-    if (session->ready != NULL) {
-        session->ready->ready_previous = subscription;
-    } else {
-        session->ready_last = subscription;
-    }
-    session->ready = subscription;
+    list_prepend(&subscription->session->ready, subscription, ready);
 }
 
 static void ready_remove(struct subscription *subscription)
 {
-    struct session *session = subscription->session;
-    struct subscription *previous = subscription->ready_previous, *next = subscription->ready_next;
-    if (!subscription->is_ready) {
-        return;
+    if (subscription->is_ready) {
+        subscription->is_ready = false;
+        list_remove(&subscription->session->ready, subscription, ready);
     }
-    if (previous != NULL) {
-        previous->ready_next = next;
-    } else {
-        session->ready = next;
-    }
-    if (next != NULL) {
-        next->ready_previous = previous;
-    } else {
-        session->ready_last = previous;
-    }
-    subscription->is_ready = false;
 }
 
 struct subscription *ready_take(struct session *session)
 {
-    struct subscription *first = session->ready;
+    struct subscription *first = session->ready.first;
     ready_remove(first);
     return first;
 }
 
-static void list_add(struct session *session, struct subscription *subscription)
-{
-    subscription->next = session->subscriptions;
-    if (subscription->next != NULL) {
-        subscription->next->previous = subscription;
-    }
-    session->subscriptions = subscription;
-    session->subscription_count++;
-}
-
-static void list_remove(struct session *session, struct subscription *subscription)
-{
-    if (subscription->previous != NULL) {
-        subscription->previous->next = subscription->next;
-    } else {
-        session->subscriptions = subscription->next;
-    }
-    if (subscription->next != NULL) {
-        subscription->next->previous = subscription->previous;
-    }
-    session->subscription_count--;
-}
-
 static void drop(struct session *session, struct subscription *subscription)
 {
-    list_remove(session, subscription);
+    list_remove(&session->subscriptions, subscription, all);
+    session->subscription_count--;
     index_remove(&session->edge->index, subscription);
     ready_remove(subscription);
     catch_up_end(subscription);
@@ -129,17 +79,17 @@ static void drop(struct session *session, struct subscription *subscription)
 
 void subscriptions_drop(struct session *session)
 {
-    while (session->subscriptions != NULL) {
-        drop(session, session->subscriptions);
+    while (session->subscriptions.first != NULL) {
+        drop(session, session->subscriptions.first);
     }
 }
 
 void subscriptions_review(struct session *session)
 {
-    for (struct subscription *at = session->subscriptions, *next; at != NULL; at = next) {
+    for (struct subscription *at = session->subscriptions.first, *next; at != NULL; at = next) {
         struct problem problem;
         struct span channel = cursor_channel(at->cursor);
-        next = at->next;
+        next = at->all.next;
         if (!access_may_subscribe(session, channel, &problem)) {
             answer_unsubscribed_because(session, channel,
                                         span_string("the new token does not allow this channel"));
@@ -216,7 +166,8 @@ static enum status add(struct session *session, struct span channel, uint64_t si
         free(subscription);
         return status;
     }
-    list_add(session, subscription);
+    list_prepend(&session->subscriptions, subscription, all);
+    session->subscription_count++;
     index_add(&edge->index, subscription);
     atomic_fetch_add_explicit(&edge->state->subscriptions, 1, memory_order_relaxed);
     *out = subscription;

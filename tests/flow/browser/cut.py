@@ -11,6 +11,8 @@ import socket
 import struct
 import threading
 
+from penstock.acceptor import Acceptor
+
 PIECE_BYTES = 65536
 TICK_S = 0.05
 
@@ -22,11 +24,8 @@ class Cut:
         self.upstream_port = port
         self._state = "whole"
         self._pairs, self._lock = set(), threading.Lock()
-        self._closing = False
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True, name="cut").start()
+        self._acceptor = Acceptor("cut", self._begin)
+        self.url = f"http://127.0.0.1:{self._acceptor.port}"
 
     def cut(self, how):
         self._state = how
@@ -38,22 +37,14 @@ class Cut:
         self._state = "whole"
 
     def close(self):
-        self._closing = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self._listener.close()
+        self._acceptor.close()
         self._reset_all()
 
-    def _accept(self):
-        while not self._closing:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            pair = Pair(client)
-            with self._lock:
-                self._pairs.add(pair)
-            threading.Thread(target=self._serve, args=(pair,), daemon=True, name="cut pair").start()
+    def _begin(self, client):
+        pair = Pair(client)
+        with self._lock:
+            self._pairs.add(pair)
+        threading.Thread(target=self._serve, args=(pair,), daemon=True, name="cut pair").start()
 
     def _serve(self, pair):
         with contextlib.suppress(OSError):

@@ -13,45 +13,22 @@ import time
 import pytest
 
 from penstock import source_dir, until
+from penstock.recorded import add_users, as_json, needs_recorded, recorded
 from penstock.tokens import SECRET, token
 
 sys.path.insert(0, os.path.dirname(__file__))
 
 from cut import Cut  # noqa: E402
 
-FOLDER = os.environ.get("PENSTOCK_RECORDED",
-                        os.path.join(os.path.dirname(source_dir()), "shared", "data"))
 BLANK = "/healthz"  # of the server's origin, without a client of its own and without a policy of where it may connect
 CUT_S = 5
 
-pytestmark = pytest.mark.skipif(
-    not os.path.exists(os.path.join(FOLDER, "behavior.ndjson")),
-    reason=f"the recorded events are not in {FOLDER} (PENSTOCK_RECORDED names their folder)")
+pytestmark = needs_recorded
 
 
 def here(name):
     with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
         return file.read()
-
-
-def recorded(count):
-    with open(os.path.join(FOLDER, "behavior.ndjson"), encoding="utf-8") as lines:
-        return [json.loads(line) for line, _ in zip(lines, range(count))]
-
-
-def add_users(database, events):
-    users = sorted({event["userId"] for event in events})
-    database.execute(
-        'INSERT INTO "User"(id, email, "passwordHash", name) '
-        "SELECT u::uuid, u || '@example.org', '!', '{}' FROM unnest(%s) AS u ON CONFLICT DO NOTHING",
-        (users,))
-
-
-def as_json(value):
-    """Equal texts for equal JSON: 1.0 is 1 (JavaScript has no other way to say it)."""
-    def number(text):
-        return int(float(text)) if float(text).is_integer() else float(text)
-    return json.dumps(json.loads(value, parse_float=number), sort_keys=True)
 
 
 def assert_stored_once(database, events):
@@ -149,7 +126,7 @@ def open_tab(driver):
 
 def test_the_server_is_killed_in_mid_stream(server, open_tab, database, encoding):
     """kill -9 while a page publishes and reads, twice: everything is stored once, and heard once."""
-    events = recorded(1500)
+    events = recorded("behavior", 1500)
     add_users(database, events)
     tab = open_tab(server).connect(encoding=encoding)
     tab.run("penstock.read({buffer: 100})")
@@ -169,7 +146,7 @@ def test_the_server_is_killed_in_mid_stream(server, open_tab, database, encoding
 def test_the_network_is_cut_for_five_seconds(proxied, open_tab, database, how, encoding):
     """What was under way is lost, in both directions; the page sees that the connection is dead, and goes on."""
     server, network = proxied
-    events = recorded(1500)
+    events = recorded("behavior", 1500)
     add_users(database, events)
     tab = open_tab(server).connect(url=network.url, encoding=encoding, pongTimeout=1000, openTimeout=2000)
     tab.run("penstock.listen()")
@@ -188,7 +165,7 @@ def test_the_network_is_cut_for_five_seconds(proxied, open_tab, database, how, e
 def test_the_page_is_reloaded(proxied, open_tab, database, encoding):
     """What had no answer is in IndexedDB, and the next page sends it; what was heard goes on behind the last event."""
     server, network = proxied
-    events = recorded(1500)
+    events = recorded("behavior", 1500)
     add_users(database, events)
     options = {"url": network.url, "encoding": encoding, "outbox": "indexeddb", "openTimeout": 2000}
     tab = open_tab(server).connect(**options)
@@ -216,7 +193,7 @@ def test_the_page_is_closed_with_events_unsent(make_server, open_tab, database, 
     (56 of 64 KB) is stored without any page. Of what does not (100 KB) the next page brings the rest out of IndexedDB,
     and sends what the beacon has brought again: no row more."""
     server = make_server(env={"PENSTOCK_AUTH_KEY": SECRET}).start()
-    events = recorded(90)
+    events = recorded("behavior", 90)
     add_users(database, events)
     shown = token(events[0]["userId"], publish=["*"], subscribe=["*"])
 
@@ -240,7 +217,7 @@ def test_the_page_is_closed_with_events_unsent(make_server, open_tab, database, 
 def test_two_pages_share_an_outbox(server, driver, open_tab, database):
     """Two pages publish while there is no server, and one is closed: the other sends what both have published, each
     message once, and the database is empty afterwards."""
-    events = recorded(400)
+    events = recorded("behavior", 400)
     add_users(database, events)
     options = {"encoding": "json", "outbox": "indexeddb", "beacon": False}
     tab = open_tab(server).connect(**options)

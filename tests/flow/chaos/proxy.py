@@ -36,6 +36,8 @@ import struct
 import threading
 import time
 
+from penstock.acceptor import Acceptor
+
 PIECE_BYTES = 65536
 STEPS = ("before_begin", "in_rows", "before_commit", "commit_sent", "answer_lost", "answer_half")
 READY_OUTSIDE_TRANSACTION = b"Z\0\0\0\5I"
@@ -258,34 +260,28 @@ class Proxy:
         self._delay_s = 0.0
         self._flowing = threading.Event()
         self._flowing.set()
-        self._refusing = self._closing = False
+        self._refusing = False
         self._links, self._lock = set(), threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True, name="proxy").start()
+        self._acceptor = Acceptor("proxy", self._begin)
+        self.port = self._acceptor.port
 
-    def _accept(self):
-        while not self._closing:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link = Link(self, client)
-            try:
-                if self._refusing:
-                    raise ConnectionRefusedError
-                link.connect()
-                with self._lock:
-                    self._links.add(link)
-                if self._refusing:  # since we looked, and reset() did not find this one
-                    self.forget(link)
-                    raise ConnectionRefusedError
-                link.start()
-            except OSError:  # PostgreSQL is not there: so are we not
-                link.reset()
-                link.upstream.close()
-                client.close()
+    def _begin(self, client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link = Link(self, client)
+        try:
+            if self._refusing:
+                raise ConnectionRefusedError
+            link.connect()
+            with self._lock:
+                self._links.add(link)
+            if self._refusing:  # since we looked, and reset() did not find this one
+                self.forget(link)
+                raise ConnectionRefusedError
+            link.start()
+        except OSError:  # PostgreSQL is not there: so are we not
+            link.reset()
+            link.upstream.close()
+            client.close()
 
     def links(self):
         with self._lock:
@@ -342,9 +338,6 @@ class Proxy:
         return self.trap
 
     def close(self):
-        self._closing = True
         self.calm()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
-        self._listener.close()
+        self._acceptor.close()
         self.reset()

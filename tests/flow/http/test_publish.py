@@ -6,27 +6,17 @@ import subprocess
 import sys
 
 import msgpack
-import pytest
 
-from penstock import source_dir, until
+from penstock import until
+from penstock.recorded import add_users, needs_recorded, recorded_lines
 
 sys.path.insert(0, os.path.dirname(__file__))
 
 from requests import AN, NOBODY, POST, TYPES, Connection, event  # noqa: E402
 
-FOLDER = os.environ.get("PENSTOCK_RECORDED",
-                        os.path.join(os.path.dirname(source_dir()), "shared", "data"))
 # The least that the settings allow: the quota is reached after some 16 MB.
 SMALL = {"lanes": 1, "edge_threads": 1, "journal_segment_bytes": "8MB", "journal_bytes": "16MB",
          "ring_bytes": "4MB", "lane_memory_bytes": "8MB", "http_wait_ms": 1000}
-
-
-def lines_of(name):
-    path = os.path.join(FOLDER, f"{name}.ndjson")
-    if not os.path.exists(path):
-        pytest.skip(f"the recorded events are not in {FOLDER} (PENSTOCK_RECORDED names their folder)")
-    with open(path, encoding="utf-8") as lines:
-        return [line.rstrip("\n") for line in lines]
 
 
 def bodies(lines, kind, size=100):
@@ -40,18 +30,15 @@ def bodies(lines, kind, size=100):
             yield msgpack.packb([json.loads(line) for line in part], use_bin_type=True)
 
 
+@needs_recorded
 def test_recorded_events_in_every_kind_of_body(server, database):
     """The same events in four kinds of body, over one connection: stored once, the others are
     duplicates, and what is stored is what was sent."""
-    lines = lines_of("behavior")[:1000]
+    lines = recorded_lines("behavior", 1000)
     events = [json.loads(line) for line in lines]
     for number, sent in enumerate(events):
         sent["id"] = f"0190b3b8-0000-7000-8000-{number:012d}"
-    users = sorted({sent["userId"] for sent in events})
-    database.execute(
-        'INSERT INTO "User"(id, email, "passwordHash", name) '
-        "SELECT u::uuid, u || '@example.org', '!', '{}' FROM unnest(%s) AS u ON CONFLICT DO NOTHING",
-        (users,))
+    add_users(database, events)
     lines = [json.dumps(sent) for sent in events]
     with Connection(server) as connection:
         for turn, kind in enumerate(TYPES):

@@ -6,42 +6,19 @@ import threading
 
 import pytest
 
-from penstock import run, source_dir, until
+from penstock import run, until
+from penstock.recorded import add_users, as_json, needs_recorded, recorded, recorded_path
 
-FOLDER = os.environ.get("PENSTOCK_RECORDED",
-                        os.path.join(os.path.dirname(source_dir()), "shared", "data"))
 STREAM = {"behavior": ("BehaviorLog", "metadata", "timestamp"),
           "social": ("SocialPost", "content", "createdAt")}
 
-pytestmark = pytest.mark.skipif(
-    not os.path.exists(os.path.join(FOLDER, "behavior.ndjson")),
-    reason=f"the recorded events are not in {FOLDER} (PENSTOCK_RECORDED names their folder)")
-
-
-def recorded(name):
-    with open(os.path.join(FOLDER, f"{name}.ndjson"), encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def add_users(database, events):
-    users = sorted({event["userId"] for event in events})
-    database.execute(
-        'INSERT INTO "User"(id, email, "passwordHash", name) '
-        "SELECT u::uuid, u || '@example.org', '!', '{}' FROM unnest(%s) AS u ON CONFLICT DO NOTHING",
-        (users,))
+pytestmark = needs_recorded
 
 
 def send(server, name, encoding, *more):
-    return run("send", name, os.path.join(FOLDER, f"{name}.ndjson"), "--url", server.ws_url,
+    return run("send", name, recorded_path(name), "--url", server.ws_url,
                "--encoding", encoding, "--ack", "committed",
                "--state", os.path.join(server.folder, f"{name}.{encoding}.state"), *more, timeout=240)
-
-
-def as_json(value):
-    """Equal texts for equal JSON: 1.0 is 1 (MessagePack has no other way to say it), integers are exact."""
-    def number(text):
-        return int(float(text)) if float(text).is_integer() else float(text)
-    return json.dumps(json.loads(value, parse_float=number), sort_keys=True)
 
 
 def canonical(event, name):

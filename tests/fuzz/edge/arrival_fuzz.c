@@ -107,16 +107,6 @@ static void fuzz_networks(struct span text)
 
 /* ---- upgrades -------------------------------------------------------------------------------- */
 
-static struct span take_line(struct span *text)
-{
-    const uint8_t *end = text->size == 0 ? NULL : memchr(text->data, '\n', text->size);
-    size_t size = end == NULL ? text->size : (size_t)(end - text->data);
-    struct span line = span_of(text->data, size);
-    size_t taken = end == NULL ? size : size + 1;
-    *text = span_of(text->data + taken, text->size - taken);
-    return line;
-}
-
 static void fuzz_upgrade(struct span text)
 {
     struct problem problem;
@@ -125,7 +115,7 @@ static void fuzz_upgrade(struct span text)
                                   &request.upgrade,     &request.connection, &request.key,
                                   &request.key_version, &request.protocols,  &request.producer};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        *lines[i] = take_line(&text);
+        *lines[i] = span_take(&text, '\n');
     }
     request.has_producer = request.producer.size > 0;
     int status = upgrade_check(&request, &problem);

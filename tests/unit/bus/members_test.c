@@ -85,8 +85,8 @@ static void equal_rosters_have_equal_digests(void **state)
     assert_int_not_equal(digest, 0);
     members_remove(&members, members_find(&members, channel(3), session(33)));
     assert_int_not_equal(one.digest, digest);
-    while (one.first != NULL) {
-        members_remove(&members, one.first);
+    while (one.all.first != NULL) {
+        members_remove(&members, one.all.first);
     }
     assert_int_equal(one.digest, 0);
     for (unsigned i = 100; i-- > 0;) {
@@ -106,7 +106,7 @@ static void members_are_bounded(void **state)
     }
     assert_null(add(&roster, MOST, MOST));
     assert_null(members_at(&members, channel(MOST)));
-    members_remove(&members, roster.first);
+    members_remove(&members, roster.all.first);
     assert_non_null(add(&roster, MOST, MOST));
     assert_int_equal(members.count, MOST);
 }

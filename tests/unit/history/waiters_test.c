@@ -36,7 +36,7 @@ static void who_came_first_is_first(void **state)
     ask(&rings[1], 5, 3);
     waiters_take(&waiters, 1, &rings[1]);
     waiters_take(&waiters, 0, &rings[0]);
-    waiters_remove(&waiters, waiters.first->next);
+    waiters_remove(&waiters, waiters.first->link.next);
     ask(&rings[0], 2, 4);
     waiters_take(&waiters, 0, &rings[0]);
     static const uint64_t order[] = {1, 3, 4};
