@@ -1,8 +1,6 @@
 /* schema_database.c - see schema_database.h. */
 #include "schema_database.h"
 
-#include "penstock/store.h"
-
 #include "prepared_database.h"
 
 #include <setjmp.h>
@@ -25,14 +23,19 @@ const char *database_url(void)
     return url;
 }
 
+struct store_options database_options(void)
+{
+    return (struct store_options){.url = database_url(),
+                                  .role = "test",
+                                  .connect_timeout_ms = 30000,
+                                  .statement_timeout_ms = 30000};
+}
+
 static void make_schema(void)
 {
     struct store *store;
     struct problem problem;
-    struct store_options options = {.url = database_url(),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
+    struct store_options options = database_options();
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     enum status status = store_migrate(store, &problem);
     store_close(store);

@@ -5,10 +5,12 @@
 #ifndef PENSTOCK_TESTS_SCHEMA_DATABASE_H
 #define PENSTOCK_TESTS_SCHEMA_DATABASE_H
 
-#include "penstock/status.h"
+#include "penstock/store.h"
 
 /* Ends the program, as skipped, where there is none. */
 const char *database_url(void);
+/* For a connection of the test's own. */
+struct store_options database_options(void);
 
 /* Before each test; and at the end. */
 void schema_database_renew(void);

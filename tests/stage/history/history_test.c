@@ -76,10 +76,7 @@ static int setup(void **state)
     (void)state;
     struct store *store;
     struct problem problem;
-    struct store_options options = {.url = database_url(),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
+    struct store_options options = database_options();
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
     head = 0;
     schema_database_renew();
