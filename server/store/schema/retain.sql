@@ -55,6 +55,18 @@ $$;
 
 -- ---- by hand ------------------------------------------------------------------------------------
 
+-- Waits for commits that have put their payload into a slot, and keeps others from doing so. They
+-- would wait for who has turned the ring in this transaction, and he for them.
+CREATE OR REPLACE FUNCTION penstock.lock_payload(in_slot smallint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE penstock.payload_%s IN SHARE MODE', in_slot);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
 -- Empties every slot in which all is older than `keep`, or fails because somebody is in the way.
 -- Returns how many batches that were. Where the current slot is one of them, commits wait until
 -- this transaction ends.
@@ -72,7 +84,8 @@ BEGIN
     LOOP
         last_slot := penstock.oldest_slot();
         EXIT WHEN ((penstock.slot_ages(last_slot)).newest < clock_timestamp() - keep) IS NOT TRUE;
-        IF last_slot = penstock.log_slot() AND NOT penstock.turn_log() THEN
+        IF last_slot = penstock.log_slot()
+            AND NOT (penstock.lock_payload(last_slot) AND penstock.turn_log()) THEN
             RAISE EXCEPTION 'commits are in the way' USING ERRCODE = 'lock_not_available',
                 HINT = 'Try again.';
         END IF;

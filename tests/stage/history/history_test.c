@@ -8,9 +8,8 @@
 #include "penstock/history.h"
 #include "penstock/store.h"
 
-#include "prepared_database.h"
+#include "schema_database.h"
 
-#include <libpq-fe.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,33 +25,7 @@ enum { EDGES = 2 };
 
 /* ---- the database ---------------------------------------------------------------------------- */
 
-static PGconn *db;
 static uint64_t head;
-
-static void sql(const char *format, ...) printf_like(1, 2);
-static void sql(const char *format, ...)
-{
-    char text[8192];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    PGresult *result = PQexec(db, text);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
-        fail_msg("%s: %s", text, PQerrorMessage(db));
-    }
-    PQclear(result);
-}
-
-static const char *database_url(void)
-{
-    const char *url = getenv("DATABASE_URL");
-    if (url == NULL) {
-        print_message("skipped: run under tests/lib/with_postgres.sh\n");
-        exit(77);
-    }
-    return url;
-}
 
 /* Commits `count` events with so many bytes of padding each, in one batch. */
 static void commit(unsigned count, unsigned padding)
@@ -98,35 +71,15 @@ static struct doorbell *bell_list[EDGES] = {&bells[0], &bells[1]};
 static pthread_t thread;
 static bool runs;
 
-static void make_schema(void)
-{
-    struct store *store;
-    struct problem problem;
-    struct store_options options = {.url = database_url(),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
-    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
-    assert_int_equal(store_migrate(store, &problem), STATUS_OK);
-    store_close(store);
-}
-
 static int setup(void **state)
 {
     (void)state;
     struct store *store;
     struct problem problem;
-    struct store_options options = {.url = database_url(),
-                                    .role = "test",
-                                    .connect_timeout_ms = 30000,
-                                    .statement_timeout_ms = 30000};
+    struct store_options options = database_options();
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
     head = 0;
-    PQfinish(db);
-    prepared_database_renew(make_schema);
-    db = PQconnectdb(options.url);
-    assert_int_equal(PQstatus(db), CONNECTION_OK);
-    sql("SET client_min_messages = error");
+    schema_database_renew();
     assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
     memset(&node, 0, sizeof node);
     node.edge_count = EDGES;
@@ -650,6 +603,6 @@ int main(void)
         TEST(other_epoch_is_not_read),    TEST(edges_share_blocks_safely),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    PQfinish(db);
+    schema_database_close();
     return failures;
 }

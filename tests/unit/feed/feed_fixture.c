@@ -3,46 +3,14 @@
  */
 #include "feed_fixture.h"
 
-#include "penstock/store.h"
-
-#include "prepared_database.h"
-
-#include <libpq-fe.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 /* ---- the database ---------------------------------------------------------------------------- */
-
-static PGconn *db;
-
-void sql(const char *format, ...)
-{
-    char text[8192];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    PGresult *result = PQexec(db, text);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
-        fail_msg("%s: %s", text, PQerrorMessage(db));
-    }
-    PQclear(result);
-}
-
-const char *database_url(void)
-{
-    const char *url = getenv("DATABASE_URL");
-    if (url == NULL) {
-        print_message("skipped: run under tests/lib/with_postgres.sh\n");
-        exit(77);
-    }
-    return url;
-}
 
 void commit_as(const char *node, unsigned count, bool is_small)
 {
@@ -203,35 +171,9 @@ void expect_nothing_more(struct station *station)
     assert_int_equal(cursor_peek(station->cursor, &entry, &from, &to), CURSOR_END);
 }
 
-static void make_schema(void)
-{
-    struct store *store;
-    struct problem problem;
-    struct store_options options = {.url = database_url(),
-                                    .role = "test",
-                                    .connect_timeout_ms = 5000,
-                                    .statement_timeout_ms = 10000};
-    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
-    enum status status = store_migrate(store, &problem);
-    store_close(store);
-    if (status != STATUS_OK) {
-        fail_msg("%s", problem.text);
-    }
-}
-
 int fresh_schema(void **state)
 {
     (void)state;
-    PQfinish(db);
-    prepared_database_renew(make_schema);
-    db = PQconnectdb(database_url());
-    assert_int_equal(PQstatus(db), CONNECTION_OK);
-    sql("SET client_min_messages = error");
+    schema_database_renew();
     return 0;
-}
-
-void close_database(void)
-{
-    PQfinish(db);
-    db = NULL;
 }

@@ -7,6 +7,8 @@
 
 #include "penstock/feed.h"
 
+#include "schema_database.h"
+
 #include <pthread.h>
 
 #define PATIENCE_US 10000000
@@ -15,9 +17,6 @@
 
 /* A schema that nothing was committed in: each test's setup. */
 int fresh_schema(void **state);
-void close_database(void);
-const char *database_url(void);
-void sql(const char *format, ...) printf_like(1, 2);
 /* Commits `count` events {"n":<rank>} of stream "s" on channel "a". Small ones go into the NOTIFY.
  */
 void commit_as(const char *node, unsigned count, bool is_small);

@@ -154,6 +154,6 @@ int main(void)
         cmocka_unit_test_setup(two_nodes_see_one_order, fresh_schema),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    close_database();
+    schema_database_close();
     return failed;
 }

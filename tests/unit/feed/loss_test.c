@@ -233,6 +233,6 @@ int main(void)
         cmocka_unit_test_setup(feed_without_a_database_ends_when_told, fresh_schema),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    close_database();
+    schema_database_close();
     return failed;
 }
