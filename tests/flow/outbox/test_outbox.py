@@ -128,6 +128,7 @@ def test_an_open_transaction_delays_nobody(server, database, listen, session):
     connection, cursor = session()
     cursor.execute("SELECT penstock.publish('patient', '{\"n\": 0}')")
     _, others = session(autocommit=True)
+    others.execute("SET statement_timeout = '30s'")  # who waits for the open transaction waits for ever
     publisher, began, longest_s = listen("nothing"), time.monotonic(), 0
     for n in itertools.count():
         if n >= 100 and time.monotonic() - began >= OPEN_S:
