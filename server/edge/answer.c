@@ -12,6 +12,8 @@
 #define QUEUE_LIMITS_MAX   4
 #define RECEIPT_TEXT_BYTES 1024 /* of a reason; what is longer is cut where a character ends */
 
+static const char deaf_text[] = "the client does not read its answers";
+
 static struct writer begin(struct session *session)
 {
     return writer_of(session->edge->answer_buffer, ANSWER_BYTES_MAX);
@@ -20,8 +22,8 @@ static struct writer begin(struct session *session)
 static void end(struct session *session, const struct writer *out)
 {
     struct edge *edge = session->edge;
-    if (session->state != SESSION_OPEN) {
-        return;
+    if (session->state != SESSION_OPEN || session->close_text == deaf_text) {
+        return; /* the queue of who is hung up on for its length must not go on growing */
     }
     if (out->full ||
         !queue_append(&session->queue, &edge->pool, session_opcode(session), writer_span(out))) {
@@ -32,7 +34,7 @@ static void end(struct session *session, const struct writer *out)
     size_t limit = edge_settings(edge)->send_bytes;
     if (session->queue.bytes > QUEUE_LIMITS_MAX * limit) {
         limit_hit(edge, LIMIT_SEND_BYTES);
-        session_hang_up(session, CLOSE_POLICY, "the client does not read its answers");
+        session_hang_up(session, CLOSE_POLICY, deaf_text);
     } else if (session->queue.bytes > limit) {
         session_pause(session, PAUSE_SEND);
     }

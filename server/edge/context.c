@@ -33,6 +33,7 @@ static int on_upgraded(struct session *session, struct lws *wsi)
     session->is_websocket = true;
     session->encoding = strcmp(protocol, PROTOCOL_MSGPACK) == 0 ? ENCODING_MSGPACK : ENCODING_JSON;
     session_open(session);
+    mask_watch(session);
     return 0;
 }
 

@@ -129,6 +129,7 @@ struct session {
     bool has_asked;      /* over HTTP, before the request that is being served */
     struct ev_timer conduct_timer;
     struct ev_timer rate_timer;
+    struct ev_io mask_watcher;                 /* until the first frame came; see arrive/mask.c */
     int64_t turn_us;                           /* 0: it has no turn */
     struct address peer;                       /* of the socket, or as a PROXY header has it */
     struct address address;                    /* the client's: the peer's, or behind that proxy */

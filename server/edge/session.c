@@ -176,6 +176,7 @@ void session_shut(struct session *session)
     flush_forget(session);
     conduct_end(session);
     ev_timer_stop(session->edge->loop, &session->rate_timer); /* harmless on one that is not on */
+    mask_forget(session);
     session->hold = (struct hold){0};
     subscriptions_drop(session);
     attendances_end(session);

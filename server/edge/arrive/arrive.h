@@ -4,7 +4,7 @@
  *   listen.c    addresses, sockets, accept          tls.c      certificate and key
  *   arrival.c   whose connection it is, and may it  limits.c   addresses, users, token buckets
  *   rate.c      who sends too fast waits            turns.c    who may be read from again
- *   upgrade.c   from HTTP to WebSocket
+ *   upgrade.c   from HTTP to WebSocket              mask.c     whose first frame is not masked
  *   proxy_header.c, forwarded.c, upgrade_check.c    what proxies and upgrades say (pure)
  */
 #ifndef PENSTOCK_EDGE_ARRIVE_H
@@ -44,8 +44,11 @@ void turn_end(struct session *session);  /* it had its turn */
 void turn_drop(struct session *session); /* and wants none */
 void turns_advance(struct edge *edge);
 
-/* ---- upgrade.c ------------------------------------------------------------------------------- */
+/* ---- upgrade.c, mask.c ----------------------------------------------------------------------- */
 
 int upgrade_confirm(struct session *session, struct lws *wsi);
+/* Looks at the first frame when it comes. */
+void mask_watch(struct session *session);
+void mask_forget(struct session *session); /* before the descriptor is closed */
 
 #endif

@@ -5,6 +5,7 @@ up.
 """
 
 import contextlib
+import glob
 import os
 import random
 import signal
@@ -246,9 +247,17 @@ def await_acks(world):
     until("an ack once there is room", comes, RECOVERY_S)
 
 
+def has_spares(world):
+    """Each lane has begun a segment and has one to go on in. With a single one on a full disk a lane
+    waits for room even when PostgreSQL has all of it: nothing can be recycled but what is behind."""
+    lanes = glob.glob(f"{world.disk.folder}/journal/lane-*")
+    return lanes and all(len(glob.glob(f"{lane}/*.segment")) >= 2 for lane in lanes)
+
+
 def fill_disk(world):
     """PostgreSQL is away until the journal has filled its disk; then somebody makes room, or the
     server is killed and must start on a full disk, or neither; and PostgreSQL is back."""
+    until("each lane has two segments", lambda: has_spares(world), RECOVERY_S)
     taken = world.disk.fill(leave=world.random.randint(0, 3) * SEGMENT_BYTES)
     world.proxy.refuse(True)
     world.proxy.reset()

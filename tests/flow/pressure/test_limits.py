@@ -2,17 +2,19 @@
 it refuses who is above it with an error that says so, and is counted under that name."""
 
 import contextlib
+import itertools
 import signal
 import socket
 
 import pytest
-from raw import Ended, RawClient, encode
+from raw import Ended, RawClient, encode, frame
 
 from penstock import Server, run, until
 from penstock.tokens import SECRET, bearer, token
 from penstock.wait import PATIENCE_S
 
 AN = "00000000-0000-4000-8000-000000000001"
+NOBODY = "00000000-0000-4000-8000-0000000000ff"  # whom a foreign key refuses
 CLIENT = "127.0.0.77"  # not the address that the tests ask /metrics from
 
 
@@ -60,9 +62,9 @@ def session(server):
     return RawClient(server, path=f"/v1/ws?token={token(AN)}", source=CLIENT, receive_bytes=4096)
 
 
-def publish(number, events=2):
+def publish(number, events=2, user=AN):
     return encode("publish", id=number, stream="behavior", ack="committed",
-                  events=[{"userId": AN, "eventType": "x" * 100}] * events)
+                  events=[{"userId": user, "eventType": "x" * 100}] * events)
 
 
 def refusal(client, answers):
@@ -154,6 +156,75 @@ def test_idle_sessions(server):
             for _ in client.messages():
                 pass
     assert ended.value.code == 1008 and hits(server, "idle_s") > before
+
+
+def test_messages_that_do_not_arrive(server):
+    """A message's first fragment comes and the rest never does: closed after four heartbeats, however
+    alive the client is (it answers the pings, and goes on with fragments that are empty)."""
+    before = hits(server, "message_time")
+    with limited(server, "heartbeat_s", 1):
+        client = session(server)
+        whole = frame(b'{"op":')
+        client.socket.sendall(bytes([whole[0] & 0x7f]) + whole[1:])
+        with pytest.raises(Ended) as ended:
+            client.receive()
+        client.close()
+    assert ended.value.code == 1008 and hits(server, "message_time") == before + 1
+
+
+def test_answers_that_are_not_read(server):
+    """Whoever does not read cannot ask for more; when what was asked for before brings more than four
+    times send_bytes, the connection is closed. The events were taken: they are dead letters."""
+    def letters():
+        return server.database.value("SELECT count(*) FROM penstock.dead_letter")
+
+    before, letters_before = hits(server, "send_bytes"), letters()
+    with limited(server, "send_bytes", "16KB"), contextlib.closing(
+            server.database.connect(autocommit=False)) as locker:
+        locker.cursor().execute('LOCK TABLE "BehaviorLog"')
+        client = session(server)
+        client.socket.sendall(b"".join(publish(n, events=8, user=NOBODY) for n in range(60)))
+        ping = encode("ping", id="x" * 60)
+        assert not client.send_for(ping * 200_000, seconds=3), "the server reads from who does not read"
+        assert hits(server, "send_bytes") == before
+        locker.rollback()
+        until("the limit is met", lambda: hits(server, "send_bytes") > before)
+        with pytest.raises(Ended) as ended:
+            for _ in client.messages():
+                pass
+        client.close()
+    assert ended.value.code == 1008 and hits(server, "send_bytes") == before + 1
+    until("all were judged", lambda: letters() == letters_before + 480)
+
+
+def test_addresses_and_users_without_a_place(postgres_of_file):
+    """The table of addresses and users has sets of eight places. Who falls into a full one is served,
+    not limited by itself, and counted."""
+    database = postgres_of_file.create_database("examples")
+    assert run("migrate", env={"DATABASE_URL": database.url})[0] == 0
+    server = Server(database, env={"PENSTOCK_AUTH_KEY": SECRET}, settings={
+        "edge_threads": 1, "connections": 256, "address_connections": 100, "user_connections": 100})
+    clients = []
+    try:
+        server.start()
+        # 250 sessions are 500 names in 128 sets: nearly always one set is asked for a ninth. Which names
+        # meet is drawn at each start, so the oldest make room for others until it is so.
+        for n in itertools.count():
+            assert n < 250 * 20, "no set of the table was ever full"
+            if n >= 250:
+                clients.pop(0).reset()
+            clients.append(RawClient(server, path=f"/v1/ws?token={token(f'user {n}')}",
+                                     source=f"127.7.{n // 250}.{1 + n % 250}"))
+            if n % 10 == 9 and hits(server, "table") > 0:
+                break
+        for client in clients:
+            client.send("ping", id=1)
+            assert client.receive()["op"] == "pong"
+    finally:
+        for client in clients:
+            client.close()
+        server.close()
+        postgres_of_file.drop_database(database)
 
 
 def test_names_are_those_of_the_settings(server):
