@@ -1,7 +1,7 @@
 /*
  * live.c - the configuration is read again while the server runs: which of its keys are taken.
  *
- * A key whose row says `is_live` may change at any time, because whoever uses it reads it from the
+ * A key whose row says LIVE may change at any time, because whoever uses it reads it from the
  * settings each time, or makes anew what it had made of them (adopt_settings() in edge/edge.c). All
  * others have shaped something at the start (memory, files, sockets, connections) and keep their
  * value until a restart; that is said, and is no failure. What results is checked like any

@@ -1,7 +1,7 @@
 /* source.c - see source.h. */
 #include "source.h"
 
-#define PAUSE_MAX_US   5000000
+#define PAUSE_MAX_US 5000000
 
 void source_init(struct source *source, const struct settings *settings)
 {

@@ -27,16 +27,16 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define PAUSE_MAX_US   5000000
-#define LOOK_US        INT64_C(2000000)
-#define SWEEP_US       INT64_C(30000000) /* through the whole outbox */
-#define SILENCE_MS     10000             /* several times LOOK_US */
-#define BUSY_US        50000             /* rounds with events, one so soon after the other */
-#define POLL_US        10000
-#define IDLE_US        INT64_C(1000000)
-#define LINGER_US      INT64_C(1000000)
-#define QUEUE_WARN     0.5 /* of PostgreSQL's queue of notifications */
-#define QUEUE_TELL_US  INT64_C(60000000)
+#define PAUSE_MAX_US  5000000
+#define LOOK_US       INT64_C(2000000)
+#define SWEEP_US      INT64_C(30000000) /* through the whole outbox */
+#define SILENCE_MS    10000             /* several times LOOK_US */
+#define BUSY_US       50000             /* rounds with events, one so soon after the other */
+#define POLL_US       10000
+#define IDLE_US       INT64_C(1000000)
+#define LINGER_US     INT64_C(1000000)
+#define QUEUE_WARN    0.5 /* of PostgreSQL's queue of notifications */
+#define QUEUE_TELL_US INT64_C(60000000)
 
 struct outbox {
     struct outbox_options options;
