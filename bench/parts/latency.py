@@ -9,7 +9,7 @@ from measure import (BUILD, DATABASE_URL, TICK_STREAMS, TICK_TABLE, Server, psql
                      scratch_folder)
 from results import Part, ratio_text
 
-RATES = [10, 100, 1000, 10000]  # events a second
+RATES = [10, 100, 1000, 5000, 10000]  # events a second
 # What is measured, and its floor.
 PATHS = {"durable": ("durable ack", "synced"), "committed": ("committed ack", "inserted"),
          "pushed": ("pushed to a subscriber", "heard"), "notified": ("NOTIFY at a listener", "heard")}

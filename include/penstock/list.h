@@ -5,8 +5,9 @@
  * A list is any struct with `first` and `last`, and an item has, for each list that it may be in, a
  * member with `previous` and `next`; all zero is an empty list:
  *
- *     struct { struct session *first, *last; } due;            list_append(&edge->due, session,
- * due) struct session { struct { struct session *previous, *next; } due; … };
+ *     struct { struct session *first, *last; } due;
+ *     struct session { struct { struct session *previous, *next; } due; … };
+ *     list_append(&edge->due, session, due);
  *
  * Macros, so that both keep the type of the items. They look at their arguments more than once. Who
  * has left a list still has the links of then.
