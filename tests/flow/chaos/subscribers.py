@@ -55,7 +55,7 @@ class Subscriber:
                                 **more})
         end = time.monotonic() + self.draw(self.hops_s)
         stall = time.monotonic() + self.draw(self.stalls_s)
-        while not self.finished and time.monotonic() < end:
+        while not self.finished and (self.load.stopping or time.monotonic() < end):
             with contextlib.suppress(asyncio.TimeoutError):
                 self.take(await asyncio.wait_for(session.receive(), 0.2))
             if self.load.stopping:

@@ -138,8 +138,7 @@ class World:
         until("the journal is in PostgreSQL", lambda: not self.pending(), RECOVERY_S)
         self.check_alive()
         self.check_metrics()
-        heads = self.heads_of_channels()
-        until("subscribers have all", lambda: not self.behind(heads), RECOVERY_S)
+        self.await_subscribers(self.heads_of_channels())
 
     def pending(self):
         return any(self.is_pending(server.metrics()) for server in self.servers)
@@ -177,11 +176,26 @@ class World:
             "SELECT c, max(\"offset\") FROM penstock.events(0, 100000000), unnest(channels) c "
             "GROUP BY c"))
 
+    def await_subscribers(self, heads):
+        """All have everything. However long that takes: nobody who lacks something stands still."""
+        places, moved = {}, {}
+        while behind := self.behind(heads):
+            now = time.monotonic()
+            for one, place in behind.items():
+                if places.get(one) != place:
+                    places[one], moved[one] = place, now
+                if now - moved[one] > RECOVERY_S:
+                    raise TimeoutError(f"{one[0]} hears nothing more of {one[1]} behind {place}, which "
+                                       f"goes on to {heads[one[1]]}: not within {RECOVERY_S:g} s")
+            time.sleep(0.1)
+
     def behind(self, heads):
+        """Who lacks something of which channel, and where it is."""
         self.check_alive()
-        return any(subscriber.seen.get(channel, -1) < heads.get(channel, 0)
-                   for subscriber in self.load.subscribers if not subscriber.latest
-                   for channel in subscriber.channels)
+        return {(subscriber.name, channel): place
+                for subscriber in self.load.subscribers if not subscriber.latest
+                for channel in subscriber.channels
+                if (place := subscriber.seen.get(channel, -1)) < heads.get(channel, 0)}
 
     def verify(self):
         """Settles, stops the server cleanly and compares; returns the checker's figures."""

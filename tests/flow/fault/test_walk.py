@@ -16,6 +16,8 @@ from penstock import loop_engine, run
 from walk import FaultyServer, Life, event
 
 LIVES = 2
+# No two lives make equally many calls: a full walk ends when so many faults in a row were not reached.
+UNREACHED = 10
 WALK = os.environ.get("PENSTOCK_WALK", str(LIVES))
 SEED = int(os.environ.get("PENSTOCK_SEED", random.SystemRandom().randrange(1 << 32)))
 FAULTS = ["malloc:ENOMEM", "mmap:ENOMEM", "thread:EAGAIN", "open:EMFILE", "read:EIO", "write:ENOSPC",
@@ -43,12 +45,13 @@ def faults_of(name):
 
 
 def walk(name, calls, live):
-    """Lives one life for each fault; in a full walk, until one is not reached any more."""
+    """Lives one life for each fault; in a full walk, until they are not reached any more."""
     assert calls[name.split(":")[0]] > 0, "the hook sees no such call: this tests nothing"
-    lives = 0
+    lives = unreached = 0
     for fault in faults_of(name)(calls):
         lives += 1
-        if not live(fault).reached and WALK == "all":
+        unreached = 0 if live(fault).reached else unreached + 1
+        if unreached == UNREACHED and WALK == "all":
             break
     print(f"PENSTOCK_SEED={SEED}: {lives} lives of {calls[name.split(':')[0]]} calls")
 
