@@ -32,11 +32,11 @@ def value_text(value):
 
 # ---- what it comes to ------------------------------------------------------------------------------
 
-def headline_table(parts):
-    """What README.md shows, too."""
+def headline_table(parts, names=None):
+    """All of them, or those that README.md shows."""
     lines = [[each["name"], each["ours"], each["beside"], results.ratio_text(each["ratios"]),
               str(len(each["ratios"])), f"`bench/run.sh {part['part']}`"]
-             for part in parts for each in part["headlines"]]
+             for part in parts for each in part["headlines"] if names is None or each["name"] in names]
     return results.table_text(["", "Penstock", "floor or peer", "ratio (spread)", "rounds", "measured by"],
                               lines) if lines else ""
 

@@ -119,7 +119,7 @@ def line(runs, floor, name, what):
 
 
 def main():
-    part = Part("log", "The log beside the table", __doc__, full=100, quick=14)
+    part = Part("log", "The log beside the table", __doc__)
     results = {(name, what): [] for name in SIZES for what in STREAMS}
     floors = {name: [] for name in SIZES}
     with scratch_folder() as name:
@@ -139,7 +139,7 @@ def main():
     runs = results["100", "no channels"]
     log, table = median_of(runs, "log_bytes"), median_of(runs, "table_bytes")
     part.target("penstock.batch, share of the bytes, 100 events a message", 0.05, log / (log + table),
-                at_least=False)
+                "one row a transaction, with the counts of its streams", at_least=False)
     part.finish({"runs": {f"{name} {what}": runs for (name, what), runs in results.items()},
                  "floors": floors})
 
