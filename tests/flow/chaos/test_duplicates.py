@@ -114,18 +114,19 @@ def test_after_a_restart(make_server, database, with_kill):
 
 
 def test_replayed_and_sent_again(make_server, database):
-    """Durable when the server was killed, and sent again before PostgreSQL can take the replay."""
+    """Durable when the server was killed, and sent again before PostgreSQL can take the replay. By the
+    same publisher: so both are in one lane, and the replay comes first."""
     # The killed server's session holds the lane until its statement ends.
     server = make_server(settings={"statement_timeout_ms": 1000}).start()
     publish(server.connect(), [event()])
     events = [event() for _ in range(100)]
     with database.connect(autocommit=False) as blocking:
         blocking.cursor().execute('LOCK TABLE "BehaviorLog" IN EXCLUSIVE MODE')
-        client = server.connect()
+        client = server.connect(path="?producer=again")
         for one in events:
             client.publish("behavior", [one], ack="durable")
         server.restart(with_kill=True)
-        client = server.connect()
+        client = server.connect(path="?producer=again")
         for number, one in enumerate(events):
             client.send("publish", id=number, stream="behavior", ack="committed", events=[one])
     blocking.close()
