@@ -40,6 +40,8 @@ WAYS = {"penstock": "Penstock, stored", "broadcast": "Penstock, broadcast",
 # name, channels, subscribers of each, connections, publishes under way, publishes a second in the open loop; and the
 # same in little
 SHAPES = [(("1 channel × 1,000", 1, 1000, 1000, 16, 20), ("1 channel × 200", 1, 200, 200, 16, 20)),
+          (("1 channel × 1,000, one publish at a time", 1, 1000, 1000, 1, 20),
+           ("1 channel × 200, one publish at a time", 1, 200, 200, 1, 20)),
           (("1,000 channels × 10", 1000, 10, 1000, 64, 300), ("100 channels × 10", 100, 10, 100, 64, 50)),
           (("100,000 channels × 1", 100000, 1, 1000, 256, 300), ("2,000 channels × 1", 2000, 1, 100, 256, 50))]
 
