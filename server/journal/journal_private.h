@@ -45,6 +45,7 @@ struct segment {
         uint64_t sequence, offset;
     } points[SEGMENT_POINTS];
     size_t point_count;
+    bool is_headless; /* salvage: its header was not whole */
 };
 
 /* Notes a durable frame at the end of its segment. */

@@ -113,9 +113,11 @@ static bool recycle(struct journal *journal)
     for (struct segment *oldest; (oldest = find_disposable(journal)) != NULL;) {
         char name[SEGMENT_NAME_BYTES];
         segment_name(oldest->number, name);
+        /* Of no use under these settings; or its header says what it likes, even the number that
+         * the file would get, and a start would take it for live. */
         if (oldest->bytes != journal->options.segment_bytes ||
-            journal->segments.bytes > journal->options.bytes_max) {
-            (void)unlinkat(journal->folder_fd, name, 0); /* of no use under these settings */
+            journal->segments.bytes > journal->options.bytes_max || oldest->is_headless) {
+            (void)unlinkat(journal->folder_fd, name, 0);
             forget_oldest(journal);
             continue;
         }

@@ -351,6 +351,7 @@ static enum status take_segments(struct recovery *recovery, size_t live, struct 
             segment->last_sequence = last;
         }
         last = segment->last_sequence;
+        segment->is_headless = recovery->files[i].kind != FILE_LIVE;
         if (segment->frames > 0 && !any) {
             any = true;
             journal->released = segment->first_sequence - 1;
