@@ -75,7 +75,8 @@ def test_every_answer_on_one_connection(server, database):
         assert status == 422 and answer["rejected"] == 50 and 0 < len(answer["errors"]) <= 20
         assert connection.post(b"{", kind="json")[0] == 400
         assert connection.post(event(8), path="/v1/streams/nothing/events")[0] == 404
-    with Connection(server) as other:  # who has sent nothing bad yet, and is not slowed down for it
+    # Another one: behind a refusal whose body was still on its way the next may be told to come again.
+    with Connection(server) as other:
         assert other.post(b"x" * (1 << 20) + b"x")[0] == 413
     database.wait_for_count("BehaviorLog", 5)
 
