@@ -5,7 +5,8 @@
 # bench/results/: a JSON file for each part, plots, and report.md, made from whatever results are there.
 #
 # Without a PART all of them run, in less than 30 minutes: generator ring encode journal ingest latency
-# fanout connections outbox log peers reads. Two more take hours and 24 GB, and run only when they are named:
+# fanout connections outbox log peers reads. Two more take 24 GB and some twenty minutes, and run only when they
+# are named:
 #   grow    ingest from an empty table to 10 million rows (--quick: 20,000)
 #   floor   what could make COPY itself quicker, on an empty table and on 10 million rows
 # BENCH_ROWS=1000000 in front: of another size. BENCH_PATIENCE=5: all limits five times as long, for a machine that
@@ -44,6 +45,8 @@ if wants fanout; then
     spare_service nats-server
     (install_packages $RIVAL_PACKAGES) || say "nginx with Nchan and NATS cannot be installed: fan-out goes on without them"
 fi
+BENCH_COMMIT=$(PYTHONPATH=bench/lib python3 -B -c "import results; print(results.commit_name())")
+export BENCH_COMMIT # what is built, whatever is checked out when a part ends
 quietly build/release.log "configuring the build" cmake --preset release
 quietly build/release.log "building" cmake --build --preset release --target penstock bench/all
 export PENSTOCK_BUILD=$PWD/build/release

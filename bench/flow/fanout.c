@@ -9,7 +9,8 @@
  *
  * With a rate it is an open loop: publish number n is due at a fixed time, whatever is under way,
  * and a delivery's latency counts from then; what falls too far behind is given up on, told as
- * `unsent`, and counts with the time that it has waited. Prints one JSON object.
+ * `unsent`, and counts with the time that it has waited. Prints `begin` and `end` when it measures,
+ * so that others can count meanwhile, and then one JSON object.
  */
 #include "client.h"
 #include "frames.h"
@@ -169,9 +170,20 @@ static bool match(size_t *marked, const char *word, uint8_t byte)
     return true;
 }
 
+/* The next place where a MARK may begin: a whole one, or the last bytes, which may be its front. */
+static size_t next_mark(struct span bytes, size_t from)
+{
+    const uint8_t *at = memmem(bytes.data + from, bytes.size - from, MARK, sizeof MARK - 1);
+    size_t front = bytes.size - from < sizeof MARK - 2 ? from : bytes.size - (sizeof MARK - 2);
+    return at != NULL ? (size_t)(at - bytes.data) : front;
+}
+
 static void hear_bytes(struct run *run, struct peer *peer, struct span bytes)
 {
     for (size_t i = 0; i < bytes.size; i++) {
+        if (!peer->in_number && peer->marked == 0) {
+            i = next_mark(bytes, i);
+        }
         uint8_t byte = bytes.data[i];
         if (peer->in_number && byte >= '0' && byte <= '9') {
             peer->number = peer->number * 10 + (byte - '0');
@@ -404,8 +416,15 @@ static uint64_t publish_open(struct run *run, double seconds, double rate)
     return unsent;
 }
 
+static void tell(const char *what)
+{
+    puts(what);
+    fflush(stdout);
+}
+
 static void measure(struct run *run, double seconds, double rate)
 {
+    tell("begin");
     double cpu = own_cpu_seconds();
     uint64_t published = run->published, heard = run->heard, unsent = 0;
     int64_t start_us = now_us();
@@ -418,6 +437,7 @@ static void measure(struct run *run, double seconds, double rate)
     heard = run->heard - heard;
     int64_t took_us = now_us() - start_us;
     cpu = own_cpu_seconds() - cpu;
+    tell("end");
     wait_for_all(run);
     printf("{\"published\": %llu, \"unsent\": %llu, \"delivered\": %llu, \"seconds\": %.6f, "
            "\"generator_cpu_s\": %.6f, ",

@@ -57,6 +57,26 @@ const char *subprotocol_of(enum encoding encoding)
     return encoding == ENCODING_JSON ? "penstock.v1.json" : "penstock.v1.msgpack";
 }
 
+static bool listens(const struct addrinfo *address)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool does = fd >= 0 && connect(fd, address->ai_addr, address->ai_addrlen) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return does;
+}
+
+/* Of several addresses (of localhost, ::1 and 127.0.0.1) the first where somebody listens. */
+static const struct addrinfo *choose(const struct addrinfo *found)
+{
+    const struct addrinfo *chosen = found;
+    while (chosen != NULL && found->ai_next != NULL && !listens(chosen)) {
+        chosen = chosen->ai_next;
+    }
+    return chosen == NULL ? found : chosen;
+}
+
 static void resolve(struct target *target)
 {
     char port[16];
@@ -66,8 +86,9 @@ static void resolve(struct target *target)
     if (answer != 0) {
         fail("the server's address %s is not known: %s", target->url.host, gai_strerror(answer));
     }
-    memcpy(&target->address, found->ai_addr, found->ai_addrlen);
-    target->address_size = found->ai_addrlen;
+    const struct addrinfo *address = choose(found);
+    memcpy(&target->address, address->ai_addr, address->ai_addrlen);
+    target->address_size = address->ai_addrlen;
     freeaddrinfo(found);
 }
 

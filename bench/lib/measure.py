@@ -85,6 +85,19 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
+def postgres_cpu_seconds():
+    """Of the postmaster, of what it has started, and of what of that has ended."""
+    postmaster = int((pathlib.Path(os.environ["PGDATA"]) / "postmaster.pid").read_text().split()[0])
+    fields = pathlib.Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
+    total = sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    for pid in pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+        try:
+            total += cpu_seconds(pid)
+        except OSError:  # ended meanwhile
+            continue
+    return total
+
+
 def memory_peak_reset(pid):
     pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -209,6 +222,21 @@ def run_json(command):
     if done.returncode != 0:
         sys.exit(f"{pathlib.Path(command[0]).name}: {done.stderr.strip()}")
     return json.loads(done.stdout)
+
+
+def run_counting(command, cpus):
+    """Of a program that prints `begin` and `end` when it measures, and then its figures: these, and how far each of the
+    functions `cpus` has gone meanwhile."""
+    with subprocess.Popen([str(part) for part in command], text=True, errors="replace", stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        before = [cpu() for cpu in cpus]
+        process.stdout.readline()
+        spent = [cpu() - begun for cpu, begun in zip(cpus, before)]
+        told, said = process.stdout.readline(), process.stderr.read()
+    if process.returncode != 0:
+        sys.exit(f"{pathlib.Path(command[0]).name}: {said.strip()}")
+    return json.loads(told), spent
 
 
 def fill_table(events, rows, say):

@@ -84,11 +84,12 @@ def generator_lines(parts):
     if not lines:
         return []
     return ["## Was it the generator that was measured?", "",
-            "The generator is one thread that makes its frames before the clock starts. What it takes of one processor "
-            "is counted in each run by getrusage(2), and stands here; a generator that was the bottleneck would take "
-            f"all of it, and one above {BUSY:.0%} is marked. The part \"The load generator\" below drives a server that "
-            "does nothing, which shows how far above every measured rate it reaches. It does share the machine's "
-            "processors with what it measures, floors and peers alike.", "",
+            "A generator is one thread. What it takes of one processor is counted in each run by getrusage(2), and stands "
+            f"here; one that was the bottleneck would take all of it, and one above {BUSY:.0%} is marked. That of ingest "
+            "and peers makes its frames before the clock starts, and the part \"The load generator\" below drives with it "
+            "a server that does nothing, which shows how far above their rates it reaches. Those of latency and fan-out "
+            "are other programs, which make their messages as they go: of them only the share is known. All share the "
+            "machine's processors with what they measure, floors and peers alike.", "",
             results.table_text(["part", "of a processor, middle variant", "busiest variant", "which"], lines), ""]
 
 

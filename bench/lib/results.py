@@ -172,7 +172,7 @@ class Part:
         record = {
             "format": FORMAT, "part": self.name, "title": self.title, "about": self.about.strip(), "note": note,
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "commit": commit_name(), "machine": machine_line(),
+            "commit": os.environ.get("BENCH_COMMIT") or commit_name(), "machine": machine_line(),
             "postgres": os.environ.get("BENCH_POSTGRES", ""), "quick": self.quick,
             "rounds": self.round_count, "seconds": round(time.monotonic() - self.start, 1),
             "tables": self.tables, "plots": self.plots, "targets": self.targets,

@@ -31,7 +31,7 @@ PARTS = pathlib.Path(__file__).resolve().parents[1] / "parts"
 SECONDS = {  # of each part, and of each with --quick; the last two run only when they are named
     "generator": (30, 4), "ring": (50, 6), "encode": (40, 6), "journal": (80, 8), "ingest": (330, 18),
     "latency": (250, 10), "fanout": (330, 24), "connections": (150, 10), "outbox": (90, 8), "log": (50, 6),
-    "peers": (220, 16), "reads": (70, 8), "grow": (7200, 20), "floor": (3600, 20)}
+    "peers": (220, 16), "reads": (70, 8), "grow": (1200, 20), "floor": (1200, 20)}
 DEFAULT = list(SECONDS)[:-2]
 # All parts together, from when bench/run.sh began; where installing and building took long, at least so
 # much is left for measuring.

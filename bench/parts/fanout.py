@@ -1,7 +1,8 @@
 """Deliveries a second to the subscribers of channels, publishes of one small event, a few of them under way at any time.
-Penstock stores each event in a table before it pushes it (`publish`), or stores nothing (`broadcast`). Beside it nginx
-with the Nchan module, the NATS server's WebSocket and a Node server with `ws`, which store nothing, under the same load
-generator. Each is started anew for each run; all take turns. Latencies are of an open loop at a rate that all hold:
+Penstock stores each event in a table before it pushes it (`publish`), or stores nothing (`broadcast`); the event is a
+topic and a number, the table "Tick" has those and a uuid, its primary key. Beside it nginx with the Nchan module, which
+keeps the last messages of a channel in memory, the NATS server's WebSocket and a Node server with `ws`, which keep
+nothing, under the same load generator. Each is started anew for each run; all take turns. Latencies are of an open loop at a rate that all hold:
 they count from when a publish was due, to each delivery.
 """
 import os
@@ -9,8 +10,8 @@ import pathlib
 import shutil
 import statistics
 
-from measure import (BUILD, ROOT, TICK_STREAMS, TICK_TABLE, Process, Server, allow_files, free_port, psql,
-                     run_json, scratch_folder)
+from measure import (BUILD, ROOT, TICK_STREAMS, TICK_TABLE, Process, Server, allow_files, free_port,
+                     postgres_cpu_seconds, psql, run_counting, scratch_folder)
 from results import Part, median_of, range_of, ratio_text, ratios_of, spread_of
 
 OURS = {"penstock": "stored", "broadcast": "broadcast"}
@@ -39,11 +40,11 @@ WAYS = {"penstock": "Penstock, stored", "broadcast": "Penstock, broadcast",
         "nchan": "nginx with Nchan", "nats": "NATS", "ws": "Node, ws"}
 # name, channels, subscribers of each, connections, publishes under way, publishes a second in the open loop; and the
 # same in little
-SHAPES = [(("1 channel × 1,000", 1, 1000, 1000, 16, 20), ("1 channel × 200", 1, 200, 200, 16, 20)),
-          (("1 channel × 1,000, one publish at a time", 1, 1000, 1000, 1, 20),
-           ("1 channel × 200, one publish at a time", 1, 200, 200, 1, 20)),
-          (("1,000 channels × 10", 1000, 10, 1000, 64, 300), ("100 channels × 10", 100, 10, 100, 64, 50)),
-          (("100,000 channels × 1", 100000, 1, 1000, 256, 300), ("2,000 channels × 1", 2000, 1, 100, 256, 50))]
+SHAPES = [(("1 channel × 1,000 subscribers", 1, 1000, 1000, 16, 20), ("1 channel × 200 subscribers", 1, 200, 200, 16, 20)),
+          (("1 channel × 1,000 subscribers, one publish at a time", 1, 1000, 1000, 1, 20),
+           ("1 channel × 200 subscribers, one publish at a time", 1, 200, 200, 1, 20)),
+          (("1,000 channels × 10 subscribers", 1000, 10, 1000, 64, 300), ("100 channels × 10 subscribers", 100, 10, 100, 64, 50)),
+          (("100,000 channels × 1 subscriber", 100000, 1, 1000, 256, 300), ("2,000 channels × 1 subscriber", 2000, 1, 100, 256, 50))]
 
 
 class Nchan(Process):
@@ -91,14 +92,12 @@ def measure(way, shape, seconds):
     with scratch_folder() as folder, MAKERS[way](folder) as server:
         command = [BUILD / "bench/flow/penstock_fanout", way, "127.0.0.1", server.port, channels, each, connections,
                    under_way, seconds]
-        cpu = server.cpu_seconds()
-        closed = run_json(command)
-        cpu = server.cpu_seconds() - cpu
-        timed = run_json([*command, publishes])
+        closed, (cpu, postgres_cpu) = run_counting(command, [server.cpu_seconds, postgres_cpu_seconds])
+        timed, _ = run_counting([*command, publishes], [])
     return {"rate": closed["delivered"] / closed["seconds"], "published": closed["published"] / closed["seconds"],
             "p50_ms": timed["p50_us"] / 1000, "p99_ms": timed["p99_us"] / 1000,
             "unsent": timed["unsent"] / (timed["published"] + timed["unsent"]),
-            "cpu_us": cpu / closed["delivered"] * 1e6,
+            "cpu_us": cpu / closed["delivered"] * 1e6, "postgres_us": postgres_cpu / closed["delivered"] * 1e6,
             "generator_us": closed["generator_cpu_s"] / closed["delivered"] * 1e6}
 
 
@@ -116,15 +115,17 @@ def measure_into(runs_of, way, shape, seconds, failed):
 
 def tell_shape(part, shape, runs_of):
     head = ["", "deliveries/s", "spread", "stored Penstock is times as fast", "publishes/s", "open loop: p50 ms",
-            "p99 ms", "never sent", "server µs/delivery", "generator µs/delivery"]
+            "p99 ms", "never sent", "server µs/delivery", "of PostgreSQL", "generator µs/delivery"]
     lines = [[WAYS[way], f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
               ratio_text(ratios_of(runs_of["penstock"], runs)), f"{median_of(runs, 'published'):,.0f}",
               f"{median_of(runs, 'p50_ms'):.2f}", f"{median_of(runs, 'p99_ms'):.2f}", unsent_text(runs),
-              f"{median_of(runs, 'cpu_us'):.2f}", f"{median_of(runs, 'generator_us'):.2f}"]
+              f"{median_of(runs, 'cpu_us'):.2f}",
+              f"{median_of(runs, 'postgres_us'):.2f}" if way == "penstock" else "",
+              f"{median_of(runs, 'generator_us'):.2f}"]
              for way, runs in runs_of.items()]
-    part.table(f"{shape[0]} subscribers on {shape[3]:,} connections, {shape[4]} publishes under way; open loop: "
+    part.table(f"{shape[0]}, on {shape[3]:,} connections, {shape[4]} publishes under way; open loop: "
                f"{shape[5]} publishes a second", head, lines)
-    part.bars(f"{shape[0]} subscribers", "deliveries/s",
+    part.bars(shape[0], "deliveries/s",
               [(WAYS[way], range_of(runs, "rate")) for way, runs in runs_of.items()])
     for way, runs in runs_of.items():
         part.generator(f"{shape[0]}, {WAYS[way]}", runs)
@@ -138,7 +139,7 @@ def tell_best(part, shape, runs_of):
     best = max(peers, key=lambda way: median_of(runs_of[way], "rate"))
     for way in (way for way in OURS if way in runs_of):
         ratios = ratios_of(runs_of[way], runs_of[best])
-        part.headline(f"deliveries a second, {shape[0]} subscribers, {OURS[way]}",
+        part.headline(f"deliveries a second, {shape[0]}, {OURS[way]}",
                       f"{median_of(runs_of[way], 'rate'):,.0f}",
                       f"{WAYS[best]}, best of the peers, {median_of(runs_of[best], 'rate'):,.0f}", ratios)
     bare = ratio_text(ratios_of(runs_of["broadcast"], runs_of[best])) if "broadcast" in runs_of else "nothing now"

@@ -1,11 +1,12 @@
 """What could make the floor itself quicker, which is PostgreSQL's work: libpq `COPY BINARY` with other ids, rows ordered
 by the key of a secondary index, other numbers of connections and of rows a transaction; on an empty table and on one
-of 10 million rows (or of BENCH_ROWS of the environment). All take turns; "as it is" is what Penstock's lanes do.
+of 10 million rows (or of BENCH_ROWS of the environment), which grows meanwhile. All take turns, each behind a
+checkpoint; "as it is" is what Penstock's lanes do.
 """
 import pathlib
 
 from measure import (ROWS_MOST, empty_tables, fill_table, measure_floor, prepare_database, recorded_events,
-                     scratch_folder)
+                     psql, scratch_folder)
 from results import Part, median_of, range_of, ratio_text, ratios_of, spread_of
 
 BASE = "as it is: time-ordered ids, 2 connections, 10,000 rows a transaction"
@@ -34,9 +35,10 @@ def measure_all(part, events, rows, state, prepare):
 
 
 def tell(part, state, results, rows):
-    part.table(f"{rows:,} rows into {state}", ["", "rows/s", "spread", "times as fast as it is", "WAL bytes/row"],
+    part.table(f"{rows:,} rows into {state}", ["", "rows/s", "spread", "times as fast as it is", "WAL bytes/row", "spread"],
                [[name, f"{median_of(runs, 'rate'):,.0f}", spread_of(runs, "rate"),
-                 ratio_text(ratios_of(runs, results[BASE])), f"{median_of(runs, 'wal_bytes'):,.0f}"]
+                 ratio_text(ratios_of(runs, results[BASE])), f"{median_of(runs, 'wal_bytes'):,.0f}",
+                 spread_of(runs, "wal_bytes")]
                 for name, runs in results.items()])
     part.bars(f"COPY into {state}", "rows/s",
               [(name.split(":")[0], range_of(runs, "rate")) for name, runs in results.items()],
@@ -54,8 +56,9 @@ def main():
         for _ in part.rounds(most=1):
             kept["an empty table"] = measure_all(part, events, rows, "empty", empty_tables)
             fill_table(events, size, part.say)
-            kept[f"a table of {size:,} rows"] = measure_all(part, events, rows, f"{size:,} rows",
-                                                             lambda: None)
+            grown = size + rows * part.pick(ROUNDS, 1) * len(VARIANTS)
+            kept[f"a table of {size:,} rows, which grows to {grown:,}"] = measure_all(
+                part, events, rows, f"{size:,} rows", lambda: psql("CHECKPOINT"))
     part.round_count = part.pick(ROUNDS, 1)
     for state, results in kept.items():
         tell(part, state, results, rows)

@@ -1,6 +1,7 @@
 """From `publish` on one connection to the `durable` ack, the `committed` ack, `events` on another connection, and a
 notification at a plain LISTEN. The floors: bare `pwrite` + `fdatasync`; INSERT and `pg_notify` in one prepared statement
 by bare libpq on up to eight connections, until it is committed, and until a connection that LISTENs has heard of it.
+An event is a topic and a number, the table "Tick" has those and a uuid, its primary key: the way is measured, not the row.
 Open loop: an event counts from when it was due, so that who falls behind cannot hide it. All seven take turns.
 """
 import time

@@ -9,31 +9,17 @@ import re
 import subprocess
 import sys
 
-from measure import (Server, cpu_seconds, measure_floor, measure_load, prepare_database, psql,
-                     recorded_events, scratch_folder, wal_position)
+from measure import (Server, measure_floor, measure_load, postgres_cpu_seconds, prepare_database, psql, recorded_events,
+                     scratch_folder, wal_position)
 from results import Part, median_of
 
 PGDATA = pathlib.Path(os.environ["PGDATA"])
-TICKS = os.sysconf("SC_CLK_TCK")
 # events a message (recorded ones: 1,000 would be too large), messages in flight, rows of a run (of a --quick one)
 SIZES = {"1": (1, 1, 1000, 100), "1, 32 in flight": (1, 32, 4000, 500),
          "100": (100, 1, 10000, 1000), "900": (900, 1, 18000, 1800)}
 STREAMS = {"no channels": "plain", "two channels": "behavior"}
 BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
 TOTAL = re.compile(r"len \(rec/tot\):\s*\d+/\s*(\d+)")
-
-
-def postgres_cpu():
-    """Of the postmaster, of what it has started, and of what of that has ended."""
-    postmaster = int((PGDATA / "postmaster.pid").read_text().split()[0])
-    fields = pathlib.Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
-    total = sum(int(field) for field in fields[11:15]) / TICKS
-    for pid in pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
-        try:
-            total += cpu_seconds(pid)
-        except OSError:  # ended meanwhile
-            continue
-    return total
 
 
 def relation_files():
@@ -53,6 +39,7 @@ def wal_by_kind(begin, end):
     """Bytes of the records from `begin` to `end`: of the table, of the log, of neither."""
     def place(position):
         return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+    psql("SELECT pg_switch_wal()")  # writes to the files, which are read, what is still in memory
     done = subprocess.run([os.path.join(os.environ["PG_BIN"], "pg_waldump"), "-p", PGDATA / "pg_wal",
                            "-s", place(begin), "-e", place(end)], text=True, capture_output=True)
     if done.returncode != 0:
@@ -77,9 +64,9 @@ def sizes():
 
 def measure_penstock(server, events, stream, size, inflight, rows):
     empty_all()
-    empty, begin, cpu = sizes(), wal_position(), postgres_cpu()
+    empty, begin, cpu = sizes(), wal_position(), postgres_cpu_seconds()
     measure_load(server, events, rows, stream, size, "json", 1, inflight)
-    cpu, wal = postgres_cpu() - cpu, wal_by_kind(begin, wal_position())
+    cpu, wal = postgres_cpu_seconds() - cpu, wal_by_kind(begin, wal_position())
     table, log, batches = [now - before for now, before in zip(sizes(), empty)]
     return {"batches": batches / rows, "table_bytes": table / rows, "log_bytes": log / rows,
             "cpu_us": cpu / rows * 1e6,
@@ -88,19 +75,20 @@ def measure_penstock(server, events, stream, size, inflight, rows):
 
 def measure_copy(events, size, rows):
     empty_all()
-    cpu = postgres_cpu()
+    cpu = postgres_cpu_seconds()
     measure_floor(events, rows, 1, size)
-    return {"cpu_us": (postgres_cpu() - cpu) / rows * 1e6}
+    return {"cpu_us": (postgres_cpu_seconds() - cpu) / rows * 1e6}
 
 
 def run_round(part, server, events, results, floors):
     for name, (size, inflight, *rows) in SIZES.items():
         rows = part.pick(*rows)
-        part.say(f"{name} events a message, COPY")
-        floors[name].append(measure_copy(events, size, rows))
         for what, stream in STREAMS.items():
             part.say(f"{name} events a message, {what}")
             results[name, what].append(measure_penstock(server, events, stream, size, inflight, rows))
+        part.say(f"{name} events a message, COPY")
+        transaction = round(1 / results[name, "no channels"][-1]["batches"])
+        floors[name].append(measure_copy(events, transaction, rows))
 
 
 def share(runs, part, whole):

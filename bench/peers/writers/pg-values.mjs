@@ -24,8 +24,7 @@ export async function open() {
     writeOne: async (row) => (await client.query({
       name: "one", text: `${statement(1)} RETURNING ${COLUMNS}`, values: values([row]),
     })).rows[0],
-    last: async (user, count) => (await client.query({
-      name: "last",
+    last: async (user, count) => (await client.query({ // no name: a prepared one may get a plan for any user
       text: `SELECT ${COLUMNS} FROM "BehaviorLog" WHERE "userId" = $1 ORDER BY "timestamp" DESC LIMIT $2`,
       values: [user, count],
     })).rows,
