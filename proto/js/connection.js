@@ -28,9 +28,11 @@ export class Connection {
     #attempt = 0;
     #openedAt = 0;
     #heardAt = 0;
+    #pingedAt = 0; // 0: something was heard since
     #token = undefined; // of this connection; sent when the server has said `welcome`
     #authId = null; // of the `auth` that waits for its answer
-    #isRefreshing = false;
+    #dials = 0;
+    #refreshing = null; // the socket that a token is asked for
     #timers = { retry: null, open: null, heartbeat: null, refresh: null };
     #lastId = 0;
 
@@ -103,17 +105,19 @@ export class Connection {
 
     async #dial() {
         clearTimeout(this.#timers.retry);
-        const attempt = ++this.#attempt;
-        this.#change("connecting", { attempt });
+        const dial = ++this.#dials;
+        const isOver = () => this.#state !== "connecting" || dial !== this.#dials;
+        this.#timers.open = setTimeout(() => this.#leave("no session within openTimeout"), this.#options.openTimeout);
+        this.#change("connecting", { attempt: ++this.#attempt });
         try {
             const token = await this.#askToken();
-            if (this.#state !== "connecting" || attempt !== this.#attempt) {
+            if (isOver()) {
                 return;
             }
             this.#token = token;
             this.#listen(this.#open());
         } catch (error) {
-            if (this.#state === "connecting" && attempt === this.#attempt) {
+            if (!isOver()) {
                 this.#lost({ reason: error.message });
             }
         }
@@ -140,7 +144,6 @@ export class Connection {
         socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
         socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason);
         socket.onerror = () => {}; // `close` follows, and says no less
-        this.#timers.open = setTimeout(() => this.#leave("no session within openTimeout"), this.#options.openTimeout);
     }
 
     #closed(code, reason) {
@@ -155,7 +158,7 @@ export class Connection {
     #leave(reason, code = 4000) {
         const socket = this.#socket;
         this.#lost({ reason });
-        socket.close(code, reason);
+        socket?.close(code, reason); // none while a token is waited for
     }
 
     #lost({ code, reason } = {}) {
@@ -176,6 +179,7 @@ export class Connection {
         this.#socket = null;
         this.welcome = null;
         this.#openedAt = 0;
+        this.#pingedAt = 0;
         this.#authId = null;
     }
 
@@ -192,6 +196,7 @@ export class Connection {
 
     #receive(data) {
         this.#heardAt = Date.now();
+        this.#pingedAt = 0;
         let message;
         try {
             message = this.#options.codec.decode(data);
@@ -217,20 +222,29 @@ export class Connection {
         this.#token ? this.#authenticate(this.#token) : this.#begin();
     }
 
-    /** Browsers answer the server's pings unseen, so a dead connection is found by one of ours. */
+    /**
+     * Browsers answer the server's pings unseen, so a dead connection is found by one of ours. Only a ping without an
+     * answer says that it is dead: in a page that nobody looks at, timers run once a minute, and nothing that we hear
+     * has to come before.
+     */
     #watch() {
         const period = Math.max(1, this.welcome.heartbeat_s ?? 30) * 1000;
-        const limit = period + this.#options.pongTimeout;
+        const { pongTimeout } = this.#options;
         const check = () => {
-            const silence = Date.now() - this.#heardAt;
-            if (silence >= limit) {
-                this.#leave("the server is silent");
-                return;
-            }
-            if (silence >= period) {
+            const now = Date.now();
+            const silence = now - this.#heardAt;
+            let next = period - silence;
+            if (this.#pingedAt !== 0) {
+                next = this.#pingedAt + pongTimeout - now;
+                if (next <= 0) {
+                    this.#leave("the server is silent");
+                    return;
+                }
+            } else if (silence >= period) {
+                this.#pingedAt = now;
                 this.#socket.send(this.#options.codec.encode({ op: "ping" }));
+                next = pongTimeout;
             }
-            const next = silence >= period ? limit - silence : period - silence;
             this.#timers.heartbeat = setTimeout(check, Math.max(next, 50));
         };
         this.#timers.heartbeat = setTimeout(check, period);
@@ -265,11 +279,11 @@ export class Connection {
     }
 
     async #refresh() {
-        if (this.#isRefreshing) {
+        const socket = this.#socket;
+        if (this.#refreshing === socket) {
             return;
         }
-        const socket = this.#socket;
-        this.#isRefreshing = true;
+        this.#refreshing = socket;
         try {
             const token = await this.#askToken();
             if (socket === this.#socket && this.#state === "open") {
@@ -282,7 +296,9 @@ export class Connection {
                 this.#refreshIn(REFRESH_AGAIN_MS);
             }
         } finally {
-            this.#isRefreshing = false;
+            if (this.#refreshing === socket) {
+                this.#refreshing = null;
+            }
         }
     }
 

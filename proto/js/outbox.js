@@ -152,7 +152,12 @@ export class Outbox {
 
     /** The session is gone: what has no answer waits again, in its old place. */
     lost() {
-        this.#waiting.push(...this.#inFlight.values());
+        for (const message of this.#inFlight.values()) {
+            const { publication } = message;
+            // Said of the message, and said again when it is sent again.
+            publication.rejected = publication.rejected.filter(({ id }) => id !== message.id);
+            this.#waiting.push(message);
+        }
         this.#inFlight.clear();
         this.#waiting.sort(byTurn);
     }

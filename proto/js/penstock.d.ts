@@ -6,7 +6,8 @@ export interface Options {
     encoding?: "json" | "msgpack";
     /** Keeps publish order across connections; drawn per client when it is not given. */
     producer?: string;
-    /** Shown with `auth` on every connection. A function is asked again per connection, and before a token expires. */
+    /** Shown with `auth` on every connection. A function is asked again per connection, and before a token expires;
+     *  one that takes longer than `openTimeout` is given up, and asked again. */
     token?: string | (() => string | Promise<string>);
     /** The streams' uuid primary key, filled by the client so that a resend stores once; null: not filled. */
     idField?: string | null;
@@ -26,7 +27,7 @@ export interface Options {
     maxInFlight?: number;
     /** Milliseconds before the first and at most before any attempt to reconnect. */
     backoff?: { min?: number; max?: number };
-    /** Milliseconds until a connection without a session is given up; default 15000. */
+    /** Milliseconds until an attempt without a session is given up, the wait for its token included; default 15000. */
     openTimeout?: number;
     /** Milliseconds that a silent server has to answer a ping before the connection counts as dead. */
     pongTimeout?: number;

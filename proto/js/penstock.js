@@ -35,7 +35,7 @@ const DEFAULTS = {
     maxPendingBytes: 32 << 20,
     beacon: true, // when the page hides
     backoff: { min: 250, max: 30000 },
-    openTimeout: 15000, // ms that a connection has until its session is open
+    openTimeout: 15000, // ms that an attempt has until its session is open, the wait for its token included
     pongTimeout: 10000, // ms that a silent server has to answer a ping
     WebSocket: undefined,
 };
@@ -401,13 +401,14 @@ class Penstock {
         },
         unsubscribed: ({ channel, reason }) => {
             const subscription = this.#channels.get(channel);
-            if (subscription && reason !== undefined) { // not ours: a refreshed token does not allow it any more
+            if (subscription && reason !== undefined) { // not ours: it is not allowed any more
                 this.#channels.delete(channel);
                 subscription._end(new PenstockError({ code: "forbidden", message: reason }));
             }
         },
         events: ({ channel, events, skipped }) => this.#channels.get(channel)?._events(events, skipped),
         gap: ({ channel, from, to }) => this.#channels.get(channel)?._gap({ channel, from, to }),
+        position: ({ offset }) => this.#channels.forEach((subscription) => subscription._pass(offset)),
         presence: (message) => this.#answer(message, "resolve"),
         broadcast: ({ channel, session, data }) => this.#channels.get(channel)?._tell("onBroadcast", data, session),
         joined: ({ channel, member }) => this.#channels.get(channel)?._tell("onJoined", member),

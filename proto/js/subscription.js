@@ -3,7 +3,8 @@
  *
  * A subscription is a cursor, `seen`: the position (offset and epoch) up to which events were taken in. Every `subscribe` asks for what
  * comes behind it, and events count only between its `subscribed` and the next `unsubscribe`: what a server had on
- * the way for the one before would else step over events that the new one is about to send.
+ * the way for the one before would else step over events that the new one is about to send. While a channel is quiet,
+ * `position` moves its cursor: it would else stay where retention takes the log away below it.
  *
  * With a callback, what was taken in was handled. An iterator's reader may be slower: up to `buffer` events wait for
  * it, then the client unsubscribes, and subscribes again when half of them are read. An event that it holds is handled
@@ -142,12 +143,22 @@ export class Subscription {
         if (!this.#isLive) {
             return;
         }
-        if (gap.to > this.#seen.offset) {
+        if (gap.to < this.#seen.offset) { // the log went back: what comes now has offsets that others had before
             this.#seen = { offset: gap.to, epoch: this.#seen.epoch };
             this.#settle();
+        } else {
+            this._pass(gap.to);
         }
         this.#link.gap(gap);
         this._tell("onGap", gap);
+    }
+
+    /** Everything up to this offset has come, or will not. */
+    _pass(offset) {
+        if (this.#isLive && offset > this.#seen.offset) {
+            this.#seen = { offset, epoch: this.#seen.epoch };
+            this.#settle();
+        }
     }
 
     _events(events, skipped = 0) {

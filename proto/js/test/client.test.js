@@ -86,6 +86,22 @@ test("rejections by the database come with the ack", async () => {
     assert.equal(errors[0].id, 99);
 });
 
+/** What was said of a message before its session was lost is said again when it is sent again: no event is named twice. */
+test("rejections of a message that is sent again count once", async () => {
+    const { client, sockets, socket } = await open();
+    const published = client.publish("behavior", [{}, {}, {}], { ack: "committed" });
+    const [{ id }] = socket.of("publish");
+    const rejection = { op: "error", id, code: "rejected_by_database", message: "no such user", index: 1 };
+    socket.say(rejection);
+    socket.drop();
+    const next = await nextSocket(sockets);
+    assert.equal(next.of("publish")[0].id, id);
+    next.say(rejection);
+    next.say({ op: "ack", id, level: "committed", count: 2, duplicates: 2 });
+    await assert.rejects(published, (error) => error.ack.count === 2 && error.rejected.length === 1 &&
+        error.rejected[0].index === 1);
+});
+
 /** What is published without a connection is sent when there is one, in order. */
 test("publishes wait for the session", async () => {
     const { client, sockets } = start();
@@ -315,6 +331,26 @@ test("a silent server is left", async () => {
     assert.equal(socket.closedWith.code, 4000);
 });
 
+/** A timer that comes late says nothing of the server: browsers run those of hidden pages once a minute. The server is
+ * asked first, and left only when that has no answer. */
+test("a late timer asks before it leaves", async (t) => {
+    const { client, sockets, socket } = await open({ welcome: { heartbeat_s: 1 }, pongTimeout: 1500 });
+    const clock = Date.now;
+    t.after(() => (Date.now = clock));
+    Date.now = () => clock() + 60000;
+    await until(() => socket.of("ping").length === 1);
+    assert.equal(client.state, "open");
+    assert.equal(sockets.length, 1);
+    socket.say({ op: "pong" });
+    Date.now = () => clock() + 120000;
+    await until(() => socket.of("ping").length === 2);
+    assert.equal(client.state, "open");
+    assert.equal(sockets.length, 1);
+    await until(() => sockets.length === 2, "the dead connection is left");
+    assert.equal(socket.of("ping").length, 2);
+    assert.equal(socket.closedWith.code, 4000);
+});
+
 /** Events arrive in order, at the callback or at the iterator, with their offsets. */
 test("subscriptions deliver events", async () => {
     const { client, socket } = await open();
@@ -355,6 +391,40 @@ test("subscriptions resume by offset", async () => {
     assert.deepEqual(got, [6, 9, 12]);
 });
 
+/** While its channel is quiet, `position` says where a subscription continues from: all that are live, and none that
+ * waits for its `subscribed` or has seen more. What a reader holds is not handled by that. */
+test("a quiet channel resumes behind the position", async () => {
+    const { client, sockets, socket } = await open();
+    const answer = (on, channel, offset, more = {}) => {
+        const { id } = on.of("subscribe").filter((message) => message.channel === channel).at(-1);
+        on.say({ op: "subscribed", id, channel, epoch: EPOCH, offset, recovered: true, ...more });
+    };
+    const quiet = client.subscribe("quiet", { last: 20 }, () => {});
+    const held = client.subscribe("held");
+    client.subscribe("ahead", { since: 90, epoch: EPOCH }, () => {});
+    client.subscribe("late", { since: 3, epoch: EPOCH }, () => {});
+    answer(socket, "quiet", 1);
+    answer(socket, "held", 5);
+    answer(socket, "ahead", 90);
+    const reader = held[Symbol.asyncIterator]();
+    socket.say({ op: "events", channel: "held", events: [event(6), event(7)] });
+    assert.equal((await reader.next()).value.offset, 6);
+    socket.say({ op: "position", offset: 50 });
+    assert.deepEqual([quiet.offset, quiet.epoch, held.offset], [50, EPOCH, 5]);
+    assert.equal((await reader.next()).value.offset, 7);
+    assert.equal(held.offset, 6);
+    const more = reader.next();
+    assert.equal(held.offset, 50);
+    socket.say({ op: "position", offset: 40 });
+    assert.equal(quiet.offset, 50);
+    socket.say({ op: "events", channel: "held", events: [event(51)] });
+    assert.equal((await more).value.offset, 51);
+    socket.drop();
+    const next = await nextSocket(sockets);
+    assert.deepEqual(next.of("subscribe").map(({ channel, since }) => [channel, since]),
+        [["quiet", 50], ["held", 51], ["ahead", 90], ["late", 3]]);
+});
+
 /** The newest only: it is asked for again with every session, and what was skipped is counted. */
 test("what a latestOnly subscription skips is counted", async () => {
     const { client, sockets, socket } = await open();
@@ -373,6 +443,19 @@ test("what a latestOnly subscription skips is counted", async () => {
     const next = await nextSocket(sockets);
     const [again] = next.of("subscribe");
     assert.deepEqual([again.since, again.epoch, again.latest_only], [30, EPOCH, true]);
+});
+
+/** A database that lost commits gives out their offsets again: the gap says where, and what follows is new. */
+test("a gap that goes back is followed by what is new", async () => {
+    const { client, sockets, socket } = await open();
+    const heard = [];
+    client.subscribe("a", {}, (event) => heard.push(event.offset));
+    socket.say({ op: "subscribed", id: socket.of("subscribe")[0].id, channel: "a", epoch: EPOCH, offset: 100, recovered: true });
+    socket.say({ op: "gap", channel: "a", from: 60, to: 60 });
+    socket.say({ op: "events", channel: "a", events: [{ offset: 61, stream: "s", data: {} }] });
+    socket.drop();
+    assert.deepEqual(heard, [61]);
+    assert.equal((await nextSocket(sockets)).of("subscribe")[0].since, 61);
 });
 
 /** What the server no longer has is said: as a range, or, with another history, as a reason. */
@@ -471,6 +554,21 @@ test("a server that never says welcome is left", async () => {
     await until(() => sockets.length >= 2);
     assert.equal(sockets[0].closedWith.code, 4000);
     assert.notEqual(client.state, "open");
+});
+
+/** A function that never gives its token holds up one attempt, and one that gives it too late opens nothing. */
+test("a token that does not come is asked for again", async () => {
+    const askers = [];
+    const { client, sockets } = start({ openTimeout: 2000, token: () => new Promise((give) => askers.push(give)) });
+    await until(() => askers.length === 2);
+    assert.equal(sockets.length, 0);
+    askers[0]("late");
+    askers[1]("in time");
+    await until(() => sockets.length === 1);
+    sockets[0].welcome();
+    assert.equal(acceptToken(sockets[0]), "in time");
+    assert.equal(client.state, "open");
+    assert.equal(sockets.length, 1);
 });
 
 /** A refused subscription ends, and the channel is free for another. */

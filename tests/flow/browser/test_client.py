@@ -17,11 +17,15 @@ from penstock.recorded import add_users, as_json, needs_recorded, recorded
 from penstock.tokens import SECRET, token
 
 sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "http"))
 
 from cut import Cut  # noqa: E402
+from requests import Stream  # noqa: E402
 
 BLANK = "/healthz"  # of the server's origin, without a client of its own and without a policy of where it may connect
 CUT_S = 5
+AN = "00000000-0000-4000-8000-000000000001"
+BINH = "00000000-0000-4000-8000-000000000002"
 
 pytestmark = needs_recorded
 
@@ -29,6 +33,10 @@ pytestmark = needs_recorded
 def here(name):
     with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
         return file.read()
+
+
+def event(user):
+    return {"userId": user, "eventType": "browser", "metadata": {}}
 
 
 def assert_stored_once(database, events):
@@ -160,6 +168,44 @@ def test_the_network_is_cut_for_five_seconds(proxied, open_tab, database, how, e
     tab.wait_acked(len(events))
     assert_stored_once(database, events)
     tab.wait_heard(database, len(events))
+
+
+def test_a_quiet_channel_comes_back_above_what_retention_took(make_server, open_tab, database):
+    """A page's only event has left the log when it connects again, much that it had no part in was there, and the server
+    has nothing of it in memory: it has missed nothing, and is told of no gap. The client knows by `position`, an
+    EventSource by the ids of comments, which the browser keeps and shows to nobody."""
+    server = make_server(settings={"heartbeat_s": 1, "edge_threads": 1}).start()
+    publisher = server.connect()
+    tab = open_tab(server).connect()
+    tab.run("""window.quiet = {got: [], streamed: [], gaps: []};
+        const add = (list) => ({offset, data}) => quiet[list].push(offset);
+        quiet.subscription = penstock.client.subscribe(arguments[0], {last: 20}, add("got"));
+        quiet.source = new EventSource(`/v1/channels/${arguments[0]}/events`);
+        quiet.source.onmessage = ({data}) => quiet.streamed.push(JSON.parse(data).offset);
+        quiet.source.addEventListener("gap", ({data}) => quiet.gaps.push(data));
+        quiet.source.addEventListener("subscribed", ({data}) => quiet.streamed.push(JSON.parse(data).recovered));
+    """, f"user:{BINH}")
+    state = "return [quiet.got, quiet.streamed]"
+    until("both listen", lambda: tab.run(state) == [[], [True]]
+          and tab.run("return quiet.subscription.offset") == 0)
+    publisher.publish("behavior", [event(BINH)], ack="committed")
+    until("both have heard it", lambda: tab.run(state) == [[1], [True, 1]])
+    for _ in range(10):
+        publisher.publish("behavior", [event(AN)] * 20, ack="committed")
+    until("the client is behind them", lambda: tab.run("return quiet.subscription.offset") == 201)
+    watcher = Stream(server, channel=f"/v1/channels/user:{BINH}/events")
+    assert watcher.next()[2]["offset"] == 201
+    watcher.comment(), watcher.comment()  # the page's stream, which is older, has had one before the second
+    watcher.close()
+    server.kill()
+    database.drop_log(101)
+    server.start()
+    assert server.connect().subscribe(f"user:{BINH}", since=1, epoch=publisher.welcome["epoch"])["recovered"] is False
+    until("both listen again", lambda: tab.run("return [penstock.client.state, quiet.streamed.at(-1)]") == ["open", True])
+    server.connect().publish("behavior", [event(BINH)], ack="committed")
+    until("both have heard the next", lambda: tab.run(state) == [[1, 202], [True, 1, True, 202]])
+    assert tab.run("return [quiet.gaps, penstock.errors]") == [[], []]
+    tab.run("quiet.source.close()")
 
 
 def test_the_page_is_reloaded(proxied, open_tab, database, encoding):
