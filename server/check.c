@@ -8,6 +8,7 @@
  */
 #include "arguments.h"
 #include "check_migration.h"
+#include "check_privileges.h"
 #include "check_scratch.h"
 #include "commands.h"
 #include "report.h"
@@ -75,50 +76,6 @@ static void check_streams(struct report *report, const struct settings *settings
     }
 }
 
-/* ---- privileges ------------------------------------------------------------------------------ */
-
-struct privilege_check {
-    struct report *report;
-    enum finding_level level;
-};
-
-static enum status on_privilege(void *owner, const char *what, const char *mend,
-                                struct problem *problem)
-{
-    (void)problem;
-    struct privilege_check *check = owner;
-    report_add(check->report, check->level, "privileges", what, mend);
-    return STATUS_OK;
-}
-
-static void check_privileges(struct report *report, const struct settings *settings,
-                             const char *role, struct store *store)
-{
-    static const enum finding_level levels[] = {
-        [PRIVILEGE_MISSING] = FINDING_FAIL,
-        [PRIVILEGE_ROW_SECURITY] = FINDING_FAIL,
-        [PRIVILEGE_SURPLUS] = FINDING_NOTE,
-    };
-    const char *tables[STREAMS_MAX];
-    for (size_t i = 0; i < settings->stream_count; i++) {
-        tables[i] = settings->streams[i].table;
-    }
-    unsigned failed = report->failed;
-    for (int kind = PRIVILEGE_MISSING; kind <= PRIVILEGE_SURPLUS; kind++) {
-        struct privilege_check check = {report, levels[kind]};
-        struct problem problem;
-        problem_clear(&problem);
-        if (store_compare_privileges(store, (enum privilege_kind)kind, role, tables,
-                                     settings->stream_count, on_privilege, &check,
-                                     &problem) != STATUS_OK) {
-            report_add(report, FINDING_FAIL, "privileges", problem.text, NULL);
-        }
-    }
-    if (report->failed == failed) {
-        report_add(report, FINDING_OK, "privileges", "all that is needed", NULL);
-    }
-}
-
 /* ---- the way to the database ----------------------------------------------------------------- */
 
 static void check_pooler(struct report *report, const struct store_options *options,
@@ -181,11 +138,11 @@ static void check_database(struct report *report, const struct settings *setting
         report_status(report, status, "epoch", epoch, &problem);
     }
     check_streams(report, settings, store);
-    check_privileges(report, settings, chosen->role, store);
+    check_privileges(report, settings, chosen->role, store, "privileges", PRIVILEGE_SURPLUS);
     if (chosen->migration != NULL && chosen->in_scratch) {
         check_scratch(report, settings, chosen->migration, store);
     } else if (chosen->migration != NULL) {
-        check_migration(report, settings, chosen->migration, store);
+        check_migration(report, settings, chosen->migration, chosen->role, store);
     }
     store_close(store);
 }

@@ -8,13 +8,15 @@
  *   3. The statements run one by one. For each: which tables, there before it, it locks against
  *      writers, and which it rewrites; and, where it locks any, what rules know of its kind and the
  *      safer form (migration_rules.c). A new table's own indexes harm nobody and are not told.
- *   4. The streams are read again, in the same transaction: what would publishers notice?
+ *   4. In the same transaction: would it commit (deferred constraints), what would publishers
+ *      notice of the streams, and would the server's role still have its privileges?
  *   5. Everything is rolled back.
  *
  * In a scratch copy (check_scratch.c) nothing need be rolled back: where the file commits, so do
  * we, and what cannot run in a transaction runs between two of them.
  */
 #include "check_migration.h"
+#include "check_privileges.h"
 #include "migration_rules.h"
 #include "streams.h"
 
@@ -25,6 +27,7 @@
 
 #define FILE_BYTES_MAX (8u << 20)
 #define RULES_MAX      4
+#define CHANGES_BYTES  4000 /* of a stream; what is longer is cut */
 
 struct trial {
     struct report *report;
@@ -32,6 +35,7 @@ struct trial {
     struct sql_statement statement; /* the one under way */
     enum migration_way way;         /* of it */
     unsigned locks;                 /* of it, that stop writers */
+    const char *role;               /* whose privileges count; NULL: the one that connects */
     struct store *sizes; /* of a scratch copy: the database itself; NULL: we are in that */
 };
 
@@ -55,9 +59,12 @@ static char *read_file(const char *file, size_t *out_size, struct problem *probl
     *out_size = fread(text, 1, FILE_BYTES_MAX + 1, stream);
     bool failed = ferror(stream) != 0;
     fclose(stream);
-    if (failed || *out_size > FILE_BYTES_MAX) {
-        problem_set(problem, STATUS_BAD_CONFIG,
-                    failed ? "cannot read %.200s" : "%.200s is larger than 8 MB", file);
+    const char *why = failed                                  ? "cannot be read"
+                      : *out_size > FILE_BYTES_MAX            ? "is larger than 8 MB"
+                      : memchr(text, '\0', *out_size) != NULL ? "has a NUL byte: is it UTF-8?"
+                                                              : NULL;
+    if (why != NULL) {
+        problem_set(problem, STATUS_BAD_CONFIG, "%.200s %s", file, why);
         free(text);
         return NULL;
     }
@@ -156,7 +163,7 @@ static enum status try_alone(struct trial *trial, struct store *store, struct pr
     }
     enum status status = store_trial_keep(store, problem);
     if (status == STATUS_OK) {
-        status = store_execute(store, text, problem);
+        status = store_trial_alone(store, text, problem);
     }
     free(text);
     return status == STATUS_OK ? store_trial_begin(store, problem) : status;
@@ -186,6 +193,19 @@ static enum status try_its_way(struct trial *trial, struct store *store, struct 
     }
 }
 
+/* What only the end of the transaction would show. */
+static bool settle(struct trial *trial, struct store *store)
+{
+    struct problem problem;
+    problem_clear(&problem);
+    if (store_trial_settle(store, &problem) != STATUS_OK) {
+        report_add(trial->report, FINDING_FAIL, trial->file, problem.text,
+                   "a constraint that is deferred is checked at COMMIT, which would fail");
+        return false;
+    }
+    return true;
+}
+
 static bool try_all(struct trial *trial, struct span text, struct store *store)
 {
     struct sql_splitter splitter = sql_splitter_of(text);
@@ -202,6 +222,9 @@ static bool try_all(struct trial *trial, struct span text, struct store *store)
         }
         count++;
     }
+    if (!settle(trial, store)) {
+        return false;
+    }
     char detail[80];
     snprintf(detail, sizeof detail, "%u statement%s run, and %s", count, count == 1 ? "" : "s",
              trial->sizes == NULL ? "rolled back" : "thrown away with the scratch copy");
@@ -211,18 +234,22 @@ static bool try_all(struct trial *trial, struct span text, struct store *store)
 
 /* ---- the streams ----------------------------------------------------------------------------- */
 
-/* Would events that were right before be refused? */
-static bool breaks(const char *difference)
+static void tell_change(struct report *report, const char *what, enum stream_change change,
+                        const char *text)
 {
-    static const char *const words[] = {
-        "\" is gone",         ", required)", "\" is now required",
-        "\" is NOT NULL now", ", was ",      "no primary key tells duplicates"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strstr(difference, words[i]) != NULL) {
-            return true;
-        }
+    switch (change) {
+    case STREAM_SAME:
+        report_add(report, FINDING_OK, what, "is the same for publishers", NULL);
+        break;
+    case STREAM_ALTERED:
+        report_add(report, FINDING_NOTE, what, text, NULL);
+        break;
+    case STREAM_BROKEN:
+        report_add(report, FINDING_FAIL, what, text,
+                   "publishers that know the old shape are refused: change them first, or let both "
+                   "shapes be right for a while");
+        break;
     }
-    return false;
 }
 
 static void compare(struct report *report, const struct stream_settings *settings,
@@ -230,7 +257,7 @@ static void compare(struct report *report, const struct stream_settings *setting
 {
     struct stream *after = NULL;
     struct problem problem;
-    char what[NAME_BYTES_MAX + 32], text[600];
+    char what[NAME_BYTES_MAX + 32], text[CHANGES_BYTES];
     snprintf(what, sizeof what, "stream %s", settings->name);
     problem_clear(&problem);
     if (streams_load_one(store, settings, &after, &problem) != STATUS_OK) {
@@ -238,17 +265,10 @@ static void compare(struct report *report, const struct stream_settings *setting
                    "let the configuration follow, or keep the old shape until publishers have");
         return;
     }
-    struct writer difference = writer_of(text, sizeof text - 1);
-    if (!stream_difference(before, after, &difference)) {
-        report_add(report, FINDING_OK, what, "is the same for publishers", NULL);
-    } else {
-        text[writer_size(&difference)] = '\0';
-        report_add(report, breaks(text) ? FINDING_FAIL : FINDING_NOTE, what, text,
-                   breaks(text)
-                       ? "publishers that know the old shape are refused: change them first, "
-                         "or let both shapes be right for a while"
-                       : NULL);
-    }
+    struct writer difference = writer_of(text, sizeof text - sizeof "…");
+    enum stream_change change = stream_difference(before, after, &difference);
+    strcpy(text + writer_size(&difference), difference.full ? "…" : "");
+    tell_change(report, what, change, text);
     stream_destroy(after);
 }
 
@@ -265,6 +285,20 @@ static void read_streams(const struct settings *settings, struct store *store,
     }
 }
 
+static void look_after(const struct trial *trial, const struct settings *settings,
+                       struct stream *const before[STREAMS_MAX], struct store *store)
+{
+    for (size_t i = 0; i < settings->stream_count; i++) {
+        if (before[i] != NULL) {
+            compare(trial->report, &settings->streams[i], before[i], store);
+        }
+    }
+    if (trial->sizes == NULL) {
+        check_privileges(trial->report, settings, trial->role, store, "privileges afterwards",
+                         PRIVILEGE_ROW_SECURITY);
+    }
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static void run(struct trial *trial, struct span text, const struct settings *settings,
@@ -277,11 +311,7 @@ static void run(struct trial *trial, struct span text, const struct settings *se
     if (store_trial_begin(store, &problem) != STATUS_OK) {
         report_add(trial->report, FINDING_FAIL, trial->file, problem.text, NULL);
     } else if (try_all(trial, text, store)) {
-        for (size_t i = 0; i < settings->stream_count; i++) {
-            if (before[i] != NULL) {
-                compare(trial->report, &settings->streams[i], before[i], store);
-            }
-        }
+        look_after(trial, settings, before, store);
     }
     store_trial_end(store);
     for (size_t i = 0; i < settings->stream_count; i++) {
@@ -306,9 +336,9 @@ static void check_file(struct trial *trial, const struct settings *settings, str
 }
 
 void check_migration(struct report *report, const struct settings *settings, const char *file,
-                     struct store *store)
+                     const char *role, struct store *store)
 {
-    struct trial trial = {.report = report, .file = file};
+    struct trial trial = {.report = report, .file = file, .role = role};
     check_file(&trial, settings, store);
 }
 

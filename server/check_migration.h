@@ -8,12 +8,13 @@
 #include "penstock/config.h"
 #include "penstock/store.h"
 
-/* Leaves the database as it was. Adds what it finds to the report. */
+/* Leaves the database as it was. Adds what it finds to the report. `role`, NULL: this connection's,
+ * is whose privileges are looked at. */
 void check_migration(struct report *report, const struct settings *settings, const char *file,
-                     struct store *store);
+                     const char *role, struct store *store);
 /* The same in `copy`, which has the schema and no rows, and is thrown away: there the file's own
  * COMMITs, and what runs outside of a transaction only, are tried as well. `store` knows how large
- * the tables are. */
+ * the tables are. Privileges are not in a copy. */
 void check_migration_in_copy(struct report *report, const struct settings *settings,
                              const char *file, struct store *copy, struct store *store);
 

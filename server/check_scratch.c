@@ -59,14 +59,15 @@ static void check_in(struct report *report, const struct settings *settings, con
 {
     struct store *copy = NULL;
     struct problem problem;
-    char detail[160];
+    char detail[260];
     problem_clear(&problem);
     if (open_copy(settings, needs, scratch, &copy, &problem) != STATUS_OK) {
         tell(report, &problem);
     } else {
         snprintf(detail, sizeof detail,
                  "the schema in a PostgreSQL %d of its own, without rows: what depends on them "
-                 "(duplicates, NULLs, how long it takes) does not show",
+                 "(duplicates, NULLs, how long it takes) does not show, and neither does what "
+                 "becomes of privileges",
                  needs->version);
         report_add(report, FINDING_OK, "scratch copy", detail, NULL);
         check_migration_in_copy(report, settings, file, copy, store);

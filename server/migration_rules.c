@@ -34,6 +34,7 @@ static const struct {
     {"CREATE SUBSCRIPTION", NULL, "CREATE SUBSCRIPTION cannot run in a transaction", WAY_NONE},
     {"DROP SUBSCRIPTION", NULL, "DROP SUBSCRIPTION cannot run in a transaction", WAY_NONE},
     {"ALTER SYSTEM", NULL, "ALTER SYSTEM cannot run in a transaction", WAY_NONE},
+    {"COPY", "TO STDOUT", "COPY TO STDOUT wants somebody who takes the rows", WAY_NONE},
     {"COPY", "FROM STDIN", "COPY FROM STDIN wants rows that a plain file of SQL has not", WAY_NONE},
 };
 

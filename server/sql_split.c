@@ -4,10 +4,16 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+/* The statement that is read. A semicolon ends it, but not within brackets (CREATE RULE … DO (a;
+ * b)), and not within the body of CREATE FUNCTION … BEGIN ATOMIC a; b; END. */
 struct words {
     char *out;
     size_t size;
+    unsigned brackets; /* open */
+    unsigned bodies;   /* open: BEGIN ATOMIC, and each CASE in it, which also has its END */
+    bool after_begin;  /* the last word was BEGIN */
 };
 
 static void put(struct words *words, char byte)
@@ -26,7 +32,16 @@ static char peek(const struct sql_splitter *s, size_t ahead)
 static void advance(struct sql_splitter *s, size_t bytes)
 {
     for (; bytes > 0 && s->at < s->end; bytes--, s->at++) {
-        s->line += *s->at == '\n';
+        /* "\r\n" is one end of a line */
+        s->line += *s->at == '\n' || (*s->at == '\r' && peek(s, 1) != '\n');
+    }
+}
+
+/* A carriage return ends a comment, too (PostgreSQL, src/backend/parser/scan.l: non_newline). */
+static void skip_line(struct sql_splitter *s)
+{
+    while (s->at < s->end && *s->at != '\n' && *s->at != '\r') {
+        advance(s, 1);
     }
 }
 
@@ -90,12 +105,50 @@ static bool is_word(char byte)
            (unsigned char)byte >= 0x80;
 }
 
+static bool is(struct span word, const char *wanted)
+{
+    return word.size == strlen(wanted) &&
+           strncasecmp((const char *)word.data, wanted, word.size) == 0;
+}
+
+static bool makes_routine(const struct words *words)
+{
+    static const char *const beginnings[] = {" CREATE FUNCTION ", " CREATE PROCEDURE ",
+                                             " CREATE OR REPLACE FUNCTION ",
+                                             " CREATE OR REPLACE PROCEDURE "};
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
+        size_t size = strlen(beginnings[i]);
+        if (words->size > size && strncmp(words->out, beginnings[i], size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Within brackets, CASE and END come in pairs. */
+static void note_body(struct words *words, struct span word)
+{
+    if (words->brackets > 0) {
+        return;
+    }
+    if (words->after_begin && is(word, "ATOMIC") && makes_routine(words)) {
+        words->bodies++;
+    } else if (words->bodies > 0 && is(word, "CASE")) {
+        words->bodies++;
+    } else if (words->bodies > 0 && is(word, "END")) {
+        words->bodies--;
+    }
+    words->after_begin = is(word, "BEGIN");
+}
+
 static void take_word(struct sql_splitter *s, struct words *words)
 {
+    const char *word = s->at;
     while (s->at < s->end && is_word(*s->at)) {
         put(words, (char)toupper((unsigned char)*s->at));
         advance(s, 1);
     }
+    note_body(words, span_of(word, (size_t)(s->at - word)));
 }
 
 /* What is no word of its own; false when there is no such thing here. */
@@ -104,8 +157,7 @@ static bool take_special(struct sql_splitter *s, struct words *words)
     char byte = *s->at, next = peek(s, 1);
     size_t tag;
     if (byte == '-' && next == '-') {
-        const char *line_end = memchr(s->at, '\n', (size_t)(s->end - s->at));
-        advance(s, line_end == NULL ? (size_t)(s->end - s->at) : (size_t)(line_end - s->at));
+        skip_line(s);
     } else if (byte == '/' && next == '*') {
         skip_comment(s);
     } else if ((byte == 'E' || byte == 'e') && next == '\'') {
@@ -125,21 +177,31 @@ static bool take_special(struct sql_splitter *s, struct words *words)
     return true;
 }
 
-/* One piece; false behind the semicolon that ends the statement. */
+static void note_bracket(struct words *words, char byte)
+{
+    if (byte == '(') {
+        words->brackets++;
+    } else if (byte == ')' && words->brackets > 0) {
+        words->brackets--;
+    }
+}
+
+/* One piece; false at the semicolon that ends the statement. */
 static bool take_piece(struct sql_splitter *s, struct words *words)
 {
     if (take_special(s, words)) {
         return true;
     }
     char byte = *s->at;
-    if (byte == ';') {
+    if (byte == ';' && words->brackets == 0 && words->bodies == 0) {
         return false;
     }
+    note_bracket(words, byte);
     if (is_word(byte)) {
         take_word(s, words);
         return true;
     }
-    bool is_alone = strchr("(),", byte) != NULL;
+    bool is_alone = strchr("(),;", byte) != NULL;
     if (isspace((unsigned char)byte) || is_alone) {
         put(words, ' ');
     }

@@ -1,6 +1,7 @@
 /* streams.c - see streams.h. */
 #include "streams.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define DIFFERENCE_BYTES 600 /* of a log line; what is longer is cut */
@@ -75,7 +76,7 @@ static enum status adopt(struct streams *streams, struct watched_table *table,
     }
     uint8_t text[DIFFERENCE_BYTES];
     struct writer difference = writer_of(text, sizeof text);
-    bool differs = stream_difference(before, after, &difference);
+    bool differs = stream_difference(before, after, &difference) != STREAM_SAME;
     stream_destroy(before);
     if (differs) {
         log_info("catalog", "stream \"%s\": the table %s was altered: %.*s", table->settings->name,
@@ -303,10 +304,12 @@ static enum status add_stream(struct stream_set *set, struct accounts *accounts,
 
 enum status streams_make(struct streams *streams, struct stream_set **out, struct problem *problem)
 {
+    static _Atomic uint64_t serial;
     struct stream_set *set = calloc(1, sizeof *set);
     if (set == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory for the streams");
     }
+    set->serial = atomic_fetch_add(&serial, 1) + 1;
     set->settings = streams->settings;
     set->accounts = calloc(streams->count, sizeof(struct stream_account *));
     set->streams = calloc(streams->count, sizeof(struct stream *));

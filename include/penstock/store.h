@@ -44,7 +44,7 @@ enum status store_migrate(struct store *store, struct problem *problem) must_use
  * is also what to do after a failure of the first half. */
 enum status store_migrate_begin(struct store *store, struct problem *problem) must_use;
 /* Between the two: a new epoch, where it is asked for, or the database was restored from a dump.
- * `out` is "" when there is none. */
+ * `out` is "" when there is none. BAD_DATABASE, too, while a server is running on it. */
 enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_TEXT_BYTES + 1],
                               struct problem *problem) must_use;
 enum status store_migrate_end(struct store *store, bool keep, struct problem *problem) must_use;
@@ -113,10 +113,18 @@ struct trial_effect {
  * fails: everything since it is rolled back. After an end another trial may begin: tables that were
  * there before the first are still those that count. */
 enum status store_trial_begin(struct store *store, struct problem *problem) must_use;
+/* One command: several are refused. One that ends the transaction fails, and the problem says what
+ * may have become of it. */
 enum status store_trial_run(struct store *store, const char *statement,
                             void (*visit)(void *owner, const struct trial_effect *effect),
                             void *owner, struct problem *problem) must_use;
+/* Behind the last statement: checks the constraints that are deferred, and is the role that
+ * connected again. */
+enum status store_trial_settle(struct store *store, struct problem *problem) must_use;
 void store_trial_end(struct store *store);
+/* Between an end and a begin: what runs outside of a transaction only. */
+enum status store_trial_alone(struct store *store, const char *statement,
+                              struct problem *problem) must_use;
 /* In a copy that nobody else needs: ends it by a commit. */
 enum status store_trial_keep(struct store *store, struct problem *problem) must_use;
 

@@ -128,13 +128,20 @@ enum status stream_encode_event(const struct stream *stream, struct decoder *dec
 
 /*
  * What an operator should know when one stream takes the place of another of the same name, because
- * its table was altered: `column "level" is new (int4, may be left out); …`. False when nothing
- * that matters to events or rows has changed; nothing is written then.
+ * its table was altered: `column "level" is new (int4, may be left out); …`. Nothing is written
+ * when nothing that matters to events or rows has changed.
  */
-bool stream_difference(const struct stream *before, const struct stream *after, struct writer *out);
+enum stream_change {
+    STREAM_SAME,
+    STREAM_ALTERED, /* what publishers send goes on to be right */
+    STREAM_BROKEN,  /* some of what was right is refused, or stored twice */
+};
+enum stream_change stream_difference(const struct stream *before, const struct stream *after,
+                                     struct writer *out);
 
 /* A set of streams by name: immutable, shared by all edges. Borrows the streams. */
 struct stream_set {
+    uint64_t serial; /* of no other set; from 1. Its address may be a former one's */
     struct stream **streams;
     struct stream_account **accounts; /* one for each stream, same index; they outlive the set */
     size_t count;

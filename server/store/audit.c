@@ -110,6 +110,7 @@ void audit_remember(struct audit *audit, const struct audit_seen *seen)
     }
     text_string(json, json->size == 0 ? "{" : ",{");
     text_format(json, "\"is_found\":%s", seen->is_found ? "true" : "false");
+    text_string(json, seen->is_watched ? ",\"is_watched\":true" : "");
     add_string(json, "id", seen->finding->id);
     add_string(json, "kind", seen->finding->kind);
     add_string(json, "place", seen->finding->place);
@@ -149,6 +150,12 @@ static enum status find_mend(struct audit *audit, struct audit_finding *finding,
     return status;
 }
 
+/* Not a finding yet, but to be remembered. */
+static bool is_watched(const PGresult *result, int row)
+{
+    return strcmp(PQgetvalue(result, row, AT_LEVEL), "watch") == 0;
+}
+
 static enum audit_level level_of(const PGresult *result, int row)
 {
     const char *word = PQgetvalue(result, row, AT_LEVEL);
@@ -172,7 +179,8 @@ static enum status take_row(struct audit *audit, const PGresult *result, int row
     };
     struct audit_seen seen = {
         .finding = &finding,
-        .is_found = true,
+        .is_found = finding.level == AUDIT_FINDING,
+        .is_watched = is_watched(result, row),
         .confidence = PQgetvalue(result, row, AT_CONFIDENCE),
         .measure = PQgetvalue(result, row, AT_MEASURE),
         .queryid = "",
@@ -182,7 +190,7 @@ static enum status take_row(struct audit *audit, const PGresult *result, int row
     };
     enum status status = find_mend(audit, &finding, &mend, problem);
     audit_tell(audit, &finding);
-    if (finding.level == AUDIT_FINDING) {
+    if (seen.is_found || seen.is_watched) {
         audit_remember(audit, &seen);
     }
     text_fini(&mend);
@@ -240,12 +248,13 @@ static enum status find_memory(struct audit *audit, struct problem *problem)
         PQclear(result);
         text_string(&audit->memory,
                     is_there ? "WITH memory AS (SELECT f.id, f.kind, f.subject, f.queryid, f.calls,"
-                               " f.total, f.reads, f.seen, f.mended IS NULL AS open"
+                               " f.total, f.reads, f.found, f.seen, f.mended IS NULL AS open"
                                " FROM penstock.finding f)"
                              : "WITH memory AS (SELECT NULL::uuid AS id, NULL::text AS kind,"
                                " NULL::text AS subject, NULL::bigint AS queryid,"
                                " NULL::bigint AS calls, NULL::float8 AS total,"
-                               " NULL::bigint AS reads, NULL::timestamptz AS seen, false AS open"
+                               " NULL::bigint AS reads, NULL::timestamptz AS found,"
+                               " NULL::timestamptz AS seen, false AS open"
                                " WHERE false)");
     }
     return status;

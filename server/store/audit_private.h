@@ -36,6 +36,7 @@ void audit_tell(struct audit *audit, const struct audit_finding *finding);
 struct audit_seen {
     const struct audit_finding *finding;
     bool is_found;
+    bool is_watched;                             /* not yet: that it was seen is remembered */
     const char *confidence, *measure;            /* numbers, or "" */
     const char *queryid, *calls, *total, *reads; /* numbers, or "" */
 };

@@ -338,38 +338,71 @@ static PGresult *keep(PGresult *held, PGresult *next)
     return next;
 }
 
+/* Rows that would come or go outside of results: PQgetResult() would say so again for ever. */
+static bool is_copy(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COPY_OUT || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH;
+}
+
+/* The last result, or the first error; `*out` stays NULL when there is none. */
+static enum status take_results(PGconn *connection, int64_t deadline_us, PGresult **out,
+                                struct problem *problem)
+{
+    PGresult *next = NULL;
+    do {
+        if (!next_result(connection, deadline_us, &next)) {
+            return connection_problem(connection, STATUS_UNAVAILABLE,
+                                      "PostgreSQL gave no answer in time", problem);
+        }
+        if (next != NULL && is_copy(next)) {
+            PQclear(next);
+            return problem_set(problem, STATUS_BAD_DATABASE,
+                               "a COPY that copies rows to the client, or from it, cannot run "
+                               "here: there are no such rows");
+        }
+        *out = next == NULL ? *out : keep(*out, next);
+    } while (next != NULL);
+    return STATUS_OK;
+}
+
+/* What was sent is answered; takes the result to `out`, which may be NULL. */
+static enum status finish(PGconn *connection, bool sent, int64_t deadline_us, PGresult **out,
+                          struct problem *problem)
+{
+    PGresult *last = NULL;
+    if (!sent) {
+        return connection_problem(connection, STATUS_UNAVAILABLE, "cannot ask PostgreSQL", problem);
+    }
+    enum status status = take_results(connection, deadline_us, &last, problem);
+    if (status == STATUS_OK && (last == NULL || is_error(last))) {
+        status = last == NULL || PQstatus(connection) == CONNECTION_BAD ? STATUS_UNAVAILABLE
+                                                                        : STATUS_BAD_DATABASE;
+        result_problem(last, status, "PostgreSQL refused", problem);
+    }
+    if (status == STATUS_OK && out != NULL) {
+        *out = last;
+    } else {
+        PQclear(last);
+    }
+    return status;
+}
+
 enum status connection_query(PGconn *connection, uint64_t timeout_ms, const char *sql,
                              int parameter_count, const char *const *parameters, PGresult **out,
                              struct problem *problem)
 {
     int64_t deadline = connection_deadline_us(timeout_ms);
-    int sent = parameter_count == 0 ? PQsendQuery(connection, sql)
-                                    : PQsendQueryParams(connection, sql, parameter_count, NULL,
-                                                        parameters, NULL, NULL, 0);
-    if (!sent) {
-        return connection_problem(connection, STATUS_UNAVAILABLE, "cannot ask PostgreSQL", problem);
-    }
-    PGresult *last = NULL, *next = NULL;
-    do {
-        if (!next_result(connection, deadline, &next)) {
-            PQclear(last);
-            return connection_problem(connection, STATUS_UNAVAILABLE,
-                                      "PostgreSQL gave no answer in time", problem);
-        }
-        last = next == NULL ? last : keep(last, next);
-    } while (next != NULL);
-    if (last == NULL || is_error(last)) {
-        enum status status = last == NULL || PQstatus(connection) == CONNECTION_BAD
-                                 ? STATUS_UNAVAILABLE
-                                 : STATUS_BAD_DATABASE;
-        result_problem(last, status, "PostgreSQL refused", problem);
-        PQclear(last);
-        return status;
-    }
-    if (out != NULL) {
-        *out = last;
-    } else {
-        PQclear(last);
-    }
-    return STATUS_OK;
+    bool sent = (parameter_count == 0 ? PQsendQuery(connection, sql)
+                                      : PQsendQueryParams(connection, sql, parameter_count, NULL,
+                                                          parameters, NULL, NULL, 0)) == 1;
+    return finish(connection, sent, deadline, out, problem);
+}
+
+enum status connection_command(PGconn *connection, uint64_t timeout_ms, const char *sql,
+                               struct problem *problem)
+{
+    int64_t deadline = connection_deadline_us(timeout_ms);
+    bool sent = PQsendQueryParams(connection, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+    return finish(connection, sent, deadline, NULL, problem);
 }

@@ -43,6 +43,11 @@ enum status connection_query(PGconn *connection, uint64_t timeout_ms, const char
                              int parameter_count, const char *const *parameters, PGresult **out,
                              struct problem *problem) must_use;
 
+/* One command of somebody else's. PostgreSQL refuses it when there are several in it: what it takes
+ * for one, and what we take for one, is the same, or nothing runs. */
+enum status connection_command(PGconn *connection, uint64_t timeout_ms, const char *sql,
+                               struct problem *problem) must_use;
+
 /* How long a step may take before the peer counts as silent: the server's own timeout comes first.
  */
 int64_t connection_deadline_us(uint64_t timeout_ms);

@@ -18,21 +18,19 @@
 
 /* See CMakeLists.txt for the files, and embed.cmake. */
 extern const unsigned char schema_begin_sql[], schema_tables_1_sql[], schema_tables_2_sql[],
-    schema_tables_3_sql[], schema_tables_4_sql[], schema_tables_5_sql[], schema_definitions_sql[];
+    schema_tables_3_sql[], schema_tables_4_sql[], schema_tables_5_sql[], schema_tables_6_sql[],
+    schema_definitions_sql[];
 
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 #define LOCK_TIMEOUT   "3s"
 
 /* parts[n] takes the tables from version n - 1 to n, and says so in penstock.meta. */
 enum { BEGIN = 0, DEFINITIONS = SCHEMA_VERSION + 1, PARTS };
 static const unsigned char *const parts[PARTS] = {
-    [BEGIN] = schema_begin_sql,
-    schema_tables_1_sql,
-    schema_tables_2_sql,
-    schema_tables_3_sql,
-    schema_tables_4_sql,
-    schema_tables_5_sql,
-    [DEFINITIONS] = schema_definitions_sql,
+    [BEGIN] = schema_begin_sql, [1] = schema_tables_1_sql,
+    [2] = schema_tables_2_sql,  [3] = schema_tables_3_sql,
+    [4] = schema_tables_4_sql,  [5] = schema_tables_5_sql,
+    [6] = schema_tables_6_sql,  [DEFINITIONS] = schema_definitions_sql,
 };
 
 struct span store_schema_sql(size_t part)
@@ -170,6 +168,33 @@ enum status store_migrate_begin(struct store *store, struct problem *problem)
     return status == STATUS_OK ? bring_up(store, problem) : status;
 }
 
+/* A server that is connected would go on under the former epoch's name. Its lanes have that name,
+ * unless database_url says another; then one server, whichever, has the outbox's lock, or will have
+ * it within seconds (outbox.sql). */
+static enum status refuse_live_servers(struct store *store, struct problem *problem)
+{
+    PGresult *result;
+    enum status status =
+        store_query(store, "looking for servers",
+                    "SELECT count(*) FROM pg_catalog.pg_database d"
+                    " WHERE d.datname = pg_catalog.current_database() AND ("
+                    "  EXISTS (SELECT FROM pg_catalog.pg_stat_activity a"
+                    "   WHERE a.datid = d.oid AND a.application_name LIKE 'penstock lane %')"
+                    "  OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.database = d.oid"
+                    "   AND l.locktype = 'advisory' AND l.classid = x'70656e73'::integer::oid"
+                    "   AND l.objid = 2 AND l.objsubid = 2 AND l.granted))",
+                    0, NULL, &result, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool is_used = atoi(PQgetvalue(result, 0, 0)) > 0;
+    PQclear(result);
+    return is_used ? problem_set(problem, STATUS_BAD_DATABASE,
+                                 "a server is running on this database, and would push events of "
+                                 "the new epoch as ones of the former: stop all servers first")
+                   : STATUS_OK;
+}
+
 enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_TEXT_BYTES + 1],
                               struct problem *problem)
 {
@@ -177,6 +202,9 @@ enum status store_renew_epoch(struct store *store, bool is_asked, char out[UUID_
     bool is_due = is_asked;
     out[0] = '\0';
     enum status status = is_asked ? STATUS_OK : read_restored(store, &is_due, problem);
+    if (status == STATUS_OK && is_due) {
+        status = refuse_live_servers(store, problem);
+    }
     if (status != STATUS_OK || !is_due) {
         return status;
     }

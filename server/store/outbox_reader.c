@@ -2,8 +2,8 @@
  * outbox_reader.c - the outbox thread's connection: what others wrote, into the log (store.h).
  *
  * outbox.sql says how a round is read: in batches, each from the place where the last one stopped,
- * and without what the round before has seen. What it takes to go on is kept here, as PostgreSQL
- * wrote it, and forgotten with the connection.
+ * without what the round before has seen, and without what is newer than the round. What it takes
+ * to go on is kept here, as PostgreSQL wrote it, and forgotten with the connection.
  */
 #include "connection.h"
 
@@ -145,7 +145,8 @@ enum status outbox_reader_hear(struct outbox_reader *reader, bool *out_hinted,
 
 static const char publish_sql[] =
     "SELECT out_rows, out_bytes, out_done, out_transaction, out_id, out_snapshot"
-    " FROM penstock.publish_outbox($1::pg_snapshot, $2::xid8, $3::bigint, $4::integer, $5::bigint)";
+    " FROM penstock.publish_outbox($1::pg_snapshot, $2::xid8, $3::bigint, $4::integer, $5::bigint,"
+    " $6::pg_snapshot)";
 
 /* The first batch of a round tells where the next one begins. False: no memory. */
 static bool note_place(struct outbox_reader *reader, const PGresult *result)
@@ -179,11 +180,11 @@ enum status outbox_reader_publish(struct outbox_reader *reader, struct outbox_ba
     char rows[24], bytes[24];
     snprintf(rows, sizeof rows, "%d", OUTBOX_ROWS);
     snprintf(bytes, sizeof bytes, "%zu", OUTBOX_BYTES);
-    const char *parameters[] = {reader->seen, reader->place.transaction, reader->place.id, rows,
-                                bytes};
+    const char *parameters[] = {
+        reader->seen, reader->place.transaction, reader->place.id, rows, bytes, reader->round};
     PGresult *result;
     enum status status =
-        ask(reader, "publishing from the outbox", publish_sql, 5, parameters, &result, problem);
+        ask(reader, "publishing from the outbox", publish_sql, 6, parameters, &result, problem);
     if (status != STATUS_OK) {
         return status;
     }

@@ -10,8 +10,8 @@
  * makes no temporary tables.
  *
  * One query lists the needs, with a statement for each that is not met; the other lists what the
- * role could do beyond them. The catalog's has_…_privilege() functions know of PUBLIC, of roles
- * that the role is a member of, and of superusers.
+ * role could do beyond them, by the same list. The catalog's has_…_privilege() functions know of
+ * PUBLIC, of roles that the role is a member of, and of superusers.
  */
 #include "store_private.h"
 
@@ -40,34 +40,48 @@
     "    ELSE n.nspname = w.schema END"                                                            \
     ")"
 
+/* What the server does with its own tables: all that it needs there, and so all that it should
+ * have. */
+#define OURS                                                                                     \
+    ", ours AS ("                                                                                \
+    "  SELECT c.oid, 'penstock.' || quote_ident(c.relname) AS name, p.privilege"                 \
+    "  FROM pg_catalog.pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'),"        \
+    "    ('DELETE'), ('TRUNCATE')) AS p (privilege)"                                             \
+    "  WHERE c.relnamespace = to_regnamespace('penstock') AND c.relkind IN ('r', 'p', 'v')"      \
+    "    AND (p.privilege = 'SELECT' OR c.relkind <> 'v' AND c.relname <> 'meta')"               \
+    "    AND (p.privilege = 'TRUNCATE') <= c.relispartition"                                     \
+    "    AND (p.privilege NOT IN ('UPDATE', 'DELETE') OR NOT c.relispartition AND c.relkind <> " \
+    "'p')"                                                                                       \
+    ")"
+
+/* The columns of the key that tells duplicates. */
+#define KEY_COLUMN                                                                                 \
+    ", key_column AS ("                                                                            \
+    "  SELECT t.place, t.oid, t.name, a.attnum, a.attname FROM target t"                           \
+    "  JOIN LATERAL (SELECT k.* FROM pg_catalog.pg_index k"                                        \
+    "    LEFT JOIN pg_catalog.pg_attribute u ON u.attrelid = k.indrelid AND u.attnum = "           \
+    "k.indkey[0]"                                                                                  \
+    "      AND k.indnkeyatts = 1 AND u.atttypid = 'pg_catalog.uuid'::regtype AND u.attnotnull"     \
+    "    WHERE k.indrelid = t.oid AND k.indisunique AND k.indimmediate AND k.indisvalid"           \
+    "      AND k.indpred IS NULL AND k.indexprs IS NULL AND (k.indisprimary OR u.attnum IS NOT "   \
+    "NULL)"                                                                                        \
+    "    ORDER BY u.attnum IS NOT NULL DESC, k.indisprimary DESC, k.indexrelid LIMIT 1) i ON true" \
+    "  JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"                                       \
+    "    AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts"                           \
+    ")"
+
 /* A need is one row: where it stands in the report, the object, the privilege, whether it is met
  * (NULL: there is no such role yet, so it is not), and how GRANT names both. */
-static const char needs_sql[] = WHO_AND_WHERE
-    ", ours AS ("
-    "  SELECT c.oid, 'penstock.' || quote_ident(c.relname) AS name, p.privilege"
-    "  FROM pg_catalog.pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'),"
-    "    ('DELETE'), ('TRUNCATE')) AS p (privilege)"
-    "  WHERE c.relnamespace = to_regnamespace('penstock') AND c.relkind IN ('r', 'p', 'v')"
-    "    AND (p.privilege = 'SELECT' OR c.relkind <> 'v' AND c.relname <> 'meta')"
-    "    AND (p.privilege = 'TRUNCATE') <= c.relispartition"
-    "    AND (p.privilege NOT IN ('UPDATE', 'DELETE') OR NOT c.relispartition AND c.relkind <> 'p')"
-    "), key_column AS ("
-    "  SELECT t.place, t.oid, t.name, a.attnum, a.attname FROM target t"
-    "  JOIN LATERAL (SELECT k.* FROM pg_catalog.pg_index k"
-    "    LEFT JOIN pg_catalog.pg_attribute u ON u.attrelid = k.indrelid AND u.attnum = k.indkey[0]"
-    "      AND k.indnkeyatts = 1 AND u.atttypid = 'pg_catalog.uuid'::regtype AND u.attnotnull"
-    "    WHERE k.indrelid = t.oid AND k.indisunique AND k.indimmediate AND k.indisvalid"
-    "      AND k.indpred IS NULL AND k.indexprs IS NULL AND (k.indisprimary OR u.attnum IS NOT "
-    "NULL)"
-    "    ORDER BY u.attnum IS NOT NULL DESC, k.indisprimary DESC, k.indexrelid LIMIT 1) i ON true"
-    "  JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
-    "    AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts"
-    "), sequence AS ("
+static const char needs_sql[] = WHO_AND_WHERE OURS KEY_COLUMN
+    ", sequence AS ("
     "  SELECT DISTINCT t.place, s.oid, s.oid::regclass::text AS name FROM target t"
     "  JOIN pg_catalog.pg_attrdef f ON f.adrelid = t.oid"
     "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass"
     "    AND d.objid = f.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass"
     "  JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'"
+    " UNION ALL" /* publish_outbox() numbers its batches */
+    "  SELECT -1, s.oid, 'penstock.outbox_position'"
+    "  FROM (SELECT to_regclass('penstock.outbox_position') AS oid) s WHERE s.oid IS NOT NULL"
     "), need (place, object, privilege, met, grantable) AS ("
     "  SELECT 0, 'database ' || quote_ident(current_database()), 'CONNECT',"
     "    has_database_privilege(who.oid, current_database(), 'CONNECT'),"
@@ -121,8 +135,29 @@ static const char row_security_sql[] = WHO_AND_WHERE
     " ORDER BY t.place";
 
 /* A superuser, and an owner, can do everything: said once each, not for every privilege. */
-static const char surplus_sql[] = WHO_AND_WHERE
-    ", surplus (place, what, mend) AS ("
+static const char surplus_sql[] = WHO_AND_WHERE OURS KEY_COLUMN
+    /* Members of these have them all: said once, too. */
+    ", all_data AS ("
+    "  SELECT coalesce(bool_or(g.rolname = 'pg_read_all_data'), false) AS reads,"
+    "    coalesce(bool_or(g.rolname = 'pg_write_all_data'), false) AS writes"
+    "  FROM who, pg_catalog.pg_roles g WHERE g.rolname IN ('pg_read_all_data',"
+    "    'pg_write_all_data') AND pg_has_role(who.oid, g.oid, 'USAGE')"
+    "), held AS ("
+    "  SELECT c.oid, 'penstock.' || quote_ident(c.relname) AS name, p.privilege,"
+    "    pg_has_role(who.oid, c.relowner, 'USAGE') AS owned"
+    "  FROM who, all_data, pg_catalog.pg_class c, (SELECT v.* FROM (VALUES ('SELECT', true),"
+    "    ('INSERT', true), ('UPDATE', true), ('REFERENCES', true), ('DELETE', false),"
+    "    ('TRUNCATE', false), ('TRIGGER', false), ('MAINTAIN', false)) v (privilege, is_of_columns)"
+    "    WHERE v.privilege <> 'MAINTAIN' OR current_setting('server_version_num')::integer >= "
+    "170000"
+    "    OFFSET 0) AS p" /* an older PostgreSQL must not be asked for what it does not know */
+    "  WHERE NOT who.super AND c.relnamespace = to_regnamespace('penstock')"
+    "    AND c.relkind IN ('r', 'p', 'v', 'S')"
+    "    AND NOT (p.privilege = 'SELECT' AND all_data.reads)"
+    "    AND NOT (p.privilege IN ('INSERT', 'UPDATE', 'DELETE') AND all_data.writes)"
+    "    AND (has_table_privilege(who.oid, c.oid, p.privilege) OR p.is_of_columns"
+    "      AND c.relkind <> 'S' AND has_any_column_privilege(who.oid, c.oid, p.privilege))"
+    "), surplus (place, what, mend) AS ("
     "  SELECT 0, who.name || ' is a superuser', 'ALTER ROLE ' || who.name || ' NOSUPERUSER'"
     "  FROM who WHERE who.super"
     " UNION ALL"
@@ -163,6 +198,31 @@ static const char surplus_sql[] = WHO_AND_WHERE
     "  WHERE NOT who.super AND NOT pg_has_role(who.oid, t.relowner, 'USAGE')"
     "    AND has_table_privilege(who.oid, t.oid, p.privilege)"
     "  GROUP BY t.place, t.name, who.name"
+    " UNION ALL"
+    "  SELECT 4 + t.place, who.name || ' may SELECT ' || string_agg(quote_ident(a.attname), ', '"
+    "      ORDER BY a.attnum) || ' of ' || t.name || ', which the server does not read',"
+    "    'REVOKE SELECT ON ' || t.name || ' FROM ' || who.name || coalesce((SELECT '; GRANT SELECT "
+    "('"
+    "      || string_agg(quote_ident(k.attname), ', ' ORDER BY k.attnum) || ') ON ' || t.name"
+    "      || ' TO ' || who.name FROM key_column k WHERE k.oid = t.oid), '')"
+    "  FROM who, all_data, target t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
+    "    AND a.attnum > 0 AND NOT a.attisdropped"
+    "  WHERE NOT who.super AND NOT all_data.reads AND NOT pg_has_role(who.oid, t.relowner, 'USAGE')"
+    "    AND has_column_privilege(who.oid, t.oid, a.attnum, 'SELECT')"
+    "    AND NOT EXISTS (SELECT FROM key_column k WHERE k.oid = t.oid AND k.attnum = a.attnum)"
+    "  GROUP BY t.place, t.oid, t.name, who.name"
+    " UNION ALL"
+    "  SELECT 3, who.name || ' owns what is in schema penstock, or is a member of its owner',"
+    "    'REASSIGN OWNED, or ALTER TABLE … OWNER TO the role that migrates'"
+    "  FROM who WHERE EXISTS (SELECT FROM held h WHERE h.owned)"
+    " UNION ALL"
+    "  SELECT 4, who.name || ' may ' || string_agg(h.privilege, ', ' ORDER BY h.privilege)"
+    "      || ' on ' || h.name,"
+    "    'REVOKE ' || string_agg(h.privilege, ', ' ORDER BY h.privilege) || ' ON ' || h.name"
+    "      || ' FROM ' || who.name"
+    "  FROM who, held h WHERE NOT h.owned AND NOT EXISTS ("
+    "    SELECT FROM ours o WHERE o.oid = h.oid AND o.privilege = h.privilege)"
+    "  GROUP BY h.name, who.name"
     ") SELECT what, mend FROM surplus ORDER BY place, what";
 
 static const char *const queries[] = {

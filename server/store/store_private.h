@@ -12,6 +12,7 @@
 struct store {
     PGconn *connection; /* owns */
     uint64_t statement_timeout_ms;
+    char trial[24]; /* the transaction of a trial: pg_current_xact_id() */
 };
 
 /* connection_query() on the store's connection, with `doing` as context of a failure. */

@@ -74,6 +74,7 @@ enum status column_plan(const struct column_description *description, bool is_on
         .name = arena_copy(arena, span_string(description->name)),
         .type = type_find(description),
         .is_array = description->array_oid != 0,
+        .is_domain = description->is_domain,
         .not_null = description->not_null || description->key_position != 0,
         .modifier = description->type_modifier,
         .type_oid = description->type_oid,

@@ -71,6 +71,7 @@ struct column {
     bool is_array;
     bool not_null;
     bool is_pinned;    /* filled from the publisher's token, where there are tokens */
+    bool is_domain;    /* its values may be checked in ways that we do not know */
     bool is_pushed;    /* the stream has channels: a value must be fit for subscribers, too */
     uint8_t fill;      /* enum column_fill */
     uint8_t precision; /* FILL_ARRIVAL: digits of the second that are kept, 0 to 6 */
@@ -91,6 +92,9 @@ struct column {
 /* Reads one column's description. Memory comes from the arena; NO_MEMORY is the only failure. */
 enum status column_plan(const struct column_description *description, bool is_only_key,
                         struct arena *arena, struct column *out, struct problem *problem) must_use;
+
+/* `after` takes whatever `before` took. Defaults and NULLs are not looked at. (accepts.c) */
+bool column_accepts(const struct column *after, const struct column *before);
 
 /* The default expression's meaning: sets fill, precision, is_day and computed_by. (default.c) */
 void column_plan_default(const struct column_description *description, bool is_only_key,

@@ -1,5 +1,6 @@
 /*
- * difference.c - what changed between two shapes of a stream's table, in words for an operator.
+ * difference.c - what changed between two shapes of a stream's table, in words for an operator; and
+ * whether publishers who know only the first are refused.
  *
  * Columns are matched by name, as events and COPY do: a renamed one is one that is gone and one
  * that is new.
@@ -8,14 +9,20 @@
 
 struct notes {
     struct writer *out;
-    bool any;
+    enum stream_change change; /* so far */
 };
 
 static void note(struct notes *notes, const char *text)
 {
-    writer_string(notes->out, notes->any ? "; " : "");
+    writer_string(notes->out, notes->change != STREAM_SAME ? "; " : "");
     writer_string(notes->out, text);
-    notes->any = true;
+    notes->change = notes->change == STREAM_SAME ? STREAM_ALTERED : notes->change;
+}
+
+/* The note before says something that publishers must follow. */
+static void note_breaks(struct notes *notes, bool breaks)
+{
+    notes->change = breaks ? STREAM_BROKEN : notes->change;
 }
 
 static void note_column(struct notes *notes, const struct column *column, const char *what)
@@ -48,6 +55,7 @@ static void note_new(struct notes *notes, const struct column *column)
     writer_string(notes->out, ", ");
     writer_string(notes->out, presence(column));
     writer_string(notes->out, ")");
+    note_breaks(notes, column->fill == FILL_REQUIRED);
 }
 
 static bool same_labels(const struct column *a, const struct column *b)
@@ -76,6 +84,18 @@ static void note_type(struct notes *notes, const struct column *before, const st
         note_column(notes, after, "\" has another type of the same name");
     } else if (!same_labels(before, after)) {
         note_column(notes, after, "\" has other labels");
+    } else {
+        return;
+    }
+    note_breaks(notes, !column_accepts(after, before));
+}
+
+/* NULL may have been sent, unless nothing may. */
+static void note_null(struct notes *notes, const struct column *before, const struct column *after)
+{
+    if (before->not_null != after->not_null) {
+        note_column(notes, after, after->not_null ? "\" is NOT NULL now" : "\" may be NULL now");
+        note_breaks(notes, after->not_null && before->fill != FILL_DATABASE);
     }
 }
 
@@ -83,9 +103,7 @@ static void note_change(struct notes *notes, const struct column *before,
                         const struct column *after)
 {
     note_type(notes, before, after);
-    if (before->not_null != after->not_null) {
-        note_column(notes, after, after->not_null ? "\" is NOT NULL now" : "\" may be NULL now");
-    }
+    note_null(notes, before, after);
     if (same_fill(before, after)) {
         return;
     }
@@ -94,6 +112,7 @@ static void note_change(struct notes *notes, const struct column *before,
     } else {
         note_column(notes, after, "\" is now ");
         writer_string(notes->out, presence(after));
+        note_breaks(notes, after->fill == FILL_REQUIRED || after->fill == FILL_DATABASE);
     }
 }
 
@@ -112,6 +131,7 @@ static void note_columns(struct notes *notes, const struct stream *before,
     for (uint16_t i = 0; i < before->column_count; i++) {
         if (stream_find_column(after, before->columns[i].name) < 0) {
             note_column(notes, &before->columns[i], "\" is gone");
+            note_breaks(notes, before->columns[i].fill != FILL_DATABASE);
         }
     }
 }
@@ -141,16 +161,18 @@ static void note_table(struct notes *notes, const struct stream *before, const s
     if (!same_key(before, after)) {
         note(notes, after->key_count > 0 ? "it has another primary key"
                                          : "no primary key tells duplicates any more");
+        note_breaks(notes, after->key_count == 0);
     }
 }
 
-bool stream_difference(const struct stream *before, const struct stream *after, struct writer *out)
+enum stream_change stream_difference(const struct stream *before, const struct stream *after,
+                                     struct writer *out)
 {
-    struct notes notes = {out, false};
+    struct notes notes = {out, STREAM_SAME};
     note_table(&notes, before, after);
     note_columns(&notes, before, after);
-    if (!notes.any && before->schema_key != after->schema_key) {
+    if (notes.change == STREAM_SAME && before->schema_key != after->schema_key) {
         note(&notes, "its columns stand in another order");
     }
-    return notes.any;
+    return notes.change;
 }

@@ -84,9 +84,11 @@ BEGIN
 END
 $$;
 
--- Takes one thing that was looked at: {id, kind, place, subject, is_found, sentence, confidence,
--- measure, threshold, queryid, calls, total, reads}. Returns what became of it: new, again (it was
--- mended before), known, mended, or fine (and was before); and what was recorded, if anything was.
+-- Takes one thing that was looked at: {id, kind, place, subject, is_found, is_watched, sentence,
+-- confidence, measure, threshold, queryid, calls, total, reads}. What is watched is no finding yet:
+-- it is remembered as if it were mended, with the time when it was seen first. Returns what became
+-- of it: new, again (it was mended before), known, mended, or fine (and was before); and what was
+-- recorded, if anything was.
 CREATE OR REPLACE FUNCTION penstock.record_finding(in_stream text, in_table regclass,
     in_channels text[],
     in_seen jsonb, OUT outcome text, OUT told text)
@@ -115,6 +117,17 @@ BEGIN
                     'queryText', now_seen.subject, 'recommendation', told,
                     'confidence', (in_seen ->> 'confidence')::integer));
         END IF;
+    ELSIF (in_seen ->> 'is_watched')::boolean THEN
+        outcome := 'fine';
+        IF held.id IS NOT NULL AND held.mended IS NULL THEN -- that was another of this name
+            outcome := 'mended';
+            told := penstock.mend_finding(in_stream, in_table, in_channels, held, NULL, NULL);
+        END IF;
+        INSERT INTO penstock.finding AS f (id, kind, place, subject, before, threshold, mended)
+        VALUES (now_seen.id, now_seen.kind, now_seen.place, now_seen.subject, measure,
+            now_seen.threshold, now())
+        ON CONFLICT (id) DO UPDATE SET seen = now(), mended = coalesce(f.mended, now()),
+            found = CASE WHEN f.reads = now_seen.reads THEN f.found ELSE now() END;
     ELSIF held.mended IS NULL AND now_seen.calls > held.calls AND measure < held.threshold THEN
         outcome := 'mended';
         told := penstock.mend_finding(in_stream, in_table, in_channels, held, measure,

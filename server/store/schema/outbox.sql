@@ -109,12 +109,19 @@ $$;
 
 -- Takes events out of the outbox and puts them into the log: about `in_rows` and `in_bytes` of
 -- them, at least one where there is one, as one batch. Call it again until `out_done`, with the
--- place where it stopped (`out_transaction`, `out_id`). That is a round; the next one takes as its
--- `in_seen` the `out_snapshot` of the first call of this one, and begins at ('0', 0). The first
--- round of a session has no `in_seen`, and takes everything: transaction numbers mean nothing after
--- a failover.
+-- place where it stopped (`out_transaction`, `out_id`) and the `out_snapshot` of the first call as
+-- its `in_round`. That is a round; the next one takes that snapshot as its `in_seen`, and begins at
+-- ('0', 0).
+--
+-- A round takes what was committed when it began, and nothing newer: or of two transactions of one
+-- session the later could be taken, while the earlier, which was open when its place was passed,
+-- waits for the next round.
+--
+-- The first round of a session has no `in_seen`, and takes everything: transaction numbers mean
+-- nothing after a failover or in a restored dump, where they may even be numbers to come.
 CREATE OR REPLACE FUNCTION penstock.publish_outbox(
     in_seen pg_snapshot, in_transaction xid8, in_id bigint, in_rows integer, in_bytes bigint,
+    in_round pg_snapshot DEFAULT NULL,
     OUT out_rows integer, OUT out_bytes bigint, OUT out_transaction xid8, OUT out_id bigint,
     OUT out_done boolean, OUT out_snapshot pg_snapshot)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
@@ -128,14 +135,16 @@ DECLARE
     place bigint;
     payload_slot smallint;
 BEGIN
-    out_snapshot := pg_current_snapshot(); -- before anything is read
+    out_snapshot := coalesce(in_round, pg_current_snapshot()); -- before anything is read
     -- One of the transactions that were under way, or all that are newer.
     SELECT x.transaction INTO late FROM pg_snapshot_xip(in_seen) AS x (transaction)
-        WHERE x.transaction >= in_transaction AND EXISTS (SELECT FROM penstock.outbox o
-            WHERE o.transaction = x.transaction
+        WHERE x.transaction >= in_transaction
+            AND pg_visible_in_snapshot(x.transaction, out_snapshot)
+            AND EXISTS (SELECT FROM penstock.outbox o WHERE o.transaction = x.transaction
                 AND (o.transaction, o.id) > (in_transaction, in_id))
         ORDER BY x.transaction LIMIT 1; -- min() of these came with PostgreSQL 15
-    until := coalesce(late, '18446744073709551615'::xid8);
+    until := coalesce(late, CASE WHEN in_seen IS NOT NULL THEN pg_snapshot_xmax(out_snapshot) END,
+        '18446744073709551615'::xid8);
     IF coalesce(late, pg_snapshot_xmax(in_seen)) > in_transaction THEN
         in_transaction := coalesce(late, pg_snapshot_xmax(in_seen));
         in_id := 0;
@@ -149,6 +158,8 @@ BEGIN
                         octet_length(q.data::text)::bigint AS size
                     FROM penstock.outbox q WHERE (q.transaction, q.id) > (in_transaction, in_id)
                         AND q.transaction <= until
+                        AND (pg_visible_in_snapshot(q.transaction, out_snapshot) OR in_seen IS NULL
+                            AND q.transaction >= pg_snapshot_xmax(pg_current_snapshot()))
                     ORDER BY q.transaction, q.id LIMIT in_rows FOR UPDATE SKIP LOCKED) f) sized
             WHERE sized.before < in_bytes))
         RETURNING o.transaction, o.id, o.stream, o.channels, o.data::text
@@ -187,6 +198,10 @@ BEGIN
     out_id := coalesce(batch.id, in_id);
     out_done := late IS NULL AND batch.rows < in_rows AND batch.bytes < in_bytes;
     IF batch.rows = 0 THEN
+        IF late IS NOT NULL THEN -- others have locked what is left of it: it is passed by
+            out_transaction := late;
+            out_id := 9223372036854775807;
+        END IF;
         RETURN;
     END IF;
     place := nextval('penstock.outbox_position');

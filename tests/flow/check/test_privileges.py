@@ -57,7 +57,8 @@ def mends(url, config, *arguments):
 
 
 def test_the_role_that_migrate_makes_runs_the_server_and_nothing_is_surplus(database, role, config):
-    """Ingest, duplicates, dead letters, history and restart: all with the role's own privileges."""
+    """Ingest, duplicates, dead letters, history, restart, and what others publish in SQL: all with the role's own
+    privileges."""
     migrate(database, config, "--role", role)
     assert findings(url_of(database, role), config, "--strict") == (0, [])
     user = database.add_user()
@@ -75,6 +76,8 @@ def test_the_role_that_migrate_makes_runs_the_server_and_nothing_is_surplus(data
         assert client.publish("behavior", [event], ack="committed")["duplicates"] == 0
         assert client.publish("behavior", [event], ack="committed")["duplicates"] == 1
         assert client.events(1)[0]["data"]["eventType"] == "granted"
+        database.execute("SELECT penstock.publish(%s, '{\"is\":\"from SQL\"}'::json)", (f"user:{user}",))
+        assert client.events(1)[0]["data"] == {"is": "from SQL"}
         client.publish("behavior", [{"userId": str(uuid.uuid4()), "eventType": "no such user"}])
         until("the bad row is a dead letter",
               lambda: database.value("SELECT count(*) FROM penstock.dead_letter") == 1)
@@ -82,8 +85,8 @@ def test_the_role_that_migrate_makes_runs_the_server_and_nothing_is_surplus(data
             assert name in server.http("GET", "/v1/streams")[2].decode()
         server.restart()
         late = server.connect()
-        late.subscribe(f"user:{user}", last=1)
-        assert late.events(1)[0]["data"]["id"] == event["id"]
+        late.subscribe(f"user:{user}", last=2)
+        assert late.events(2)[0]["data"]["id"] == event["id"]
         database.execute('INSERT INTO "User" (id, email, "passwordHash", name) SELECT (event ->> '
                          "'userId')::uuid, 'x@example.org', '-', '{}' FROM penstock.dead_letter")
         code, out, err = run("dead-letter", "retry", "--all", env={"DATABASE_URL": AsRole.url})
@@ -127,6 +130,7 @@ def test_each_missing_privilege_is_found_and_its_statement_mends_it(database, ro
     for wanted in (f"GRANT CONNECT ON DATABASE {database.name} TO {role}",
                    f"GRANT USAGE ON SCHEMA penstock TO {role}", f"GRANT SELECT ON penstock.meta TO {role}",
                    f"GRANT INSERT, SELECT ON penstock.batch TO {role}",
+                   f"GRANT USAGE ON SEQUENCE penstock.outbox_position TO {role}",
                    f"GRANT INSERT, SELECT, TRUNCATE ON penstock.batch_0 TO {role}",
                    f"GRANT EXECUTE ON FUNCTION penstock.head() TO {role}",
                    f"GRANT USAGE ON SCHEMA other TO {role}", f'GRANT INSERT, SELECT (id) ON other."Counted" TO {role}',
@@ -156,6 +160,28 @@ def test_surplus_is_a_note_and_with_strict_a_failure(database, role, config):
         f'REVOKE TRUNCATE, UPDATE ON public."BehaviorLog" FROM {role}'}
     assert findings(url_of(database, role), config, "--strict")[0] == 1
     assert "ALTER ROLE tester NOSUPERUSER" in mends(database.url, config)
+
+
+def test_surplus_on_the_servers_own_tables_and_columns_is_found(database, role, config):
+    """Beyond what `migrate --role` gives, with the statements that take it back and nothing else."""
+    migrate(database, config, "--role", role)
+    database.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA penstock TO {role}; GRANT UPDATE (version) ON"
+                     f' penstock.meta TO {role}; GRANT SELECT ON "BehaviorLog" TO {role};'
+                     f'GRANT SELECT (content) ON "SocialPost" TO {role}')
+    code, found = findings(url_of(database, role), config, "--strict")
+    statements = [mend for *_, mend in found]
+    assert code == 1 and len(set(statements)) == len(statements)
+    maintain = "MAINTAIN, " if int(database.value("SHOW server_version_num")) >= 170000 else ""
+    for wanted in (f"REVOKE DELETE, INSERT, {maintain}REFERENCES, TRIGGER, TRUNCATE, UPDATE ON penstock.meta FROM {role}",
+                   f"REVOKE DELETE, {maintain}REFERENCES, TRIGGER, TRUNCATE, UPDATE ON penstock.batch FROM {role}",
+                   f'REVOKE SELECT ON public."BehaviorLog" FROM {role};'
+                   f' GRANT SELECT (id) ON public."BehaviorLog" TO {role}'):
+        assert wanted in statements
+    social, = [detail for _, _, detail, _ in found if "SocialPost" in detail]
+    assert "may SELECT content of" in social
+    for statement in statements:
+        database.execute(statement)
+    assert findings(url_of(database, role), config, "--strict") == (0, [])
 
 
 def test_row_level_security_is_found(database, role, config):

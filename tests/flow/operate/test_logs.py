@@ -92,7 +92,7 @@ def test_a_flood_of_refusals_does_not_flood_the_log(server):
     """Whoever is refused a thousand times gets a hundred lines."""
     for _ in range(300):
         with server.socket() as peer:
-            peer.sendall(b"GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+            peer.sendall(b"GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                          b"Connection: Upgrade\r\nSec-WebSocket-Version: 12\r\n\r\n")
             assert b" 4" in peer.recv(100)
     assert len([line for line in lines_of(server) if "upgrade refused" in line]) == 100

@@ -68,10 +68,16 @@ def test_a_restored_dump_is_another_history(make_server, database, postgres):
 
 
 def test_an_operator_begins_a_new_epoch(make_server, database):
-    """After a point-in-time recovery nothing in the database says so: the operator does."""
+    """After a point-in-time recovery nothing in the database says so: the operator does, when all servers have
+    stopped."""
     server = make_server().start()
     before = server.connect().welcome["epoch"]
+    code, _, err = run("migrate", "--new-epoch", env={"DATABASE_URL": database.url})
+    assert code == 1 and "stop all servers first" in err and epoch_of(database) == before
     server.stop()
+    until("its sessions have ended", lambda: not database.query(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name LIKE 'penstock %'"))
     told = migrate(database, "--new-epoch")
     assert epoch_of(database) != before and epoch_of(database) in told and "restored" not in told
     server.start()

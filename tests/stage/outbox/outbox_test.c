@@ -210,7 +210,8 @@ static void test_batches_are_bounded_by_bytes(void **state)
 }
 
 /* A transaction that was open when its rows were passed is found when it has committed: in the
- * middle of a round, after it, after many. What was rolled back is not. */
+ * middle of a round, after it, after many. What its session does next comes behind it, and what was
+ * rolled back does not come. */
 static void test_late_transactions_are_found(void **state)
 {
     (void)state;
@@ -220,12 +221,18 @@ static void test_late_transactions_are_found(void **state)
     publish(db, 10, OUTBOX_ROWS + 5);
     expect_batch(OUTBOX_ROWS, false);
     ask(late, "COMMIT"); /* behind the place where the round stands */
+    publish(late, 1015, 1);
     expect_batch(5, true);
     expect_batch(10, false);
-    expect_batch(0, true);
+    expect_batch(1, true);
+    assert_int_equal(
+        ask(db, "SELECT count(*) FROM (SELECT (e.data->>'n')::int AS n, lag((e.data->>'n')::int)"
+                " OVER (ORDER BY e.\"offset\") AS former FROM penstock.events(0, 10000) e"
+                " WHERE (e.data->>'n')::int NOT BETWEEN 10 AND 1014) s WHERE n < former"),
+        0);
 
     ask(late, "BEGIN");
-    publish(late, 1015, OUTBOX_ROWS + 10);
+    publish(late, 1016, OUTBOX_ROWS + 10);
     for (unsigned i = 0; i < 5; i++) {
         publish(db, 10000 + i, 1);
         expect_batch(1, true);
@@ -241,7 +248,7 @@ static void test_late_transactions_are_found(void **state)
     expect_batch(0, true);
     ask(late, "ROLLBACK");
     expect_batch(0, true);
-    assert_log_is_whole(2 * OUTBOX_ROWS + 31);
+    assert_log_is_whole(2 * OUTBOX_ROWS + 32);
 }
 
 /* A row that somebody has locked is passed by; beginning anew finds it. */
@@ -265,6 +272,25 @@ static void test_beginning_anew_finds_what_was_passed_by(void **state)
     assert_int_equal(outbox_reader_look(reader, &figures, &problem), STATUS_OK);
     assert_int_equal(figures.pending, 0);
     assert_log_is_whole(2);
+}
+
+/* So is a row of a transaction that was late, and nobody waits for it. */
+static void test_locked_rows_of_late_transactions_are_passed_by(void **state)
+{
+    (void)state;
+    open_and_claim();
+    ask(late, "BEGIN");
+    publish(late, 0, 1);
+    publish(db, 1, 1);
+    expect_batch(1, true);
+    ask(late, "COMMIT; BEGIN; SELECT id FROM penstock.outbox FOR UPDATE");
+    publish(db, 2, 1);
+    expect_batch(0, false);
+    expect_batch(1, true);
+    ask(late, "COMMIT");
+    outbox_reader_begin_anew(reader);
+    expect_batch(1, true);
+    assert_log_is_whole(3);
 }
 
 /* Only the one with the claim hears of a commit, and a rollback says nothing. */
@@ -469,6 +495,7 @@ int main(void)
         TEST(test_batches_are_bounded_by_bytes),
         TEST(test_late_transactions_are_found),
         TEST(test_beginning_anew_finds_what_was_passed_by),
+        TEST(test_locked_rows_of_late_transactions_are_passed_by),
         TEST(test_commits_are_hinted),
         TEST(test_what_was_there_before_is_published),
         TEST(test_two_nodes_publish_once),

@@ -94,7 +94,7 @@ static void test_defined_twice_is_as_once(void **state)
             assert_true(session_run(maker, (const char *)store_schema_sql(part).data));
         }
     }
-    assert_true(session_run(maker, "UPDATE penstock.meta SET version = 5; COMMIT"));
+    assert_true(session_run(maker, "UPDATE penstock.meta SET version = 6; COMMIT"));
     PQfinish(maker);
     check_same();
 }
@@ -136,7 +136,7 @@ static void test_grants_survive(void **state)
     sql("GRANT EXECUTE ON FUNCTION penstock.head, penstock.commit_batch TO reader");
     sql("GRANT SELECT, INSERT, DELETE ON penstock.batch TO app");
     sql("GRANT SELECT ON penstock.payload, penstock.account, penstock.checkpoint TO reader");
-    sql("GRANT USAGE ON SEQUENCE penstock.outbox_position TO app");
+    sql("GRANT USAGE ON SEQUENCE penstock.outbox_position TO reader");
     assert_int_equal(store_migrate(store, &problem), STATUS_OK);
     static const char callers[] =
         "SELECT string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END ||"
@@ -152,7 +152,7 @@ static void test_grants_survive(void **state)
     assert_string_equal(granted("payload_7"), "reader=SELECT");
     assert_string_equal(granted("log_ring"), "reader=SELECT");
     assert_string_equal(granted("account"), "reader=SELECT");
-    assert_string_equal(granted("outbox_position"), "app=USAGE");
+    assert_string_equal(granted("outbox_position"), "app=USAGE reader=USAGE");
     sql("DROP SCHEMA penstock CASCADE; DROP ROLE app; DROP ROLE reader");
 }
 

@@ -4,6 +4,8 @@
  */
 #include "fixture.h"
 
+#include <stdio.h>
+
 static struct stream *make(struct table_description *table)
 {
     struct stream_options options = {.name = span_string("log")};
@@ -33,15 +35,16 @@ static struct stream *make_altered(void (*alter)(struct table_description *table
     return make(&table);
 }
 
-static void expect_difference(void (*alter)(struct table_description *table), const char *expected)
+static void expect_difference(enum stream_change change,
+                              void (*alter)(struct table_description *table), const char *expected)
 {
     struct stream *before = make_altered(NULL), *after = make_altered(alter);
     char text[400];
     struct writer out = writer_of(text, sizeof text);
-    bool differs = stream_difference(before, after, &out);
+    enum stream_change found = stream_difference(before, after, &out);
     writer_u8(&out, 0);
     assert_string_equal(text, expected);
-    assert_int_equal(differs, expected[0] != '\0');
+    assert_int_equal(found, change);
     stream_destroy(before);
     stream_destroy(after);
 }
@@ -73,9 +76,44 @@ static void widen(struct table_description *table)
     table->columns[2].type_modifier = 44;
 }
 
+/* Wide enough, but its CHECK may refuse what was right before. */
+static void widen_to_domain(struct table_description *table)
+{
+    widen(table);
+    table->columns[1].type_oid = 30002;
+    table->columns[1].is_domain = true;
+}
+
 static void remake_enum(struct table_description *table)
 {
     table->columns[3].type_oid = 30001;
+}
+
+static void remake_enum_without_a_label(struct table_description *table)
+{
+    remake_enum(table);
+    strcpy(table->columns[3].enum_labels[0], "merry");
+}
+
+static void add_optional(struct table_description *table)
+{
+    table_add(table, "c", OID_INT8);
+}
+
+static void count_up(struct table_description *table)
+{
+    column_default(&table->columns[1], "nextval('n'::regclass)", 'v', NULL);
+}
+
+/* So many columns that their names are more than the text has room for, and one that breaks. */
+static void add_many(struct table_description *table)
+{
+    for (int i = 0; i < 20; i++) {
+        char name[NAME_BYTES_MAX];
+        snprintf(name, sizeof name, "column_%02d_of_a_name_that_is_long_for_a_column", i);
+        table_add(table, name, OID_TEXT);
+    }
+    table->columns[1].not_null = true;
 }
 
 static void relabel(struct table_description *table)
@@ -114,24 +152,111 @@ static void swap_columns(struct table_description *table)
 static void test_changes(void **state)
 {
     (void)state;
-    expect_difference(NULL, "");
-    expect_difference(add_columns, "column \"a\" is new (text, may be left out); "
-                                   "column \"b\" is new (int4, with a default); "
-                                   "column \"c\" is new (int8, computed by the database); "
-                                   "column \"d\" is new (bool, required)");
-    expect_difference(drop_body, "column \"body\" is gone");
-    expect_difference(rename_body, "column \"text\" is new (varchar(20), may be left out); "
-                                   "column \"body\" is gone");
-    expect_difference(widen, "column \"n\" is int8, was int4; "
-                             "column \"body\" is varchar(40), was varchar(20)");
-    expect_difference(remake_enum, "column \"feeling\" has another type of the same name");
-    expect_difference(relabel, "column \"feeling\" has other labels");
-    expect_difference(require, "column \"n\" is NOT NULL now; column \"n\" is now required");
-    expect_difference(give_default, "column \"n\" is now with a default");
-    expect_difference(move, "it is now \"archive\".\"Log\"");
-    expect_difference(drop_key, "no primary key tells duplicates any more; "
-                                "column \"id\" is now required"); /* a key is made at the edge */
-    expect_difference(swap_columns, "its columns stand in another order");
+    expect_difference(STREAM_SAME, NULL, "");
+    expect_difference(STREAM_BROKEN, add_columns,
+                      "column \"a\" is new (text, may be left out); "
+                      "column \"b\" is new (int4, with a default); "
+                      "column \"c\" is new (int8, computed by the database); "
+                      "column \"d\" is new (bool, required)");
+    expect_difference(STREAM_BROKEN, drop_body, "column \"body\" is gone");
+    expect_difference(STREAM_BROKEN, rename_body,
+                      "column \"text\" is new (varchar(20), may be left out); "
+                      "column \"body\" is gone");
+    expect_difference(STREAM_ALTERED, widen,
+                      "column \"n\" is int8, was int4; "
+                      "column \"body\" is varchar(40), was varchar(20)");
+    expect_difference(STREAM_BROKEN, widen_to_domain,
+                      "column \"n\" is int8, was int4; "
+                      "column \"body\" is varchar(40), was varchar(20)");
+    expect_difference(STREAM_ALTERED, remake_enum,
+                      "column \"feeling\" has another type of the same name");
+    expect_difference(STREAM_BROKEN, relabel, "column \"feeling\" has other labels");
+    expect_difference(STREAM_BROKEN, require,
+                      "column \"n\" is NOT NULL now; column \"n\" is now required");
+    expect_difference(STREAM_ALTERED, give_default, "column \"n\" is now with a default");
+    expect_difference(STREAM_ALTERED, move, "it is now \"archive\".\"Log\"");
+    expect_difference(STREAM_BROKEN, drop_key,
+                      "no primary key tells duplicates any more; "
+                      "column \"id\" is now required"); /* a key is made at the edge */
+    expect_difference(STREAM_ALTERED, swap_columns, "its columns stand in another order");
+    expect_difference(STREAM_ALTERED, add_optional, "column \"c\" is new (int8, may be left out)");
+    expect_difference(STREAM_BROKEN, remake_enum_without_a_label,
+                      "column \"feeling\" has another type of the same name");
+    expect_difference(STREAM_BROKEN, count_up, "column \"n\" is now computed by the database");
+}
+
+/* Whether it breaks publishers does not hang on how much of it can be said. */
+static void test_a_long_difference(void **state)
+{
+    (void)state;
+    struct stream *before = make_altered(NULL), *after = make_altered(add_many);
+    char text[100];
+    struct writer out = writer_of(text, sizeof text);
+    assert_int_equal(stream_difference(before, after, &out), STREAM_BROKEN);
+    assert_true(out.full);
+    stream_destroy(before);
+    stream_destroy(after);
+}
+
+/* The column "x" of one type becomes one of another; -1 is no modifier. */
+static enum stream_change change_type(uint32_t from, int32_t modifier, uint32_t to, int32_t then)
+{
+    struct stream *made[2];
+    for (int i = 0; i < 2; i++) {
+        struct table_description table;
+        table_init(&table);
+        table_add(&table, "x", i == 0 ? from : to)->type_modifier = i == 0 ? modifier : then;
+        made[i] = make(&table);
+    }
+    char text[200];
+    struct writer out = writer_of(text, sizeof text);
+    enum stream_change change = stream_difference(made[0], made[1], &out);
+    stream_destroy(made[0]);
+    stream_destroy(made[1]);
+    return change;
+}
+
+#define NUMERIC(precision, scale) (((precision) << 16 | (scale)) + 4)
+
+/* A type that takes all that the old one took breaks nobody; one that refuses some of it does. */
+static void test_types(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t from;
+        int32_t modifier;
+        uint32_t to;
+        int32_t then;
+        enum stream_change change;
+    } cases[] = {
+        {OID_INT4, -1, OID_INT8, -1, STREAM_ALTERED},
+        {OID_INT8, -1, OID_INT4, -1, STREAM_BROKEN},
+        {OID_INT4, -1, OID_NUMERIC, NUMERIC(10, 0), STREAM_ALTERED},
+        {OID_INT4, -1, OID_NUMERIC, NUMERIC(10, 2), STREAM_BROKEN},
+        {OID_INT8, -1, OID_FLOAT8, -1, STREAM_BROKEN},
+        {OID_FLOAT4, -1, OID_FLOAT8, -1, STREAM_ALTERED},
+        {OID_NUMERIC, NUMERIC(10, 2), OID_NUMERIC, NUMERIC(12, 2), STREAM_ALTERED},
+        {OID_NUMERIC, NUMERIC(10, 2), OID_NUMERIC, NUMERIC(12, 5), STREAM_BROKEN},
+        {OID_NUMERIC, NUMERIC(10, 2), OID_NUMERIC, NUMERIC(12, 1), STREAM_BROKEN},
+        {OID_NUMERIC, NUMERIC(10, 2), OID_NUMERIC, -1, STREAM_ALTERED},
+        {OID_NUMERIC, -1, OID_NUMERIC, NUMERIC(10, 2), STREAM_BROKEN},
+        {OID_VARCHAR, 24, OID_TEXT, -1, STREAM_ALTERED},
+        {OID_VARCHAR, 24, OID_VARCHAR, 23, STREAM_BROKEN},
+        {OID_TEXT, -1, OID_VARCHAR, 24, STREAM_BROKEN},
+        {OID_TEXT, -1, OID_VARCHAR, -1, STREAM_ALTERED},
+        {OID_MOOD, -1, OID_TEXT, -1, STREAM_ALTERED},
+        {OID_TEXT, -1, OID_MOOD, -1, STREAM_BROKEN},
+        {OID_TIMESTAMP, -1, OID_TIMESTAMPTZ, -1, STREAM_ALTERED},
+        {OID_JSONB, -1, OID_TEXT, -1, STREAM_BROKEN},
+        {OID_UUID, -1, OID_TEXT, -1, STREAM_BROKEN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum stream_change change =
+            change_type(cases[i].from, cases[i].modifier, cases[i].to, cases[i].then);
+        if (change != cases[i].change) {
+            fail_msg("case %zu: %d", i, (int)change);
+        }
+    }
 }
 
 /* A constant that becomes another one is told. */
@@ -147,7 +272,7 @@ static void test_another_default(void **state)
         made[i] = make(&table);
     }
     struct writer out = writer_of(text, sizeof text);
-    assert_true(stream_difference(made[0], made[1], &out));
+    assert_int_equal(stream_difference(made[0], made[1], &out), STREAM_ALTERED);
     writer_u8(&out, 0);
     assert_string_equal(text, "column \"n\" has another default");
     stream_destroy(made[0]);
@@ -180,6 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_a_long_difference),
+        cmocka_unit_test(test_types),
         cmocka_unit_test(test_another_default),
         cmocka_unit_test(test_set_is_described),
     };
