@@ -38,10 +38,12 @@ struct catalog_watch {
     struct settings *loaded;         /* owns; NULL: those of the start still hold */
     struct settings *_Atomic read;   /* owns; main's, to be taken up; NULL: none */
     struct reload reload;            /* owns; goes with `next` */
-    struct accounts *accounts;       /* owns */
-    struct streams *streams;         /* owns */
-    struct stream_set *now;          /* owns; the stages use it, or the next */
-    struct stream_set *next;         /* owns; being handed over; NULL: none is */
+    enum status (*take_files)(void *owner, struct problem *problem);
+    void *files_owner;
+    struct accounts *accounts; /* owns */
+    struct streams *streams;   /* owns */
+    struct stream_set *now;    /* owns; the stages use it, or the next */
+    struct stream_set *next;   /* owns; being handed over; NULL: none is */
     struct pipeline *pipeline;
     struct store *store; /* owns; NULL: not connected */
     struct doorbell bell;
@@ -144,9 +146,17 @@ static enum status make_reloaded(struct catalog_watch *watch, struct problem *pr
     return status;
 }
 
+static void unmake_reloaded(struct catalog_watch *watch)
+{
+    streams_free(watch->next);
+    watch->next = NULL;
+    streams_follow(watch->streams, watch->settings);
+}
+
 static void refuse_reload(struct catalog_watch *watch, const struct problem *problem)
 {
-    log_error("config", "the configuration stays as it was: %s", problem->text);
+    log_error("config", "the configuration stays as it was, with keys and certificates: %s",
+              problem->text);
     service_is_ready("serving; the last reload was refused, the log says why");
     reload_drop(&watch->reload);
 }
@@ -169,6 +179,10 @@ static void begin_reload(struct catalog_watch *watch, struct settings *read)
                                         watch->store, &away, &has_news, &problem);
     if (status == STATUS_OK && has_news) {
         status = make_reloaded(watch, &problem);
+    }
+    if (status == STATUS_OK && watch->take_files(watch->files_owner, &problem) != STATUS_OK) {
+        status = problem.status;
+        unmake_reloaded(watch);
     }
     if (status != STATUS_OK) {
         refuse_reload(watch, &problem);
@@ -310,9 +324,13 @@ const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch
 }
 
 enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
-                                struct node *node, struct problem *problem)
+                                struct node *node,
+                                enum status (*take_files)(void *owner, struct problem *problem),
+                                void *owner, struct problem *problem)
 {
     watch->pipeline = pipeline;
+    watch->take_files = take_files;
+    watch->files_owner = owner;
     retention_init(&watch->retention, watch->settings, node);
     int error = pthread_create(&watch->thread, NULL, run, watch);
     if (error != 0) {

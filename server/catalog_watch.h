@@ -17,9 +17,13 @@ enum status catalog_watch_open(const struct settings *settings, struct store *st
                                struct catalog_watch **out, struct problem *problem) must_use;
 /* The set that the pipeline begins with. Before catalog_watch_start(). */
 const struct stream_set *catalog_watch_streams(const struct catalog_watch *watch);
-/* Borrows the pipeline and the node (whose `log` it keeps) until catalog_watch_stop(). */
+/* Borrows the pipeline and the node (whose `log` it keeps) until catalog_watch_stop(). `take_files`
+ * reads and takes what is not in the configuration itself, keys and certificates: it is called by
+ * our thread, for a reload that nothing else refuses any more, and may refuse it. */
 enum status catalog_watch_start(struct catalog_watch *watch, struct pipeline *pipeline,
-                                struct node *node, struct problem *problem) must_use;
+                                struct node *node,
+                                enum status (*take_files)(void *owner, struct problem *problem),
+                                void *owner, struct problem *problem) must_use;
 /* Look soon: somebody has a reason to believe that a table was altered. Costs a fence. */
 void catalog_watch_ask(struct catalog_watch *watch);
 /* Takes settings that were just loaded (and their memory): the stages get what may change of them,

@@ -180,69 +180,72 @@ struct reloaded {
     struct pipeline *pipeline;
 };
 
-static void reload_keys(const struct reloaded *what)
+/* Everything that may take long, such as asking PostgreSQL, is the catalog thread's. */
+static enum status read_settings(const struct configuration *from, struct settings **out,
+                                 struct problem *problem)
 {
-    struct problem problem;
-    if (what->verifier == NULL) {
-        return;
+    struct settings *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        return problem_set(problem, STATUS_NO_MEMORY, "no memory to read it");
     }
-    if (verifier_reload(what->verifier, &problem) == STATUS_OK) {
-        log_info("main", "SIGHUP: the keys for tokens were read again");
-    } else {
-        log_error("main", "SIGHUP: the keys for tokens stay as they were: %s", problem.text);
+    enum status status = configuration_read(from, read, problem);
+    if (status != STATUS_OK) {
+        free(read);
+        return status;
     }
+    *out = read;
+    return STATUS_OK;
 }
 
-/* The certificate and the password of metrics_token_file: both or, with a mistake, none. */
-static void reload_files(const struct reloaded *what)
+/* The keys for tokens last: they are the ones that are taken where they are read. */
+static enum status read_files(const struct reloaded *what, struct problem *problem)
 {
-    struct problem problem;
+    enum status status = edge_check_reload(what->settings, problem);
+    return status == STATUS_OK && what->verifier != NULL ? verifier_reload(what->verifier, problem)
+                                                         : status;
+}
+
+static enum status take_files(void *owner, struct problem *problem)
+{
+    const struct reloaded *what = owner;
+    if (read_files(what, problem) != STATUS_OK) {
+        return problem->status;
+    }
     bool has_tls = settings_have_tls(what->settings);
     bool has_password = *what->settings->metrics_token_file != '\0';
-    if (!has_tls && !has_password) {
-        return;
+    if (has_tls || has_password) {
+        pipeline_reload(what->pipeline);
     }
-    if (edge_check_reload(what->settings, &problem) != STATUS_OK) {
-        log_error("main", "SIGHUP: %s stays as it was: %s",
-                  has_tls ? "the certificate" : "the password of metrics_token_file", problem.text);
-        return;
+    if (what->verifier != NULL) {
+        log_info("main", "SIGHUP: the keys for tokens were read again");
     }
-    pipeline_reload(what->pipeline);
     if (has_tls) {
         log_info("main", "SIGHUP: new connections get the certificate that is there now");
     }
     if (has_password) {
         log_info("main", "SIGHUP: metrics_token_file was read again");
     }
+    return STATUS_OK;
 }
 
-/* Everything that may take long, such as asking PostgreSQL, is the catalog thread's. */
-static void reload_configuration(struct catalog_watch *catalog, const struct configuration *from)
-{
-    struct problem problem;
-    problem_clear(&problem);
-    struct settings *read = calloc(1, sizeof *read);
-    if (read == NULL) {
-        problem_set(&problem, STATUS_NO_MEMORY, "no memory to read it");
-    } else if (configuration_read(from, read, &problem) == STATUS_OK) {
-        catalog_watch_reload(catalog, read);
-    }
-    if (problem.status != STATUS_OK) {
-        log_error("config", "the configuration stays as it was: %s", problem.text);
-        service_is_ready("serving; the last reload was refused, the log says why");
-        free(read);
-    }
-    catalog_watch_ask(catalog);
-}
-
+/* With a mistake in any part, all of it stays as it was: settings, keys, certificate, password. The
+ * catalog's thread takes the files last, when the tables of new streams were found. */
 static void on_hangup(const struct reloaded *what, const struct configuration *from)
 {
+    struct problem problem;
+    struct settings *read = NULL;
+    problem_clear(&problem);
     service_is_reloading();
     log_info("main",
              "SIGHUP: reads the configuration again, and looks whether tables were altered");
-    reload_configuration(what->catalog, from);
-    reload_keys(what);
-    reload_files(what);
+    enum status status = read_settings(from, &read, &problem);
+    if (status == STATUS_OK) {
+        catalog_watch_reload(what->catalog, read); /* takes it */
+    } else {
+        log_error("config", "the configuration stays as it was: %s", problem.text);
+        service_is_ready("serving; the last reload was refused, the log says why");
+    }
+    catalog_watch_ask(what->catalog);
 }
 
 static bool has_open_claim(struct node *node)
@@ -320,7 +323,9 @@ static int run_pipeline(const struct serve_options *serve, struct catalog_watch 
     if (pipeline_start(&options, &pipeline, &problem) != STATUS_OK) {
         return command_fail(&problem);
     }
-    if (catalog_watch_start(catalog, pipeline, node, &problem) != STATUS_OK) {
+    struct reloaded reloaded = {settings, catalog, verifier, pipeline};
+    if (catalog_watch_start(catalog, pipeline, node, take_files, &reloaded, &problem) !=
+        STATUS_OK) {
         exit_code = command_fail(&problem);
     } else if (wait_for_claims(node, &exit_code)) {
         announce(node, settings, settings->stream_count);
@@ -328,7 +333,6 @@ static int run_pipeline(const struct serve_options *serve, struct catalog_watch 
         if (serve->is_development) {
             greet(settings);
         }
-        struct reloaded reloaded = {settings, catalog, verifier, pipeline};
         exit_code = watch(serve, node, &reloaded);
     }
     unblock_second_signal();

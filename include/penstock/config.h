@@ -41,6 +41,7 @@ struct settings {
     char *trusted_proxy;             /* networks whose word on a client's address is taken; "" */
     bool proxy_protocol;             /* they begin each connection with a PROXY header */
     char *tls_certificate, *tls_key; /* "": both or none */
+    char *hosts;                     /* "gate.example, …" */
     char *origins;                   /* "https://a.example, …" */
     char *auth_key, *auth_key_file, *auth_jwks_url; /* all "": nobody is asked for a token */
     char *auth_jwks_authority;

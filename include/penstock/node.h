@@ -56,6 +56,7 @@ struct edge_state {
 
 struct history_state {
     _Atomic uint64_t log_floor; /* the log has nothing up to here (as of a second ago) */
+    _Atomic bool knows_floor;   /* that was read once */
     counter readings, blocks, gaps, losses;
     _Atomic uint64_t page_bytes, block_bytes;
     _Atomic bool connected;
@@ -96,6 +97,7 @@ struct node {
     _Atomic bool journal_failed;   /* a lane: nothing is acknowledged any more */
     _Atomic int64_t tls_expires_s; /* the edges: when the certificate expires; 0: none does */
     _Atomic bool listening;        /* the feed: LISTEN is up and the window is at the head */
+    _Atomic bool has_begun;        /* the feed: that was so once; before, nobody can subscribe */
     _Atomic uint64_t announced;    /* the feed: the highest offset known to be committed */
     counter listen_losses;         /* the feed: connections lost, or not made */
     const struct ring *rings[EDGES_MAX][LANES_MAX]; /* of records; NULL: there is none */

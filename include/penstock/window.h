@@ -184,6 +184,8 @@ enum cursor_answer cursor_peek(struct cursor *cursor, struct window_entry *out, 
                                uint64_t *gap_to);
 /* Only after CURSOR_ENTRY. */
 void cursor_advance(struct cursor *cursor);
+/* The next peek will say CURSOR_END. */
+bool cursor_is_at_end(const struct cursor *cursor);
 /* The next peek will say CURSOR_GAP. */
 bool cursor_has_gap(const struct cursor *cursor);
 /*

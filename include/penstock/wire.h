@@ -234,6 +234,8 @@ void encode_change(struct writer *out, enum encoding encoding, const char *op, s
                    const struct wire_member *member);
 void encode_gap(struct writer *out, enum encoding encoding, struct span channel, uint64_t from,
                 uint64_t to);
+/* Every subscription of the connection has everything up to `offset`. */
+void encode_position(struct writer *out, enum encoding encoding, uint64_t offset);
 
 /* A `presence` message: `count` are there, and `listed` of them are added. */
 struct presence_encoder {

@@ -260,6 +260,7 @@ def server_cases():
     yield "joined", {"op": "joined", "channel": "room:1", "member": {**member, "user": "\"ann\""}}
     yield "left", {"op": "left", "channel": "room:1", "member": member}
     yield "gap", {"op": "gap", "channel": "user:1", "from": 10, "to": 300}
+    yield "position", {"op": "position", "offset": 2**32}
     data = {"id": U, "n": -40000, "f": 2.5, "big": 2**53 + 1, "text": "line\nline\t\u0001😀", "list": list(range(20)), "none": None}
     yield "events, some skipped", {"op": "events", "channel": "c", "skipped": 70000, "events": [
         {"offset": 70043, "stream": "s", "data": {"n": 1}}]}

@@ -131,7 +131,7 @@ static enum status fetch(struct jwks *jwks, struct problem *problem)
     answer.text[0] = '\0';
     enum status status = fetch_text(jwks, &answer, problem);
     if (status == STATUS_OK) {
-        status = key_set_parse(answer.text, "the answer", &keys, problem);
+        status = key_set_parse_published(answer.text, "the answer", &keys, problem);
     }
     free(answer.text);
     if (status == STATUS_OK) {

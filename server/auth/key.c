@@ -10,6 +10,7 @@
 
 #include <gnutls/crypto.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,28 +19,33 @@
 #define HMAC_BYTES_MAX 64
 
 static const struct {
-    const char *name;
     enum algorithm algorithm;
     gnutls_mac_algorithm_t mac;
     size_t bytes;
 } macs[] = {
-    {"HS256", ALGORITHM_HS256, GNUTLS_MAC_SHA256, 32},
-    {"HS384", ALGORITHM_HS384, GNUTLS_MAC_SHA384, 48},
-    {"HS512", ALGORITHM_HS512, GNUTLS_MAC_SHA512, 64},
+    {ALGORITHM_HS256, GNUTLS_MAC_SHA256, 32},
+    {ALGORITHM_HS384, GNUTLS_MAC_SHA384, 48},
+    {ALGORITHM_HS512, GNUTLS_MAC_SHA512, 64},
 };
 enum { MAC_COUNT = sizeof macs / sizeof macs[0] };
 
+static const struct {
+    const char *name;
+    enum algorithm algorithm;
+} names[] = {
+    {"HS256", ALGORITHM_HS256}, {"HS384", ALGORITHM_HS384}, {"HS512", ALGORITHM_HS512},
+    {"RS256", ALGORITHM_RS256}, {"ES256", ALGORITHM_ES256}, {"EdDSA", ALGORITHM_EDDSA},
+};
+enum { NAME_COUNT = sizeof names / sizeof names[0] };
+
 enum algorithm algorithm_find(struct span name)
 {
-    for (size_t i = 0; i < MAC_COUNT; i++) {
-        if (span_is(name, macs[i].name)) {
-            return macs[i].algorithm;
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        if (span_is(name, names[i].name)) {
+            return names[i].algorithm;
         }
     }
-    return span_is(name, "RS256")   ? ALGORITHM_RS256
-           : span_is(name, "ES256") ? ALGORITHM_ES256
-           : span_is(name, "EdDSA") ? ALGORITHM_EDDSA
-                                    : ALGORITHM_NONE;
+    return ALGORITHM_NONE;
 }
 
 /* ---- one key --------------------------------------------------------------------------------- */
@@ -134,13 +140,23 @@ static bool import_pem(jwk_t *jwk, const char *text)
                                      strlen(text)) == RHN_OK;
 }
 
+static bool is_json(const char *text)
+{
+    return *text == '{';
+}
+
+static bool is_pem(const char *text)
+{
+    return strstr(text, "-----BEGIN ") != NULL;
+}
+
 /* A JSON text that is one key, PEM, or bytes. */
 static bool import_one(jwk_t *jwk, const char *text)
 {
-    if (*text == '{') {
+    if (is_json(text)) {
         return r_jwk_import_from_json_str(jwk, text) == RHN_OK;
     }
-    if (strstr(text, "-----BEGIN ") != NULL) {
+    if (is_pem(text)) {
         return import_pem(jwk, text);
     }
     size_t bytes = strlen(text);
@@ -150,18 +166,36 @@ static bool import_one(jwk_t *jwk, const char *text)
 
 static bool is_set(const char *text)
 {
-    return *text == '{' && strstr(text, "\"keys\"") != NULL;
+    return is_json(text) && strstr(text, "\"keys\"") != NULL;
 }
 
-/* Blanks and line ends around a text are no part of it: editors and `echo` leave them. */
+/* Blanks and line ends around a text are no part of it: editors and `echo` leave them. Nor is a
+ * byte order mark, before which JSON would not be seen to be JSON. */
 static char *trimmed(const char *text)
 {
+    static const char mark[] = "\xef\xbb\xbf";
+    text += strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
     text += strspn(text, " \t\r\n");
     size_t size = strlen(text);
     while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL) {
         size--;
     }
     return strndup(text, size);
+}
+
+/* Plain bytes are a secret, unless others can read them. */
+static enum status check_form(const char *text, const char *source, bool is_published,
+                              struct problem *problem)
+{
+    if (is_json(text) || is_pem(text) || *text == '\0') {
+        return STATUS_OK;
+    }
+    if (is_published) {
+        return problem_set(problem, STATUS_BAD_CONFIG,
+                           "%s is neither a JWKS nor a JWK nor PEM, and no secret is published",
+                           source);
+    }
+    return secret_check(text, source, problem);
 }
 
 static enum status refuse(const char *source, struct problem *problem)
@@ -229,18 +263,19 @@ static enum status parse_one(const char *text, struct key_set **out, struct prob
     return status;
 }
 
-enum status key_set_parse(const char *text, const char *source, struct key_set **out,
-                          struct problem *problem)
+static enum status parse(const char *text, const char *source, bool is_published,
+                         struct key_set **out, struct problem *problem)
 {
     struct key_set *set = NULL;
     char *copy = trimmed(text);
     if (copy == NULL) {
         return no_memory(problem);
     }
-    enum status status =
-        is_set(copy) ? parse_set(copy, &set, problem) : parse_one(copy, &set, problem);
-    gnutls_memset(copy, 0, strlen(copy));
-    free(copy);
+    enum status status = check_form(copy, source, is_published, problem);
+    if (status == STATUS_OK) {
+        status = is_set(copy) ? parse_set(copy, &set, problem) : parse_one(copy, &set, problem);
+    }
+    key_text_free(copy);
     if (status == STATUS_OK && set->count == 0) {
         status = refuse(source, problem);
     }
@@ -252,13 +287,30 @@ enum status key_set_parse(const char *text, const char *source, struct key_set *
     return STATUS_OK;
 }
 
+enum status key_set_parse(const char *text, const char *source, struct key_set **out,
+                          struct problem *problem)
+{
+    return parse(text, source, false, out, problem);
+}
+
+enum status key_set_parse_published(const char *text, const char *source, struct key_set **out,
+                                    struct problem *problem)
+{
+    return parse(text, source, true, out, problem);
+}
+
 enum status key_parse_private(const char *text, jwk_t **out, unsigned *out_algorithms,
                               struct problem *problem)
 {
     jwk_t *jwk = NULL;
     char *copy = trimmed(text);
-    bool is_read = copy != NULL && r_jwk_init(&jwk) == RHN_OK && import_one(jwk, copy);
+    enum status status =
+        copy == NULL ? no_memory(problem) : check_form(copy, "the key", false, problem);
+    bool is_read = status == STATUS_OK && r_jwk_init(&jwk) == RHN_OK && import_one(jwk, copy);
     key_text_free(copy);
+    if (status != STATUS_OK) {
+        return status;
+    }
     int type = is_read ? r_jwk_key_type(jwk, NULL, R_FLAG_IGNORE_REMOTE) : 0;
     *out_algorithms = is_read ? allowed_algorithms(jwk) : 0;
     if ((type & (R_KEY_TYPE_PRIVATE | R_KEY_TYPE_SYMMETRIC)) == 0 || *out_algorithms == 0) {
@@ -279,6 +331,37 @@ struct key_set *key_set_share(struct key_set *set)
         atomic_fetch_add_explicit(&set->shares, 1, memory_order_relaxed);
     }
     return set;
+}
+
+static size_t write_count(char *out, size_t size, size_t count, const char *noun)
+{
+    return (size_t)snprintf(out, size, "%zu %s%s", count, noun, count == 1 ? "" : "s");
+}
+
+void key_set_describe(const struct key_set *set, char out[KEYS_TEXT_BYTES])
+{
+    size_t secrets = 0, size = 0;
+    unsigned algorithms = 0;
+    const char *before = " (";
+    for (size_t i = 0; i < set->count; i++) {
+        secrets += set->keys[i].public == NULL;
+        algorithms |= set->keys[i].algorithms;
+    }
+    if (secrets > 0) {
+        size = write_count(out, KEYS_TEXT_BYTES, secrets, "secret");
+    }
+    if (secrets < set->count) {
+        size += (size_t)snprintf(out + size, KEYS_TEXT_BYTES - size, secrets > 0 ? " and " : "");
+        size += write_count(out + size, KEYS_TEXT_BYTES - size, set->count - secrets, "public key");
+    }
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        if ((algorithms & (unsigned)names[i].algorithm) != 0) {
+            size +=
+                (size_t)snprintf(out + size, KEYS_TEXT_BYTES - size, "%s%s", before, names[i].name);
+            before = ", ";
+        }
+    }
+    (void)snprintf(out + size, KEYS_TEXT_BYTES - size, ")");
 }
 
 void key_set_drop(struct key_set *set)

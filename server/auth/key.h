@@ -55,6 +55,14 @@ struct key_set {
  */
 enum status key_set_parse(const char *text, const char *source, struct key_set **out,
                           struct problem *problem) must_use;
+/* The same of what was fetched from where others can read it: plain bytes are no secret. */
+enum status key_set_parse_published(const char *text, const char *source, struct key_set **out,
+                                    struct problem *problem) must_use;
+/* BAD_CONFIG: plain bytes that would be a secret seem to be something that others can read. */
+enum status secret_check(const char *text, const char *source, struct problem *problem) must_use;
+/* "1 secret (HS256)", "2 public keys (RS256, EdDSA)": for logs. */
+#define KEYS_TEXT_BYTES 120
+void key_set_describe(const struct key_set *set, char out[KEYS_TEXT_BYTES]);
 struct key_set *key_set_share(struct key_set *set);
 void key_set_drop(struct key_set *set); /* accepts NULL; wipes secrets */
 

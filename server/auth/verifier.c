@@ -44,10 +44,18 @@ static void replace(struct verifier *verifier, struct key_set **at, struct key_s
     key_set_drop(former);
 }
 
+/* Whoever meant to give a public key sees whether a secret was taken. */
+static void say_keys(enum log_level level, const char *key, const struct key_set *keys)
+{
+    char text[KEYS_TEXT_BYTES];
+    key_set_describe(keys, text);
+    log_at(level, "auth", "%s: %s", key, text);
+}
+
 static void on_keys(void *owner, struct key_set *keys)
 {
     struct verifier *verifier = owner;
-    log_debug("auth", "auth_jwks_url: %zu keys", keys->count);
+    say_keys(verifier->fetched == NULL ? LOG_INFO : LOG_DEBUG, "auth_jwks_url", keys);
     replace(verifier, &verifier->fetched, keys);
 }
 
@@ -78,6 +86,10 @@ static enum status load(struct verifier *verifier, const struct verifier_options
         status = key_set_parse(options->key, "auth_key", &verifier->configured, problem);
     } else if (*options->key_file != '\0') {
         status = load_file(options->key_file, &verifier->configured, problem);
+    }
+    if (verifier->configured != NULL) {
+        say_keys(LOG_INFO, *options->key != '\0' ? "auth_key" : "auth_key_file",
+                 verifier->configured);
     }
     if (status == STATUS_OK && *options->jwks_url != '\0') {
         struct jwks_options jwks = {options->jwks_url, options->jwks_authority, options->refresh_s,
@@ -120,6 +132,7 @@ enum status verifier_reload(struct verifier *verifier, struct problem *problem)
     }
     enum status status = load_file(verifier->key_file, &keys, problem);
     if (status == STATUS_OK) {
+        say_keys(LOG_INFO, "auth_key_file", keys);
         replace(verifier, &verifier->configured, keys);
     }
     return status;

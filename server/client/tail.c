@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define SUBSCRIBE_ID "1"
+#define PAUSE_MS_MAX 60000
 
 struct tail {
     const char *channel, *url_text, *token_file;
@@ -30,6 +31,7 @@ struct tail {
     struct link *link;
     struct progress progress;
     bool wants_subscribe, is_down_said;
+    int64_t retry_us; /* monotonic: subscribes again then; 0: it was not told to wait */
     uint64_t printed;
     int exit_code;
 };
@@ -214,7 +216,26 @@ static void take_gap(struct tail *tail, const struct reply *reply)
 {
     progress_say(&tail->progress, "gap: events %llu to %llu are past",
                  (unsigned long long)reply->from, (unsigned long long)reply->to);
-    tail->since = reply->to > tail->since ? reply->to : tail->since;
+    tail->since = reply->to; /* lower, when the database lost commits: offsets come again */
+}
+
+/* All that we ask for is to be subscribed. A server that cannot do that yet (it has just started,
+ * say) names a pause. */
+static void take_error(struct tail *tail, const struct reply *reply)
+{
+    progress_say(&tail->progress, "%s: %s", reply->code, reply->message);
+    if (reply->retry_after_ms == 0) {
+        end(tail, CLIENT_FAILED);
+        return;
+    }
+    uint64_t pause_ms = reply->retry_after_ms < PAUSE_MS_MAX ? reply->retry_after_ms : PAUSE_MS_MAX;
+    tail->retry_us = clock_monotonic_us() + (int64_t)pause_ms * 1000;
+}
+
+/* The channel was quiet: what lies up to here need not be there any more at the next connection. */
+static void take_position(struct tail *tail, const struct reply *reply)
+{
+    tail->since = reply->offset > tail->since ? reply->offset : tail->since;
 }
 
 static void on_message(void *owner, struct span json)
@@ -242,9 +263,10 @@ static void on_message(void *owner, struct span json)
         take_subscribed(tail, &reply);
     } else if (strcmp(reply.op, "gap") == 0) {
         take_gap(tail, &reply);
+    } else if (strcmp(reply.op, "position") == 0 && tail->has_since) {
+        take_position(tail, &reply);
     } else if (strcmp(reply.op, "error") == 0) {
-        progress_say(&tail->progress, "%s: %s", reply.code, reply.message);
-        end(tail, CLIENT_FAILED);
+        take_error(tail, &reply);
     }
     fflush(stdout);
 }
@@ -260,6 +282,7 @@ static void on_down(void *owner, const char *reason)
 {
     struct tail *tail = owner;
     tail->wants_subscribe = false;
+    tail->retry_us = 0;
     if (!tail->is_down_said) {
         progress_say(&tail->progress, "no connection to %s: %s; trying again", tail->url_text,
                      reason);
@@ -299,6 +322,11 @@ static void on_tick(void *owner)
     struct tail *tail = owner;
     if (signals_came() && tail->exit_code < 0) {
         end(tail, tail->count == 0 ? CLIENT_DONE : CLIENT_INTERRUPTED);
+    }
+    if (tail->retry_us != 0 && clock_monotonic_us() >= tail->retry_us) {
+        tail->retry_us = 0;
+        tail->wants_subscribe = true;
+        link_wake(tail->link);
     }
 }
 

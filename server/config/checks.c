@@ -173,6 +173,32 @@ static enum status check_origins(const struct settings *settings, struct problem
     return STATUS_OK;
 }
 
+/* A name alone: no port, no path, no pattern. */
+static bool name_is_sound(struct span host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        if (!isalnum(host.data[i]) && strchr(".-_", host.data[i]) == NULL) {
+            return false;
+        }
+    }
+    return host.size <= HOST_BYTES_MAX && host.data[host.size - 1] != '.';
+}
+
+static enum status check_hosts(const struct settings *settings, struct problem *problem)
+{
+    const char *list = settings->hosts;
+    struct span host;
+    while (settings_list_next(&list, &host)) {
+        if (!name_is_sound(host)) {
+            return problem_set(problem, STATUS_BAD_CONFIG,
+                               "hosts: \"%.*s\" is no name alone, such as gate.example: no "
+                               "scheme, no port, no path, no *",
+                               host.size < 60 ? (int)host.size : 60, (const char *)host.data);
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status check_proxies(const struct settings *settings, struct problem *problem)
 {
     struct network_list list;
@@ -233,6 +259,9 @@ static enum status check_auth(const struct settings *settings, struct problem *p
                            "JWKS");
     }
     enum status status = check_origins(settings, problem);
+    if (status == STATUS_OK) {
+        status = check_hosts(settings, problem);
+    }
     if (status == STATUS_OK) {
         status = check_templates("allow_publish", settings->allow_publish, problem);
     }

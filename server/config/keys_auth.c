@@ -6,8 +6,9 @@
 static const struct key auth[] = {
     TEXT(auth_key, FIXED, "KEY", "", 65536,
          "What verifies clients' tokens (JSON Web Tokens): a secret of 32 bytes or more, or a "
-         "JWK, JWKS or PEM. Best given in the environment. With this, auth_key_file or "
-         "auth_jwks_url, nobody does anything without a token.",
+         "JWK, JWKS or PEM; the log says at the start what was read. Best given in the "
+         "environment. With this, auth_key_file or auth_jwks_url, nobody does anything without a "
+         "token.",
          .is_secret = true, .is_multiline = true, .no_flag = true),
     TEXT(auth_key_file, FIXED, "FILE", "", 3000, "A file with the same. Read again on SIGHUP."),
     TEXT(auth_jwks_url, FIXED, "URL", "", 4096,
@@ -44,7 +45,8 @@ static const struct key auth[] = {
          "end with *."),
     TEXT(allow_subscribe, LIVE, "LIST", "", 8000,
          "Channels that everybody with a valid token may subscribe to, as in user:{sub}, news:*; "
-         "{name} stands for a claim of the token."),
+         "{name} stands for a claim of the token. What a reload allows no more is ended on open "
+         "connections, too."),
     TEXT(metrics_token_file, FIXED, "FILE", "", 3000,
          "A file with a password of 16 bytes or more: who sends it as a bearer token may read "
          "/metrics, /v1/streams and the operator's pages. Where clients need tokens, nobody else "

@@ -36,9 +36,10 @@ const struct key_group keys_limits = {limits, sizeof limits / sizeof limits[0]};
 
 static const struct key rates[] = {
     NUMBER(messages_per_s, LIVE, "N", "0", 0, 1000000000,
-           "Messages a second of one connection; HTTP requests count, too. One that is over is "
-           "refused with rate_limited, and the connection is not read from until there is room "
-           "again. 0: any number, here and in all rates below."),
+           "Messages a second of one connection; HTTP requests count, too, but here and in the "
+           "two below not those of clients that a trusted_proxy names, since they share its "
+           "connections. One that is over is refused with rate_limited, and the connection is not "
+           "read from until there is room again. 0: any number, here and in all rates below."),
     NUMBER(events_per_s, LIVE, "N", "0", 0, 1000000000,
            "Published events a second of one connection."),
     SIZE(bytes_per_s, LIVE, "0", 0, 1 * TB, "Bytes of messages a second of one connection."),

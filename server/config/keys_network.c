@@ -26,13 +26,20 @@ static const struct key network[] = {
     TEXT(origins, LIVE, "LIST", "", 8000,
          "Which web pages may connect, beside the server's own: origins exactly as browsers send "
          "them, between commas, as in https://app.example, https://admin.example:8443."),
+    TEXT(hosts, LIVE, "LIST", "", 8000,
+         "Names under which clients reach this server where it asks for no tokens, between commas "
+         "and without ports, as in gate.example: requests for another Host are refused, because "
+         "a web page can let its own name stand for this machine. Always answered are addresses, "
+         "localhost and the hosts of `origins`; with trusted_network also names without a dot, "
+         "as containers have, and those that end with .local or .internal."),
     NUMBER(edge_threads, FIXED, "N", "0", 0, EDGES_MAX,
            "Threads that serve sockets. 0: one for up to two processors, else half of them."),
     NUMBER(connections, FIXED, "N", "10000", 1, 1000000,
            "Open connections, and so file descriptors, for each edge thread; the next one waits "
            "until one of them ends."),
     NUMBER(heartbeat_s, LIVE, "SECONDS", "30", 1, 3600,
-           "A connection silent for this long is pinged; one that stays silent is closed."),
+           "A connection silent for this long is pinged; one that stays silent is closed. As "
+           "often, subscribers hear how far the log has come while their channels were quiet."),
     NUMBER(handshake_s, FIXED, "SECONDS", "10", 1, 300,
            "A connection that has not finished its upgrade by then is closed."),
     NUMBER(idle_s, LIVE, "SECONDS", "0", 0, 604800,

@@ -77,13 +77,14 @@ static const char *next_value(const struct key *key, int argc, char **argv, int 
     return has_next && strncmp(argv[*at + 1], "--", 2) != 0 ? argv[++*at] : NULL;
 }
 
-/* Where libpq finds a password: postgresql://user:password@host, or `password=` anywhere. */
+/* Where libpq finds a password: postgresql://user:password@host, or `password=` anywhere. What
+ * stands before the first @ is the user's, unless a / comes first; ? and # are letters there. */
 static bool has_password(const char *url)
 {
     const char *authority = strstr(url, "://");
     if (authority != NULL) {
         const char *user = authority + 3;
-        size_t size = strcspn(user, "/?#");
+        size_t size = strcspn(user, "/");
         const char *colon = memchr(user, ':', size);
         if (colon != NULL && memchr(colon, '@', size - (size_t)(colon - user)) != NULL) {
             return true;
@@ -106,21 +107,34 @@ static enum status refuse_secret(const struct key *key, const char *what, struct
                        key->name, what);
 }
 
+/* So much of an argument as is no secret: the scheme of an address, or the name before a value. */
+static size_t shown(const char *argument)
+{
+    size_t size = strcspn(argument, ":= ");
+    return size < 60 ? size : 60;
+}
+
+static enum status refuse_argument(const char *argument, struct problem *problem)
+{
+    size_t size = shown(argument);
+    return problem_set(problem, STATUS_BAD_CONFIG,
+                       "unexpected argument \"%.*s%s\": settings are given as --key=value",
+                       (int)size, argument, argument[size] == '\0' ? "" : "…");
+}
+
 static enum status set_from_flag(struct settings *settings, int argc, char **argv, int *at,
                                  struct problem *problem)
 {
     const char *flag = argv[*at];
     if (strncmp(flag, "--", 2) != 0 || flag[2] == '\0') {
-        return problem_set(problem, STATUS_BAD_CONFIG,
-                           "unexpected argument \"%.60s\": settings are given as --key=value",
-                           flag);
+        return refuse_argument(flag, problem);
     }
     size_t size = strcspn(flag + 2, "=");
     const struct key *key = key_find(flag + 2, size);
     if (key == NULL) {
         return problem_set(problem, STATUS_BAD_CONFIG,
-                           "unknown flag --%.*s: --help lists all of them",
-                           size < 60 ? (int)size : 60, flag + 2);
+                           "unknown flag --%.*s: --help lists all of them", (int)shown(flag + 2),
+                           flag + 2);
     }
     if (key->no_flag) {
         return refuse_secret(key, "is a secret", problem);

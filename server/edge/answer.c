@@ -65,7 +65,8 @@ void answer_welcome(struct session *session)
         .events = settings->message_events,
         .channels = settings->channels,
         .heartbeat_s = (unsigned)settings->heartbeat_s,
-        .offset = window_reader_head(edge->reader),
+        /* Before, the window's head lies where the history that the feed reads first begins. */
+        .offset = edge->has_begun ? window_reader_head(edge->reader) : 0,
     };
     struct writer out = begin(session);
     encode_welcome(&out, (enum encoding)session->encoding, &welcome);

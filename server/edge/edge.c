@@ -12,6 +12,7 @@
  *      files.
  */
 #include "edge_private.h"
+#include "access/access.h"
 #include "arrive/arrive.h"
 #include "arrive/tls.h"
 #include "http/http.h"
@@ -37,6 +38,14 @@ static void adopt_settings(struct edge *edge, const struct settings *settings)
     }
 }
 
+/* Without tokens there are no rules. */
+static void note_rules(struct edge *edge, const struct settings *next)
+{
+    if (edge->options.verifier != NULL && access_rules_differ(edge_settings(edge), next)) {
+        edge->rules++;
+    }
+}
+
 /* A table was altered, or the configuration. No message is under way here: those that are held are
  * decoded again. */
 static void take_streams(struct edge *edge)
@@ -46,6 +55,7 @@ static void take_streams(struct edge *edge)
     if (offered != NULL && offered != edge->options.streams) {
         edge->options.streams = offered;
         if (offered->settings != NULL) {
+            note_rules(edge, offered->settings);
             adopt_settings(edge, offered->settings);
         }
         handover_confirm(handover, offered);
@@ -104,13 +114,29 @@ static void reload(struct edge *edge)
     }
 }
 
+/* Takes in what the feed has appended, and begins to accept. Nobody can subscribe before the feed
+ * has found the log's end once, nor resume from the log before its beginning is known: all would be
+ * told to come again. So whoever connects waits in the kernel's backlog until then, for a second
+ * (the tick's) at most, since publishing needs neither. */
+static void take_window(struct edge *edge)
+{
+    /* Pairs with the release in note_listening() (feed.c), and comes before the window is looked
+     * at: what made it true is then taken in. */
+    bool has_begun = atomic_load_explicit(&edge->options.node->has_begun, memory_order_acquire);
+    window_reader_advance(edge->reader);
+    edge->has_begun = has_begun;
+    if (has_begun && !edge->accepting && !edge->draining && knows_floor(edge)) {
+        listen_start(edge);
+    }
+}
+
 static void work(struct edge *edge)
 {
     take_streams(edge);
     receipts_take(edge);
     holds_advance(edge);
     lanes_ring(edge); /* for what held messages and, since the last turn, the sockets brought */
-    window_reader_advance(edge->reader);
+    take_window(edge);
     pushed_mark(edge);
     catch_ups_take(edge);
     turns_advance(edge);
@@ -156,6 +182,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     (void)events;
     struct edge *edge = (struct edge *)watcher->data;
     int64_t now_us = clock_monotonic_us();
+    positions_tick(edge);
     sessions_tick(edge, now_us);
     holds_tick(edge, now_us);
     catch_ups_tick(edge, now_us);
@@ -204,7 +231,8 @@ static enum status open_reader(struct edge *edge, struct problem *problem)
     struct window_reader_options options = {
         .window = edge->options.window,
         .index = edge->options.index,
-        .cursors_max = is_large ? CURSORS_MAX : settings->channels * settings->connections,
+        /* And one, of a subscription that is being replaced. */
+        .cursors_max = is_large ? CURSORS_MAX : settings->channels * settings->connections + 1,
         .on_ready = on_cursor_ready,
         .owner = edge,
     };
@@ -283,8 +311,7 @@ enum status edge_open(const struct edge_options *options, struct edge **out,
 
 void edge_run(struct edge *edge)
 {
-    listen_start(edge);
-    ev_run(edge->loop, 0);
+    ev_run(edge->loop, 0); /* take_window() begins to accept, or the first tick */
     lanes_ring(edge);
     bus_wake(edge);
     unwatch(edge);

@@ -112,21 +112,21 @@ struct session {
     uint8_t paused; /* enum pause bits */
     bool write_asked;
     bool upgrade_checked;
-    bool heard;    /* something came since the last tick */
-    bool ping_due; /* see heartbeat.c */
+    bool heard;            /* something came since the last tick */
+    bool ping_due, pinged; /* see heartbeat.c */
+    uint16_t silent_ticks; /* since it was heard, or pinged */
     bool is_websocket;
     bool is_due;         /* in edge->due */
     bool is_behind;      /* the socket did not take all of the last write at once */
     uint16_t close_code; /* to close with, as soon as the queue is written; enum close_code */
     const char *close_text;
     int64_t deadline_us; /* cut the connection then; 0: no limit */
-    int64_t alive_us;    /* the tick that found it alive */
-    int64_t pinged_us;   /* the tick that asked it; 0: it has answered since */
     uint64_t producer;   /* as in record.h */
     uint64_t inflight;   /* publishes without a final answer */
     uint8_t conduct;     /* see conduct.c */
     uint8_t trials;      /* messages on trial that nothing was said of */
     bool has_asked;      /* over HTTP, before the request that is being served */
+    bool is_over;        /* over HTTP: its last answer said so; what still comes is thrown away */
     struct ev_timer conduct_timer;
     struct ev_timer rate_timer;
     struct ev_io mask_watcher;                 /* until the first frame came; see arrive/mask.c */
@@ -144,18 +144,20 @@ struct session {
     struct access *access; /* owns; NULL: no token was shown, or none is asked for */
     bool is_operator;      /* this request came with the password of metrics_token_file */
     uint8_t auth_failures; /* tokens refused since the last good one */
+    uint64_t rules;        /* edge->rules that its subscriptions are allowed by */
     int64_t opened_us;     /* monotonic: since when it is a WebSocket */
     struct gathering gathering;
     struct hold hold;
     struct queue queue, shouts;
-    struct subscription_list subscriptions; /* owns */
-    size_t subscription_count;
-    struct attendance *farewells; /* owns; channels that it has left, to be told */
+    struct subscription_list subscriptions;  /* owns */
+    size_t subscription_count, behind_count; /* of these, reading from the log */
+    struct attendance *farewells;            /* owns; channels that it has left, to be told */
     size_t farewell_count;
     int64_t farewell_us;            /* when the last ones were told */
     struct subscription_list ready; /* to read from, in turn */
-    struct exchange *exchange;      /* owns; NULL: no request has had to wait yet */
-    bool is_stream;                 /* open, but with text/event-stream (http/stream.c) */
+    struct position position;
+    struct exchange *exchange; /* owns; NULL: no request has had to wait yet */
+    bool is_stream;            /* open, but with text/event-stream (http/stream.c) */
 };
 
 /* Who waits for room in one lane's ring; who came first is first. */
@@ -202,14 +204,18 @@ struct edge {
     struct ev_timer turns_timer;
     struct limit_rates rates; /* of the settings, as the next */
     struct network_list trusted_proxies;
-    int64_t now_us;    /* monotonic, of this turn of the loop */
-    uint64_t refusals; /* sessions that wait for their 429 */
+    uint64_t rules;          /* counts the reloads that changed who may subscribe to what */
+    uint64_t review_left;    /* subscriptions that may be held against new rules in this tick */
+    uint64_t positions_left; /* sessions that may become due to hear `position` in this tick */
+    int64_t now_us;          /* monotonic, of this turn of the loop */
+    uint64_t refusals;       /* sessions that wait for their 429 */
     uint64_t refusals_unsaid;
     int64_t refusal_said_us;
     uint64_t unrung_bytes[LANES_MAX]; /* in each lane's ring since its bell was rung */
     uint64_t gathered_bytes;          /* in gather buffers, of all sessions */
 
     struct window_reader *reader;
+    bool has_begun; /* the feed has, and the reader is as far as it was then */
     struct subscription_index index;
     struct catch_ups catch_ups;
     struct decoder *decoder;
@@ -234,6 +240,19 @@ struct edge {
 static inline const struct settings *edge_settings(const struct edge *edge)
 {
     return edge->options.settings;
+}
+
+/* Has the history found where the log begins? */
+static inline bool knows_floor(const struct edge *edge)
+{
+    /* Pairs with the release in tell_floor() (history.c). */
+    return atomic_load_explicit(&edge->options.node->history.knows_floor, memory_order_acquire);
+}
+
+/* The log has nothing up to here, as of a second ago; 0 before knows_floor(). */
+static inline uint64_t log_floor(const struct edge *edge)
+{
+    return atomic_load_explicit(&edge->options.node->history.log_floor, memory_order_relaxed);
 }
 
 /* ---- context.c ------------------------------------------------------------------------------- */
@@ -272,7 +291,7 @@ void sessions_tick(struct edge *edge, int64_t now_us);
 /* ---- heartbeat.c ----------------------------------------------------------------------------- */
 
 /* Once a second. */
-void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us);
+void heartbeat_tick(struct session *session, unsigned heartbeat_s);
 /* The ping that is due, if one is. */
 void heartbeat_write(struct session *session, struct writer *out);
 

@@ -6,6 +6,10 @@
  * once a second, which costs 10,000 of them less than a millisecond, and nothing on the way of a
  * message but setting a flag.
  *
+ * Counted are ticks, not seconds. When this thread stood still (a stopped process, a machine moved
+ * elsewhere), what clients sent meanwhile still lies in their sockets, and the tick comes before it
+ * is read; the next one comes after. So a client is cut by no less than the second tick.
+ *
  * A session that we pause cannot answer; it is taken as heard as long as the fault is ours. One
  * that does not read its answers is not.
  */
@@ -15,26 +19,24 @@
  * nothing (4.1.6). */
 #define PING_PAYLOAD "there?"
 
-#define TICK_US        1000000
 #define PAUSES_OF_OURS (~(unsigned)PAUSE_SEND)
 
-void heartbeat_tick(struct session *session, int64_t now_us, int64_t heartbeat_us)
+void heartbeat_tick(struct session *session, unsigned heartbeat_s)
 {
     if (session->state != SESSION_OPEN || !session->is_websocket) {
         return;
     }
     if (session->heard || (session->paused & PAUSES_OF_OURS) != 0) {
-        session->heard = false;
-        session->alive_us = now_us;
-        session->pinged_us = 0;
+        session->heard = session->pinged = false;
+        session->silent_ticks = 0;
         return;
     }
-    int64_t soon_us = now_us + TICK_US / 2; /* rather half a tick early than one late */
-    if (session->pinged_us == 0 && soon_us - session->alive_us >= heartbeat_us) {
-        session->pinged_us = now_us;
-        session->ping_due = true;
+    session->silent_ticks++;
+    if (!session->pinged && session->silent_ticks >= heartbeat_s) {
+        session->pinged = session->ping_due = true;
+        session->silent_ticks = 0;
         session_ask_write(session);
-    } else if (session->pinged_us != 0 && soon_us - session->pinged_us >= heartbeat_us) {
+    } else if (session->pinged && session->silent_ticks > heartbeat_s) {
         session_cut(session);
     }
 }

@@ -19,6 +19,7 @@
 
 #define CLOSE_PATIENCE_US  (5 * 1000 * 1000)
 #define MESSAGE_HEARTBEATS 4            /* a message may take so long to arrive */
+#define REVIEWS_A_TICK     20000        /* a fraction of a second's work (access_tick) */
 #define ROUNDING_US        (500 * 1000) /* libwebsockets counts whole seconds */
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -137,8 +138,8 @@ void session_open(struct session *session)
 {
     struct edge *edge = session->edge;
     session->state = SESSION_OPEN;
-    session->heard_us = session->alive_us = edge->now_us;
-    session->opened_us = clock_monotonic_us();
+    session->heard_us = edge->now_us;
+    session->opened_us = session->position.told_us = clock_monotonic_us();
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);
     trace_opened(session);
     answer_welcome(session);
@@ -292,13 +293,16 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
 void sessions_tick(struct edge *edge, int64_t now_us)
 {
     bool asks_tokens = edge->options.verifier != NULL;
+    edge->review_left = REVIEWS_A_TICK;
     int64_t now_unix_s = asks_tokens ? clock_unix_us() / 1000000 : 0;
-    int64_t heartbeat_us = (int64_t)edge_settings(edge)->heartbeat_s * 1000000;
+    unsigned heartbeat_s = (unsigned)edge_settings(edge)->heartbeat_s;
+    int64_t heartbeat_us = (int64_t)heartbeat_s * 1000000;
     for (struct session *session = edge->sessions.first, *next; session != NULL; session = next) {
         next = session->all.next;
         exchange_tick(session, now_us);
         attendances_tick(session, now_us);
-        heartbeat_tick(session, now_us, heartbeat_us);
+        heartbeat_tick(session, heartbeat_s);
+        position_tick(session, now_us, heartbeat_us);
         if (asks_tokens) {
             access_tick(session, now_us, now_unix_s);
         }

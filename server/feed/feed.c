@@ -430,6 +430,22 @@ static void note_full(struct feed *feed)
     }
 }
 
+/* The first time, the window becomes what subscriptions may stand on: before, its head is 0, or
+ * lies where the history that is read at the start begins. */
+static void note_listening(struct feed *feed)
+{
+    struct node *node = feed->options.node;
+    if (!is_connected(feed) || feed->order.head < feed->caught_up_at) {
+        return;
+    }
+    atomic_store_explicit(&node->listening, true, memory_order_relaxed);
+    if (!atomic_load_explicit(&node->has_begun, memory_order_relaxed)) {
+        /* Pairs with the acquire in take_window() (edge.c): who sees it finds all of the window. */
+        atomic_store_explicit(&node->has_begun, true, memory_order_release);
+        ring_edges(feed);
+    }
+}
+
 static void give_out(struct feed *feed)
 {
     struct window *window = feed->options.window;
@@ -447,9 +463,7 @@ static void give_out(struct feed *feed)
     if (has_grown || feed->full_since_us != 0) {
         ring_edges(feed);
     }
-    if (is_connected(feed) && feed->order.head >= feed->caught_up_at) {
-        atomic_store_explicit(&feed->options.node->listening, true, memory_order_relaxed);
-    }
+    note_listening(feed);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */

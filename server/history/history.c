@@ -88,6 +88,20 @@ void history_lose(struct history *history, const struct problem *problem)
              problem->text, (long long)(history->connect_due_us - now_us) / 1000);
 }
 
+/* The first time, resuming becomes possible for who is behind the window: edges wait for it. */
+static void tell_floor(struct history *history, uint64_t floor)
+{
+    struct node *node = history->options.node;
+    atomic_store_explicit(&node->history.log_floor, floor, memory_order_relaxed);
+    if (!atomic_load_explicit(&node->history.knows_floor, memory_order_relaxed)) {
+        /* Pairs with the acquire in knows_floor() (edge_private.h): the floor is there. */
+        atomic_store_explicit(&node->history.knows_floor, true, memory_order_release);
+        for (unsigned i = 0; i < node->edge_count; i++) {
+            doorbell_ring(history->options.edge_bells[i]);
+        }
+    }
+}
+
 static void ask_floor(struct history *history)
 {
     uint64_t floor;
@@ -98,9 +112,9 @@ static void ask_floor(struct history *history)
         return;
     }
     history->losses = 0;
-    atomic_store_explicit(&node->history.connected, true, memory_order_relaxed);
     history->floor_due_us = clock_monotonic_us() + FLOOR_EVERY_US;
-    atomic_store_explicit(&node->history.log_floor, floor, memory_order_relaxed);
+    tell_floor(history, floor);
+    atomic_store_explicit(&node->history.connected, true, memory_order_relaxed);
 }
 
 static void connect_if_due(struct history *history)

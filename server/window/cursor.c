@@ -249,6 +249,11 @@ void cursor_advance(struct cursor *cursor)
     rest_at_end(cursor);
 }
 
+bool cursor_is_at_end(const struct cursor *cursor)
+{
+    return cursor->state == CURSOR_IDLE;
+}
+
 /* ---- skipping -------------------------------------------------------------------------------- */
 
 bool cursor_has_gap(const struct cursor *cursor)

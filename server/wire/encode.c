@@ -185,6 +185,14 @@ void encode_gap(struct writer *out, enum encoding encoding, struct span channel,
     emit_end(&e);
 }
 
+void encode_position(struct writer *out, enum encoding encoding, uint64_t offset)
+{
+    struct emitter e;
+    begin(&e, out, encoding, "position");
+    emit_uint(&e, "offset", offset);
+    emit_end(&e);
+}
+
 void encode_broadcast(struct writer *out, enum encoding encoding, struct span channel,
                       struct span session, struct span data)
 {

@@ -109,6 +109,12 @@ expect "the audit runs, and finds nothing in the example tables" audit_it
 expect "installing again changes nothing that an administrator wrote" install_it
 grep -q "BehaviorLog" /etc/penstock/penstock.conf || fail "the configuration was overwritten"
 [ "$(stat -c '%U %G %a' /etc/penstock/environment)" = "root penstock 640" ] || fail "the second install changed the environment's owner"
+chmod 0600 /etc/penstock/environment
+expect "it installs over a mode that an administrator chose" install_it
+[ "$(stat -c %a /etc/penstock/environment)" = 600 ] || fail "the second install changed the environment's mode"
+rm /etc/penstock/environment
+expect "it installs without the environment, which the unit does not need" install_it
+expect "and is configured then" sh -c 'dpkg -s penstock | grep -qx "Status: install ok installed"'
 expect "the package is removed" dpkg -r penstock
 [ -e /etc/penstock/penstock.conf ] && [ ! -e /usr/bin/penstock ] || fail "remove took the configuration, or left the binary"
 expect "the package is purged" dpkg -P penstock

@@ -138,7 +138,7 @@ def test_ports_volumes_and_probes_fit(objects, pod):
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
     paths = {probe: container[probe]["httpGet"]["path"]
              for probe in ("readinessProbe", "livenessProbe", "startupProbe")}
-    assert paths == {"readinessProbe": "/readyz", "livenessProbe": "/healthz", "startupProbe": "/healthz"}
+    assert paths == {"readinessProbe": "/acceptz", "livenessProbe": "/healthz", "startupProbe": "/healthz"}
 
 
 def test_a_pod_has_time_to_drain(objects, pod):

@@ -8,7 +8,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libwebsockets-dev lib
     libev-dev libssl-dev libpq-dev liburing-dev libconfuse-dev libmsgpack-c-dev|libmsgpack-dev
     librhonabwy-dev libgnutls28-dev libcurl4-gnutls-dev|libcurl4-openssl-dev
     postgresql pgvector?"
-TEST_PACKAGES="libcmocka-dev openssl python3 python3-pytest python3-websockets python3-msgpack
+TEST_PACKAGES="libcmocka-dev openssl curl python3 python3-pytest python3-websockets python3-msgpack
     python3-psycopg2 python3-psycopg python3-jsonschema python3-yaml nodejs valgrind prometheus dpkg-dev
     zsh? pgbouncer?"
 # The fuzzers: clang, and libFuzzer, which is a package of its own.

@@ -65,7 +65,7 @@ static void note_streams(const struct settings *settings, const struct stream_se
             access->publishable |= UINT64_C(1) << i;
         }
     }
-    access->publishable_of = streams;
+    access->publishable_of = streams->serial;
 }
 
 bool access_may_publish(const struct session *session, struct span stream, struct problem *problem)
@@ -78,7 +78,7 @@ bool access_may_publish(const struct session *session, struct span stream, struc
     if (!access_is_known(session, problem)) {
         return false;
     }
-    if (access->publishable_of != streams) {
+    if (access->publishable_of != streams->serial) {
         note_streams(edge_settings(session->edge), streams, access);
     }
     int index = stream_find(streams, stream);

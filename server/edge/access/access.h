@@ -54,14 +54,20 @@ bool access_is_operator(const struct edge *edge, struct lws *wsi);
 bool access_claims_operator(const struct session *session);
 /* The op `auth`: answers, or says in `problem` why not. */
 void authenticate(struct session *session, const struct message *message, struct problem *problem);
-/* Once a second: closes who has no token in time, or whose token has expired. */
+struct settings;
+/* Who may subscribe to what is said otherwise: all sessions are to be reviewed. */
+bool access_rules_differ(const struct settings *now, const struct settings *next);
+/* Once a second: closes who has no token in time, or whose token has expired, and ends what rules
+ * that are new do not allow. */
 void access_tick(struct session *session, int64_t now_us, int64_t now_unix_s);
 void access_drop(struct session *session);
 
 /* ---- which pages may ask (cors.c) ------------------------------------------------------------ */
 
-/* May the page that makes this request, if one does? FORBIDDEN: it may not. */
-bool cors_allows(const struct session *session, struct lws *wsi, struct problem *problem);
+/* May the page that makes this request, if one does? FORBIDDEN: it may not. `is_probe`: it asks
+ * whether we are alive or ready, which may be asked under any name. */
+bool cors_allows(const struct session *session, struct lws *wsi, bool is_probe,
+                 struct problem *problem);
 /* For every answer: lets the page read it. */
 void cors_write_headers(const struct session *session, struct lws *wsi, struct writer *out);
 bool cors_is_preflight(struct lws *wsi);

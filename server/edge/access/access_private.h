@@ -7,11 +7,11 @@
 #include "penstock/stream.h"
 
 struct access {
-    struct claims claims; /* in `bytes` */
-    int64_t ends_s;       /* the connection ends then, unless another token comes */
-    uint64_t publishable; /* a bit a stream of this set */
-    const struct stream_set *publishable_of;
-    struct pins **pins; /* owns; [STREAMS_MAX], made when first needed (pinned.c) */
+    struct claims claims;    /* in `bytes` */
+    int64_t ends_s;          /* the connection ends then, unless another token comes */
+    uint64_t publishable;    /* a bit a stream of this set */
+    uint64_t publishable_of; /* the serial of that set; 0: none yet */
+    struct pins **pins;      /* owns; [STREAMS_MAX], made when first needed (pinned.c) */
     uint8_t bytes[];
 };
 

@@ -8,7 +8,8 @@
  *
  * A token that is refused changes nothing: the session goes on with the one it had. A new one of
  * another user is refused, because what the session has subscribed to and has under way belongs to
- * the first. Subscriptions that the new one does not allow any more are ended.
+ * the first. Subscriptions that the new one does not allow any more are ended; so are those that
+ * the configuration does not allow any more, in the next second or, where there are many, seconds.
  *
  * Every refused token cost us a signature, so a session has few attempts. A token is read once,
  * where it lies; of it only the claims are kept.
@@ -159,7 +160,7 @@ int access_take_request(struct session *session, struct lws *wsi, struct problem
     }
     if (take_token(session, token, problem)) {
         session->auth_failures = 0;
-        return 0;
+        return rate_take_request_of_user(session, problem) ? 0 : 429;
     }
     if (problem->status == STATUS_RATE_LIMITED) {
         return 429; /* the token is right: its owner has too many connections */
@@ -206,7 +207,43 @@ void authenticate(struct session *session, const struct message *message, struct
     session->auth_failures = 0;
     answer_authenticated(session, message->id, access_user(session),
                          (uint64_t)session->access->claims.expires_s);
-    subscriptions_review(session);
+    subscriptions_review(session, "the new token does not allow this channel");
+}
+
+/* ---- rules that are new ---------------------------------------------------------------------- */
+
+bool access_rules_differ(const struct settings *now, const struct settings *next)
+{
+    return strcmp(now->allow_subscribe, next->allow_subscribe) != 0 ||
+           strcmp(now->auth_subscribe_claim, next->auth_subscribe_claim) != 0;
+}
+
+/* A stream over HTTP has one channel, and ends with it: its client comes back, and is told why it
+ * may not. */
+static void review_stream(struct session *session)
+{
+    struct problem problem;
+    const struct subscription *subscription = session->subscriptions.first;
+    if (subscription != NULL &&
+        !access_may_subscribe(session, cursor_channel(subscription->cursor), &problem)) {
+        session_hang_up(session, CLOSE_POLICY, "this channel is not allowed any more");
+    }
+}
+
+static void review(struct session *session)
+{
+    struct edge *edge = session->edge;
+    if (session->rules == edge->rules || edge->review_left == 0) {
+        return;
+    }
+    uint64_t count = session->subscription_count;
+    edge->review_left -= count < edge->review_left ? count : edge->review_left;
+    session->rules = edge->rules;
+    if (session->is_stream) {
+        review_stream(session);
+    } else {
+        subscriptions_review(session, "the server's rules do not allow this channel any more");
+    }
 }
 
 void access_tick(struct session *session, int64_t now_us, int64_t now_unix_s)
@@ -221,5 +258,7 @@ void access_tick(struct session *session, int64_t now_us, int64_t now_unix_s)
         }
     } else if (now_unix_s >= session->access->ends_s) {
         session_hang_up(session, CLOSE_POLICY, "the token has expired");
+    } else {
+        review(session);
     }
 }

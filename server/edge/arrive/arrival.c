@@ -10,7 +10,8 @@
  *      proxy's own, and libwebsockets adopts the descriptor. An address that has met a limit is
  *      adopted, too, so that its request can be answered with 429 and Retry-After; REFUSALS_MAX of
  *      them at a time, and the others are just closed;
- *   4. each request from a trusted proxy may name another client, by X-Forwarded-For.
+ *   4. each request from a trusted proxy may name another client, by X-Forwarded-For, and each at
+ *      all another user, by its token: the one before has no part in it.
  */
 #include "arrive/arrive.h"
 #include "arrive/forwarded.h"
@@ -86,11 +87,17 @@ static enum limit join(struct session *session, const struct address *address)
     return limit;
 }
 
+void session_leave_user(struct session *session)
+{
+    limits_leave(session->edge->options.limits, session->holders[HOLDER_USER]);
+    session->holders[HOLDER_USER] = NULL;
+}
+
 enum limit session_join_user(struct session *session, struct span user)
 {
     struct edge *edge = session->edge;
     int64_t wait_ns;
-    limits_leave(edge->options.limits, session->holders[HOLDER_USER]);
+    session_leave_user(session);
     enum limit limit =
         limits_join_user(edge->options.limits, &edge->rates, user, 1000 * edge->now_us,
                          &session->holders[HOLDER_USER], &wait_ns);
@@ -285,6 +292,7 @@ static bool has_pipelined_body(const struct session *session, struct lws *wsi)
 
 int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem)
 {
+    session_leave_user(session);
     if (has_pipelined_body(session, wsi)) {
         request_ahead(problem);
         return 503;

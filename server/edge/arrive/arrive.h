@@ -31,10 +31,16 @@ void arrival_end(struct session *session); /* harmless when it is over */
 int arrival_admit(struct session *session, struct lws *wsi, struct problem *problem) must_use;
 /* The session is this user's from now on: LIMIT_NONE, or why it may not be. */
 enum limit session_join_user(struct session *session, struct span user) must_use;
+/* Nobody knows whose it is. */
+void session_leave_user(struct session *session);
 void session_leave_limits(struct session *session);
 void limit_hit(struct edge *edge, enum limit limit); /* counts it */
 /* False: it is more than may come now. The problem says so, and the session is not read from. */
 bool rate_take_message(struct session *session, size_t bytes, struct problem *problem) must_use;
+/* The same of the parts of a request, as they are known: whose it is, once its token is read, and
+ * how large its body will be. */
+bool rate_take_request_of_user(struct session *session, struct problem *problem) must_use;
+bool rate_take_body(struct session *session, uint64_t bytes, struct problem *problem) must_use;
 bool rate_take_events(struct session *session, uint64_t events, struct problem *problem) must_use;
 void rate_end(struct session *session);
 uint32_t rate_wait_ms(int64_t wait_ns);

@@ -10,6 +10,11 @@
  * find room behind it; and at most PAUSE_MS_MAX, because a client that is not read from cannot say
  * goodbye. Messages and bytes are counted before a message is looked at, events when they are known
  * and before anything of them is stored.
+ *
+ * A request over HTTP is a message, too: the connection and the address have it when its headers
+ * are there, the user when its token is read, and its bytes are taken before its body is waited
+ * for. Who is over is answered with 429 and Retry-After. A request that a trusted proxy hands on
+ * takes nothing from the connection's own bucket: the next one there is another client's.
  */
 #include "arrive/arrive.h"
 
@@ -32,33 +37,50 @@ uint32_t rate_wait_ms(int64_t wait_ns)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
+/* A proxy's connection, that serves one client's request after another's. */
+static bool is_shared(const struct session *session)
+{
+    return session->state == SESSION_HTTP && !address_equals(&session->address, &session->peer);
+}
+
+static enum limit take_own(struct session *session, enum measure measure, uint64_t units,
+                           int64_t *out_wait_ns)
+{
+    const struct rate *rate = &session->edge->rates.connection[measure];
+    if (rate->ns_per_unit == 0 || is_shared(session)) {
+        return LIMIT_NONE;
+    }
+    int64_t wait_ns =
+        bucket_take(&session->full_at_ns[measure], rate, units, 1000 * session->edge->now_us);
+    *out_wait_ns = wait_ns + rate->burst_ns / 4;
+    return wait_ns > 0 ? limits_of[HOLDER_NONE][measure] : LIMIT_NONE;
+}
+
+/* Of its address or its user, if it has one. */
+static enum limit take_of(struct session *session, enum holder holder, enum measure measure,
+                          uint64_t units, int64_t *out_wait_ns)
+{
+    const struct rate *rate = &session->edge->rates.holder[holder][measure];
+    struct limit_entry *entry = session->holders[holder];
+    if (entry == NULL || rate->ns_per_unit == 0) {
+        return LIMIT_NONE;
+    }
+    int64_t wait_ns =
+        bucket_take_shared(&entry->full_at_ns[measure], rate, units, 1000 * session->edge->now_us);
+    *out_wait_ns = wait_ns + rate->burst_ns / 4;
+    return wait_ns > 0 ? limits_of[holder][measure] : LIMIT_NONE;
+}
+
 /* The connection's own bucket first: what it is refused takes nothing from the others. */
 static enum limit take(struct session *session, enum measure measure, uint64_t units,
                        int64_t *out_wait_ns)
 {
-    const struct limit_rates *rates = &session->edge->rates;
-    const struct rate *own = &rates->connection[measure];
-    int64_t now_ns = 1000 * session->edge->now_us;
-    if (own->ns_per_unit > 0) {
-        int64_t wait_ns = bucket_take(&session->full_at_ns[measure], own, units, now_ns);
-        if (wait_ns > 0) {
-            *out_wait_ns = wait_ns + own->burst_ns / 4;
-            return limits_of[HOLDER_NONE][measure];
-        }
+    enum limit limit = take_own(session, measure, units, out_wait_ns);
+    for (enum holder holder = HOLDER_ADDRESS; limit == LIMIT_NONE && holder < HOLDER_COUNT;
+         holder++) {
+        limit = take_of(session, holder, measure, units, out_wait_ns);
     }
-    for (enum holder holder = HOLDER_ADDRESS; holder < HOLDER_COUNT; holder++) {
-        const struct rate *rate = &rates->holder[holder][measure];
-        struct limit_entry *entry = session->holders[holder];
-        if (entry == NULL || rate->ns_per_unit == 0) {
-            continue;
-        }
-        int64_t wait_ns = bucket_take_shared(&entry->full_at_ns[measure], rate, units, now_ns);
-        if (wait_ns > 0) {
-            *out_wait_ns = wait_ns + rate->burst_ns / 4;
-            return limits_of[holder][measure];
-        }
-    }
-    return LIMIT_NONE;
+    return limit;
 }
 
 /* ---- refusing -------------------------------------------------------------------------------- */
@@ -107,6 +129,23 @@ bool rate_take_message(struct session *session, size_t bytes, struct problem *pr
     if (limit == LIMIT_NONE) {
         limit = take(session, MEASURE_BYTES, bytes, &wait_ns);
     }
+    return limit == LIMIT_NONE || refuse(session, limit, wait_ns, problem);
+}
+
+bool rate_take_request_of_user(struct session *session, struct problem *problem)
+{
+    int64_t wait_ns = 0;
+    enum limit limit = take_of(session, HOLDER_USER, MEASURE_MESSAGES, 1, &wait_ns);
+    return limit == LIMIT_NONE || refuse(session, limit, wait_ns, problem);
+}
+
+bool rate_take_body(struct session *session, uint64_t bytes, struct problem *problem)
+{
+    int64_t wait_ns = 0;
+    if (!session->edge->rates.is_any) {
+        return true;
+    }
+    enum limit limit = take(session, MEASURE_BYTES, bytes, &wait_ns);
     return limit == LIMIT_NONE || refuse(session, limit, wait_ns, problem);
 }
 

@@ -94,7 +94,7 @@ int upgrade_confirm(struct session *session, struct lws *wsi)
     if (status == 0) {
         status = arrival_admit(session, wsi, &problem);
     }
-    if (status == 0 && !cors_allows(session, wsi, &problem)) {
+    if (status == 0 && !cors_allows(session, wsi, false, &problem)) {
         status = 403;
     }
     if (status == 0) {

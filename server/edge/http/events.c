@@ -26,11 +26,8 @@
 #define PAGE_BYTES_FIRST  (16u << 10)
 #define ENTRY_BYTES_EXTRA 256 /* beside its data: offset, stream, names */
 #define HEAD_BYTES_MAX    2048
-#define TAIL_BYTES_MAX    96
+#define TAIL_BYTES_MAX    192 /* a gap, and where to go on */
 #define RETRY_AFTER_MS    2000
-/* A client may come from a node that is ahead of ours, by what is committed while the news
- * travels. */
-#define OFFSETS_AHEAD_MAX 1000000
 
 /* ---- the page -------------------------------------------------------------------------------- */
 
@@ -105,6 +102,20 @@ static bool page_begin(struct session *session, const struct subscribed *subscri
     return true;
 }
 
+/* What is past retention, and the beginning of the events behind it. There is room for it:
+ * TAIL_BYTES_MAX. */
+static void begin_events(struct session *session, struct writer *out)
+{
+    const struct page *page = &session->exchange->page;
+    if (page->gap_from > 0) {
+        write_number(out, ",\"gap\":{\"from\":", page->gap_from);
+        write_number(out, ",\"to\":", page->gap_to);
+        writer_string(out, "}");
+        counter_add(&session->edge->state->gaps_sent, 1);
+    }
+    writer_string(out, ",\"events\":[");
+}
+
 static bool page_add(struct session *session, const struct window_entry *entry)
 {
     if (!page_grow(session, entry->data.size + ENTRY_BYTES_EXTRA + TAIL_BYTES_MAX)) {
@@ -112,7 +123,11 @@ static bool page_add(struct session *session, const struct window_entry *entry)
     }
     struct page *page = &session->exchange->page;
     struct writer out = page_writer(page);
-    writer_string(&out, page->has_events ? "," : ",\"events\":[");
+    if (page->has_events) {
+        writer_string(&out, ",");
+    } else {
+        begin_events(session, &out);
+    }
     encode_plain_event(&out, entry->offset, entry->stream, entry->data);
     page_take(page, &out);
     page->has_events = true;
@@ -121,27 +136,24 @@ static bool page_add(struct session *session, const struct window_entry *entry)
     return true;
 }
 
-static bool page_add_gap(struct session *session, uint64_t from, uint64_t to)
+/* Retention may take more while the log is read, and nothing that was left lay in between: it is
+ * all one gap. */
+static void page_add_gap(struct session *session, uint64_t from, uint64_t to)
 {
-    if (!page_grow(session, 2 * TAIL_BYTES_MAX)) {
-        return false;
-    }
     struct page *page = &session->exchange->page;
-    struct writer out = page_writer(page);
-    write_number(&out, ",\"gap\":{\"from\":", from);
-    write_number(&out, ",\"to\":", to);
-    writer_string(&out, "}");
-    page_take(page, &out);
+    page->gap_from = page->gap_from == 0 ? from : page->gap_from;
+    page->gap_to = to;
     page->offset = to;
-    counter_add(&session->edge->state->gaps_sent, 1);
-    return true;
 }
 
 static void page_end(struct session *session, bool has_more)
 {
     struct page *page = &session->exchange->page; /* there is room: HEAD_BYTES_MAX, page_add() */
     struct writer out = page_writer(page);
-    writer_string(&out, page->has_events ? "]" : ",\"events\":[]");
+    if (!page->has_events) {
+        begin_events(session, &out);
+    }
+    writer_string(&out, "]");
     write_number(&out, ",\"offset\":", page->offset);
     writer_string(&out, has_more ? ",\"more\":true}\n" : ",\"more\":false}\n");
     page_take(page, &out);
@@ -190,9 +202,11 @@ static enum turn take_turn(struct session *session, struct subscription *subscri
         return take_entry(session, subscription, &entry);
     case CURSOR_GAP:
         /* Behind events it is left to the next page, which begins with it. */
-        return page->has_events                  ? TURN_MORE
-               : page_add_gap(session, from, to) ? TURN_ON
-                                                 : TURN_NO_MEMORY;
+        if (page->has_events) {
+            return TURN_MORE;
+        }
+        page_add_gap(session, from, to);
+        return TURN_ON;
     case CURSOR_END:
         break;
     }
@@ -292,19 +306,9 @@ static enum status read_last_event_id(const struct request *request, struct http
     return http_query_take_last_event_id(query, span_of(room, (size_t)size), problem);
 }
 
-static enum status check_future(const struct edge *edge, const struct http_query *query,
-                                struct problem *problem)
-{
-    uint64_t head = window_reader_head(edge->reader);
-    if (query->since <= head + OFFSETS_AHEAD_MAX) {
-        return STATUS_OK;
-    }
-    return problem_set(problem, STATUS_MALFORMED,
-                       "the newest offset is %" PRIu64 ", and `since` is %" PRIu64
-                       ": it is another database's",
-                       head, query->since);
-}
-
+/* Where to begin, as far as the request itself says whether that makes sense. What the offset means
+ * in this log is the subscription's to answer, as over WebSocket: an EventSource that is refused
+ * never comes back. */
 static enum status read_start(const struct request *request, bool is_stream,
                               struct http_query *query, struct problem *problem)
 {
@@ -316,10 +320,7 @@ static enum status read_start(const struct request *request, bool is_stream,
     if (is_stream) {
         status = read_last_event_id(request, query, problem);
     }
-    if (status == STATUS_OK) {
-        status = http_query_judge(query, problem);
-    }
-    return status == STATUS_OK ? check_future(request->session->edge, query, problem) : status;
+    return status == STATUS_OK ? http_query_judge(query, problem) : status;
 }
 
 /* As it would be asked for over WebSocket. Without an epoch the offset is taken for one of ours. */
@@ -355,6 +356,35 @@ static void begin_page(struct session *session, const struct http_query *query,
     }
 }
 
+/* It need not be asked for in another way, only later. */
+static bool is_passing(enum status status)
+{
+    return status == STATUS_UNAVAILABLE || status == STATUS_RATE_LIMITED ||
+           status == STATUS_OVERLOADED || status == STATUS_NO_MEMORY;
+}
+
+/* What will pass is a refusal of a page; a stream is answered, and ends. */
+static bool refuse(const struct request *request, bool is_stream, int http_status,
+                   const struct problem *problem)
+{
+    return is_stream && is_passing(problem->status) ? request_postpone(request, problem)
+                                                    : request_refuse(request, http_status, problem);
+}
+
+static bool refuse_problem(const struct request *request, bool is_stream,
+                           const struct problem *problem)
+{
+    return refuse(request, is_stream, http_status_of(problem->status), problem);
+}
+
+bool http_events_refuse(const struct request *request, int http_status,
+                        const struct problem *problem)
+{
+    struct span channel;
+    bool is_stream = request->is_get && read_path(request->path, &channel) && wants_stream(request);
+    return refuse(request, is_stream, http_status, problem);
+}
+
 /* Everything that the headers say is right. */
 static bool begin(struct request *request, struct span channel, bool is_stream,
                   const struct http_query *query)
@@ -367,15 +397,15 @@ static bool begin(struct request *request, struct span channel, bool is_stream,
     if (session->edge->draining) {
         (void)problem_set(&problem, STATUS_UNAVAILABLE, "the server is shutting down: come again");
         problem.retry_after_ms = RETRY_AFTER_MS;
-        return request_refuse(request, 503, &problem);
+        return refuse_problem(request, is_stream, &problem);
     }
     if (exchange_begin(session, is_stream ? EXCHANGE_STREAM : EXCHANGE_PAGE) == NULL) {
         (void)problem_set(&problem, STATUS_NO_MEMORY, "no memory for a request");
-        return request_refuse(request, 503, &problem);
+        return refuse_problem(request, is_stream, &problem);
     }
     if (!subscription_start(session, &message, &subscribed, &problem)) {
         session->exchange->state = EXCHANGE_NONE;
-        return request_refuse(request, http_status_of(problem.status), &problem);
+        return refuse_problem(request, is_stream, &problem);
     }
     request->is_taken = true;
     if (is_stream) {
@@ -399,12 +429,11 @@ bool http_events_serve(struct request *request, bool *out_alive)
         return true;
     }
     bool is_stream = wants_stream(request);
-    if (read_start(request, is_stream, &query, &problem) != STATUS_OK) {
-        *out_alive = request_refuse(request, 400, &problem);
-        return true;
-    }
     int http_status = access_take_request(request->session, request->wsi, &problem);
-    *out_alive = http_status != 0 ? request_refuse(request, http_status, &problem)
+    if (http_status == 0 && read_start(request, is_stream, &query, &problem) != STATUS_OK) {
+        http_status = 400;
+    }
+    *out_alive = http_status != 0 ? refuse(request, is_stream, http_status, &problem)
                                   : begin(request, channel, is_stream, &query);
     return true;
 }

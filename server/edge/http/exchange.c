@@ -33,6 +33,7 @@
 #include <stdlib.h>
 
 #define ANSWER_US       (60 * 1000 * 1000) /* a client may take so long to read its answer */
+#define DISCARD_US      (2 * 1000 * 1000)  /* and so long to see it, while it sends a body */
 #define BODY_HEARTBEATS 4                  /* a body may take so long, as any message */
 #define LIBRARY_SLACK_S 5                  /* libwebsockets' own limit lies behind ours */
 #define AHEAD_RETRY_MS  1000
@@ -115,9 +116,28 @@ static void resume(struct session *session)
     }
 }
 
+bool exchange_discard(struct session *session)
+{
+    session->is_over = true;
+    session->deadline_us = clock_monotonic_us() + DISCARD_US;
+    return lws_http_transaction_completed(session->wsi) == 0; /* throws away what is announced */
+}
+
+/* Some of its body is still to come. */
+static bool is_unread(const struct session *session)
+{
+    return exchange_state(session) == EXCHANGE_BODY && session->exchange->body_left > 0;
+}
+
+static bool ends_connection(const struct session *session)
+{
+    return session->exchange->closes || session->edge->draining || is_unread(session);
+}
+
 static void end(struct session *session, bool is_alive, bool close)
 {
     struct exchange *exchange = session->exchange;
+    bool discards = is_alive && is_unread(session);
     session->inflight = 0;
     session->hold = (struct hold){0};
     gathering_drop(session);
@@ -126,7 +146,8 @@ static void end(struct session *session, bool is_alive, bool close)
     page_fini(session);
     exchange->state = EXCHANGE_NONE;
     exchange->due_us = clock_monotonic_us() + ANSWER_US;
-    if (!is_alive || close || lws_http_transaction_completed(session->wsi) != 0) {
+    if (discards ? !exchange_discard(session)
+                 : !is_alive || close || lws_http_transaction_completed(session->wsi) != 0) {
         exchange->state = EXCHANGE_CLOSING;
         lws_callback_on_writable(session->wsi);
     }
@@ -135,7 +156,7 @@ static void end(struct session *session, bool is_alive, bool close)
 void exchange_reply(struct session *session, struct http_reply *reply)
 {
     resume(session);
-    reply->close = reply->close || session->exchange->closes || session->edge->draining;
+    reply->close = reply->close || ends_connection(session);
     end(session, http_reply(session->wsi, reply), reply->close);
 }
 
@@ -143,7 +164,7 @@ void exchange_refuse_as(struct session *session, int http_status, const struct p
                         bool close)
 {
     resume(session);
-    close = close || session->exchange->closes || session->edge->draining;
+    close = close || ends_connection(session);
     counter_add(&session->edge->state->errors_sent, 1);
     end(session, http_reply_problem(session->wsi, http_status, problem, close), close);
 }

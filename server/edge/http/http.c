@@ -2,9 +2,10 @@
  * http.c - requests, and the pages: health, metrics, the streams, the console. Everything is
  * answered; events go to publish.c and events.c.
  *
- * A page wants no body. A short one is read and thrown away, and the connection goes
- * on; with any other the answer ends it. A connection that is closed while its client still sends
- * loses the answer (RFC 9112 section 9.6), so a long body is thrown away for two seconds first.
+ * Nothing but a publish wants a body, and with one that is not wanted the answer ends the
+ * connection: its client would send the next request right behind it, where exchange.c says what
+ * libwebsockets makes of it. A connection that is closed while its client still sends loses the
+ * answer (RFC 9112 section 9.6), so the body is thrown away for two seconds first.
  */
 #include "http/http.h"
 #include "access/access.h"
@@ -17,7 +18,6 @@
 #define PATH_BYTES_MAX     256
 #define BODY_BYTES_FIRST   (64u << 10) /* of a page that is built; doubled until it fits */
 #define BODY_BYTES_MAX     (16u << 20)
-#define DISCARD_US         (2 * 1000 * 1000)
 #define ARGUMENT_BYTES_MAX 1023 /* one `name=value` of a query */
 #define CONSOLE_HEADERS                                                                  \
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; " \
@@ -29,8 +29,8 @@
 
 static bool closes(const struct request *request)
 {
-    return request->body == HTTP_BODY_LARGE || request->body == HTTP_BODY_UNKNOWN ||
-           request->expects || access_has_guessed(request->session);
+    return request->ends || request->body != HTTP_BODY_NONE || request->expects ||
+           access_has_guessed(request->session);
 }
 
 static bool reply(const struct request *request, int status, const char *type, const char *headers,
@@ -55,6 +55,14 @@ static bool reply_text(const struct request *request, int status, const char *te
 bool request_refuse(const struct request *request, int http_status, const struct problem *problem)
 {
     return http_reply_problem(request->wsi, http_status, problem, closes(request));
+}
+
+bool request_postpone(const struct request *request, const struct problem *problem)
+{
+    uint8_t room[1024];
+    struct writer body = writer_of(room, sizeof room);
+    stream_write_unavailable(request->session, problem, &body);
+    return reply(request, 200, "text/event-stream", "", writer_span(&body));
 }
 
 bool request_refuse_method(const struct request *request, const char *method)
@@ -99,7 +107,9 @@ static bool reply_built(const struct request *request, const char *type,
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-static const char *unready_reason(const struct edge *edge)
+/* Why a load balancer should send nobody here. That PostgreSQL is away is no reason, once it has
+ * given us our lanes: the journal takes what comes, and another server would fare no better. */
+static const char *unaccepting_reason(const struct edge *edge)
 {
     const struct node *node = edge->options.node;
     if (atomic_load(&node->journal_failed)) {
@@ -109,18 +119,36 @@ static const char *unready_reason(const struct edge *edge)
         return "shutting down\n";
     }
     for (unsigned lane = 0; lane < node->lane_count; lane++) {
+        if (atomic_load(&node->lanes[lane].claim) == CLAIM_OPEN) {
+            return "starting: PostgreSQL has not said yet whether the lanes are ours\n";
+        }
+    }
+    return NULL;
+}
+
+static const char *unready_reason(const struct edge *edge)
+{
+    const struct node *node = edge->options.node;
+    const char *reason = unaccepting_reason(edge);
+    if (reason != NULL) {
+        return reason;
+    }
+    for (unsigned lane = 0; lane < node->lane_count; lane++) {
         if (!atomic_load(&node->lanes[lane].database_ready)) {
             return "not connected to PostgreSQL: events are kept in the journal\n";
         }
+    }
+    if (!edge->has_begun || !knows_floor(edge)) {
+        return "where the log begins and ends is not known yet: listen_url (or database_url) does "
+               "not answer, and nobody can resume\n";
     }
     return atomic_load(&node->listening) ? NULL
                                          : "not listening to PostgreSQL: nothing is pushed\n";
 }
 
-static bool reply_ready(const struct request *request)
+static bool reply_reason(const struct request *request, const char *reason, const char *otherwise)
 {
-    const char *reason = unready_reason(request->session->edge);
-    return reason == NULL ? reply_text(request, 200, "ready\n") : reply_text(request, 503, reason);
+    return reason == NULL ? reply_text(request, 200, otherwise) : reply_text(request, 503, reason);
 }
 
 /* The streams that the session may publish to; an operator sees all. */
@@ -234,7 +262,10 @@ static bool serve_path(const struct request *request)
         return reply_text(request, 200, "alive\n");
     }
     if (span_is(request->path, "/readyz")) {
-        return reply_ready(request);
+        return reply_reason(request, unready_reason(request->session->edge), "ready\n");
+    }
+    if (span_is(request->path, "/acceptz")) {
+        return reply_reason(request, unaccepting_reason(request->session->edge), "accepting\n");
     }
     bool is_alive;
     if (span_is(request->path, "/metrics")) {
@@ -269,7 +300,9 @@ static bool serve(struct request *request, bool host_is_wrong)
         return refuse(request, 400, STATUS_MALFORMED, "the Host header must name one host");
     }
     struct problem problem;
-    if (!cors_allows(request->session, request->wsi, &problem)) {
+    bool is_probe = span_is(request->path, "/healthz") || span_is(request->path, "/readyz") ||
+                    span_is(request->path, "/acceptz");
+    if (!cors_allows(request->session, request->wsi, is_probe, &problem)) {
         return http_reply_problem(request->wsi, 403, &problem, closes(request));
     }
     if (cors_is_preflight(request->wsi)) {
@@ -343,13 +376,17 @@ bool request_query(const struct request *request, unsigned allowed, struct http_
 int http_serve(struct session *session, struct lws *wsi)
 {
     char path[PATH_BYTES_MAX];
+    if (session->is_over) {
+        return -1; /* it sends on, and was told not to */
+    }
     counter_add(&session->edge->state->http_requests, 1);
     struct request request = {.session = session, .wsi = wsi};
     read_request(&request, path, sizeof path);
     struct problem problem;
     int refusal = arrival_admit(session, wsi, &problem);
     if (refusal != 0) {
-        (void)http_reply_problem(wsi, refusal, &problem, true);
+        request.ends = true;
+        (void)http_events_refuse(&request, refusal, &problem);
         return -1;
     }
     bool is_alive = serve(&request, host_is_wrong(wsi));
@@ -361,9 +398,8 @@ int http_serve(struct session *session, struct lws *wsi)
         access_has_guessed(session)) {
         return -1; /* what is buffered is sent before the connection is closed */
     }
-    if (request.body == HTTP_BODY_LARGE) {
-        session->deadline_us = clock_monotonic_us() + DISCARD_US;
+    if (request.body == HTTP_BODY_KNOWN) {
+        return exchange_discard(session) ? 0 : -1;
     }
-    /* With a body that was announced, this throws it away first. */
     return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
 }

@@ -28,8 +28,9 @@ enum exchange_state {
 struct page {
     uint8_t *data; /* owns; counted in edge->gathered_bytes by `room` */
     size_t size, room;
-    uint64_t left;   /* events that it may still take */
-    uint64_t offset; /* where to go on from */
+    uint64_t left;             /* events that it may still take */
+    uint64_t offset;           /* where to go on from */
+    uint64_t gap_from, gap_to; /* past retention, both included; 0: nothing yet */
     bool has_events;
     bool is_resumed; /* from `since`: without events it says where to go on, all the same */
 };
@@ -86,8 +87,7 @@ bool http_shows_operator_pages(const struct edge *edge);
 /* Reads what is there of Content-Length and Transfer-Encoding. */
 enum http_body {
     HTTP_BODY_NONE,
-    HTTP_BODY_SMALL,   /* read and thrown away, the connection goes on */
-    HTTP_BODY_LARGE,   /* thrown away for a moment, so that the answer is read; then closed */
+    HTTP_BODY_KNOWN,   /* of a length that was said */
     HTTP_BODY_UNKNOWN, /* chunked, malformed, or of a length that is not said */
 };
 enum http_body http_body(struct lws *wsi);
@@ -107,11 +107,15 @@ struct request {
     uint64_t body_bytes;
     bool is_get, is_head, is_post;
     bool expects;  /* Expect: 100-continue, which it has not got yet */
+    bool ends;     /* the connection does, with the answer */
     bool is_taken; /* an exchange has it, which answers, now or later */
 };
 /* Answers, and what http_serve() does next follows from `request->body`. False: the socket failed.
  */
 bool request_refuse(const struct request *request, int http_status, const struct problem *problem);
+/* For an EventSource, which never comes back after any status but 200: a stream that says why, when
+ * to come again, and ends. */
+bool request_postpone(const struct request *request, const struct problem *problem);
 /* 405, with the one method that the path has. */
 bool request_refuse_method(const struct request *request, const char *method);
 /* Reads the arguments into `out`; false: they are wrong, and `problem` says how. */
@@ -130,6 +134,9 @@ static inline enum exchange_state exchange_state(const struct session *session)
  * with it (see exchange.c): whoever must read a body, or wait, refuses. */
 bool request_is_ahead(const struct session *session);
 void request_ahead(struct problem *problem); /* says so */
+/* The answer is there, and the body is not: it is thrown away for a moment, so that the answer is
+ * read, and the connection ends. False: at once. */
+bool exchange_discard(struct session *session);
 /* The answer, and the end of the exchange. */
 void exchange_reply(struct session *session, struct http_reply *reply);
 void exchange_refuse(struct session *session, const struct problem *problem);
@@ -158,10 +165,16 @@ void http_publish_expire(struct session *session);
 void http_publish_answer(struct session *session);
 
 bool http_events_serve(struct request *request, bool *out_alive);
+/* As request_refuse(), whatever is asked for; but what will pass only postpones a stream. */
+bool http_events_refuse(const struct request *request, int http_status,
+                        const struct problem *problem);
 void page_advance(struct session *session);
 void page_expire(struct session *session);
 void page_fini(struct session *session);
 
+/* What request_postpone() says. */
+void stream_write_unavailable(const struct session *session, const struct problem *problem,
+                              struct writer *out);
 /* Takes the connection out of libwebsockets' hands for HTTP. */
 void stream_open(struct session *session, const struct subscribed *subscribed);
 int stream_push(struct session *session);

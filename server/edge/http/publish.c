@@ -17,6 +17,7 @@
  */
 #include "http/http.h"
 #include "access/access.h"
+#include "arrive/arrive.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,9 @@ static int check(const struct request *request, struct span stream, struct http_
     http_status = access_take_request(request->session, request->wsi, problem);
     if (http_status == 0 && !access_may_publish(request->session, stream, problem)) {
         return http_status_of(problem->status);
+    }
+    if (http_status == 0 && !rate_take_body(request->session, request->body_bytes, problem)) {
+        return 429;
     }
     return http_status;
 }

@@ -11,8 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HEADERS_BYTES_MAX    2048
-#define SMALL_BODY_BYTES_MAX (64 << 10)
+#define HEADERS_BYTES_MAX 2048
 
 static const char *reason_phrase(int status)
 {
@@ -198,10 +197,7 @@ enum http_body http_body_size(struct lws *wsi, uint64_t *out_size)
         return HTTP_BODY_UNKNOWN; /* twice, negative, or no number */
     }
     *out_size = strtoull(room, NULL, 10);
-    if (*out_size == 0) {
-        return HTTP_BODY_NONE;
-    }
-    return *out_size <= SMALL_BODY_BYTES_MAX ? HTTP_BODY_SMALL : HTTP_BODY_LARGE;
+    return *out_size == 0 ? HTTP_BODY_NONE : HTTP_BODY_KNOWN;
 }
 
 enum http_body http_body(struct lws *wsi)

@@ -19,13 +19,16 @@
  *     event: subscribed   once, first: {"channel","epoch","offset","recovered","reason"?}
  *     (message)           {"offset","stream","data"}
  *     event: gap          {"channel","from","to"}
- *     event: closing      the server shuts down; come back after `retry`
- *     :                   a comment, when nothing was sent for heartbeat_s
+ *     event: closing      why the server ends it; come back after `retry`
+ *     event: unavailable  instead of all others: what refuses it will pass; come back after `retry`
+ *     :                   a comment, when nothing was sent for heartbeat_s; with an id that says
+ *                         how far the log has come, if all events up to there were sent
  *
  * A raw socket of libwebsockets is not read from while it has something to send, and yet asks for
  * what there is to be read: so we pause a client that does not read, and it cannot make us spin.
  */
 #include "http/http.h"
+#include "access/access.h"
 #include "push/push.h"
 
 #include <fcntl.h>
@@ -33,11 +36,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HELLO_BYTES_MAX   3072
-#define ENTRY_BYTES_EXTRA 512  /* beside an event's data: id, offset, stream, names */
-#define ROOM_BYTES_LEAST  2048 /* a gap fits, and an ordinary event */
-#define RETRY_MS          2000
-#define RETRY_SPREAD_MS   3000 /* so that not all come back at once */
+#define HELLO_BYTES_MAX     3072
+#define HEARTBEAT_BYTES_MAX 128
+#define ENTRY_BYTES_EXTRA   512  /* beside an event's data: id, offset, stream, names */
+#define ROOM_BYTES_LEAST    2048 /* a gap fits, and an ordinary event */
+#define RETRY_MS            2000
+#define RETRY_SPREAD_MS     3000 /* so that not all come back at once */
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
@@ -76,7 +80,9 @@ static void write_hello(const struct session *session, const struct subscribed *
                        "Cache-Control: no-store\r\n"
                        "X-Content-Type-Options: nosniff\r\n"
                        "X-Accel-Buffering: no\r\n" /* for nginx before us */
-                       "Connection: close\r\n\r\n");
+                       "Connection: close\r\n");
+    cors_write_headers(session, session->wsi, out);
+    writer_string(out, "\r\n");
     write_format(out, "retry: %d\nevent: subscribed\n", RETRY_MS);
     write_id(session, subscribed->offset, out);
     writer_string(out, "data: {\"channel\":");
@@ -112,11 +118,38 @@ static void write_event(const struct session *session, const struct window_entry
     writer_string(out, "\n\n");
 }
 
+/* When to come back: not before `least_ms`, and not all at once. */
+static void write_retry(const struct session *session, unsigned least_ms, struct writer *out)
+{
+    write_format(out, "retry: %u\n", least_ms + (session->slot * 7919u) % RETRY_SPREAD_MS);
+}
+
 static void write_goodbye(const struct session *session, struct writer *out)
 {
-    unsigned retry_ms = RETRY_MS + (session->slot * 7919u) % RETRY_SPREAD_MS;
-    write_format(out, "retry: %u\nevent: closing\ndata: {\"reason\":\"%s\"}\n\n", retry_ms,
-                 session->close_text);
+    write_retry(session, RETRY_MS, out);
+    write_format(out, "event: closing\ndata: {\"reason\":\"%s\"}\n\n", session->close_text);
+}
+
+void stream_write_unavailable(const struct session *session, const struct problem *problem,
+                              struct writer *out)
+{
+    write_retry(session, problem->retry_after_ms > 0 ? problem->retry_after_ms : RETRY_MS, out);
+    writer_string(out, "event: unavailable\ndata: {\"reason\":");
+    json_string(out, span_string(problem->text));
+    writer_string(out, "}\n\n");
+}
+
+/* An id without data is no event: a client only remembers it (HTML, "Interpreting an event stream":
+ * the last event ID is set before empty data is found). So it resumes behind what went by while its
+ * channel was quiet. */
+static void write_heartbeat(const struct session *session, struct writer *out)
+{
+    const struct subscription *subscription = session->subscriptions.first;
+    writer_string(out, ":\n");
+    if (subscription_is_through(subscription)) {
+        write_id(session, cursor_offset(subscription->cursor), out);
+    }
+    writer_string(out, "\n");
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -156,14 +189,24 @@ static bool adopt(struct session *session)
     return true;
 }
 
+/* As request_postpone(), of a request that is taken. */
+static void give_up(struct session *session)
+{
+    struct problem problem;
+    struct writer out = writer_of(session->edge->write_buffer + LWS_PRE, HELLO_BYTES_MAX);
+    (void)problem_set(&problem, STATUS_NO_MEMORY, "no memory for a stream of events");
+    stream_write_unavailable(session, &problem, &out);
+    struct http_reply reply = {
+        .status = 200, .type = "text/event-stream", .body = writer_span(&out), .close = true};
+    exchange_reply(session, &reply);
+}
+
 void stream_open(struct session *session, const struct subscribed *subscribed)
 {
     struct writer out = writer_of(session->edge->write_buffer + LWS_PRE, HELLO_BYTES_MAX);
     write_hello(session, subscribed, &out);
     if (!adopt(session)) {
-        struct problem problem;
-        (void)problem_set(&problem, STATUS_NO_MEMORY, "no memory for a stream of events");
-        exchange_refuse_as(session, 503, &problem, true);
+        give_up(session);
         return;
     }
     if (!send_bytes(session, &out)) {
@@ -255,13 +298,21 @@ int stream_push(struct session *session)
     if (session->state != SESSION_OPEN) {
         return 0;
     }
+    const struct subscription *subscription = session->subscriptions.first;
     struct writer out = writer_of(session->edge->write_buffer + LWS_PRE, WRITE_BYTES);
     session_resume(session, PAUSE_SEND);
     if (session->close_code != CLOSE_NONE) {
         return say_goodbye(session, &out);
     }
     bool has_more;
-    if (!take_events(session, &out, &has_more) || !send_bytes(session, &out)) {
+    if (!take_events(session, &out, &has_more)) {
+        return -1;
+    }
+    if (session->position.is_due && !has_more && subscription_is_through(subscription)) {
+        session->position.is_due = false; /* catch_up.c wants it said now */
+        write_heartbeat(session, &out);
+    }
+    if (!send_bytes(session, &out)) {
         return -1;
     }
     if (lws_partial_buffered(session->wsi)) {
@@ -285,9 +336,9 @@ void stream_tick(struct session *session, int64_t now_us)
         }
         return;
     }
-    uint8_t buffer[LWS_PRE + 8];
-    struct writer out = writer_of(buffer + LWS_PRE, 8);
-    writer_string(&out, ":\n\n");
+    uint8_t buffer[LWS_PRE + HEARTBEAT_BYTES_MAX];
+    struct writer out = writer_of(buffer + LWS_PRE, HEARTBEAT_BYTES_MAX);
+    write_heartbeat(session, &out);
     if (!send_bytes(session, &out)) {
         session_cut(session);
     }

@@ -116,15 +116,12 @@ static void say_own_farewells(struct session *session, int64_t now_us)
 
 void attendance_end(struct subscription *subscription)
 {
-    attendance_drop(subscription->session, subscription->attendance);
-    subscription->attendance = NULL;
-}
-
-void attendance_drop(struct session *session, struct attendance *attendance)
-{
+    struct session *session = subscription->session;
+    struct attendance *attendance = subscription->attendance;
     if (attendance == NULL) {
         return;
     }
+    subscription->attendance = NULL;
     attendance->next = session->farewells;
     session->farewells = attendance;
     session->farewell_count++;

@@ -25,7 +25,8 @@
  * so the slow ones never keep the others from reading.
  *
  * `last: n` needs to know where the n events begin: it seeks downwards from the window's floor, in
- * steps, and then reads upwards as everybody else. It goes down no further than HISTORY_LOOK_BACK.
+ * steps, and then reads upwards as everybody else. It goes down no further than HISTORY_LOOK_BACK,
+ * nor than the log.
  */
 #include "push/push.h"
 #include "edge_private.h"
@@ -71,8 +72,10 @@ static void become(struct subscription *subscription, enum catch_up_state state)
     _Atomic uint64_t *behind = &subscription->session->edge->state->subscriptions_behind;
     bool was_behind = subscription->catch_up.state != CATCH_UP_OFF;
     if (was_behind && state == CATCH_UP_OFF) {
+        subscription->session->behind_count--;
         atomic_fetch_sub_explicit(behind, 1, memory_order_relaxed);
     } else if (!was_behind && state != CATCH_UP_OFF) {
+        subscription->session->behind_count++;
         atomic_fetch_add_explicit(behind, 1, memory_order_relaxed);
     }
     subscription->catch_up.state = (uint8_t)state;
@@ -152,7 +155,9 @@ uint64_t catch_up_seek(struct subscription *subscription, uint64_t count)
     struct catch_up *catch_up = &subscription->catch_up;
     uint64_t floor = cursor_floor(subscription->cursor);
     uint64_t from = floor > HISTORY_LOOK_BACK ? floor - HISTORY_LOOK_BACK : 0;
-    if (count == 0 || floor == 0) {
+    uint64_t least = log_floor(subscription->session->edge);
+    from = from > least ? from : least; /* who resumes there must not be told of a loss */
+    if (count == 0 || from >= floor) {
         return cursor_offset(subscription->cursor);
     }
     *catch_up = (struct catch_up){
@@ -192,6 +197,8 @@ static void take_seek(struct subscription *subscription, const struct history_an
     if (catch_up->next == 0) {
         catch_up->next = catch_up->until + 1; /* nothing was found */
     }
+    /* The offset in its answer is as low as the seek went: retention may take it any moment. */
+    subscription->session->position.is_due = true;
     read_on(subscription);
 }
 
@@ -329,6 +336,12 @@ void subscription_advance(struct subscription *subscription)
         catch_up->next = entry.offset + 1;
         batch_walk_advance(&catch_up->walk);
     }
+}
+
+bool subscription_is_through(const struct subscription *subscription)
+{
+    return subscription->catch_up.state == CATCH_UP_OFF && subscription->skipped == 0 &&
+           cursor_is_at_end(subscription->cursor);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
  *   2. what was shouted (shout.c), in at most half of what is then left, when there are events;
  *   3. behind them, for each channel that has something to read, in turn, one `events` message with
  *      as many events as fit, or a `gap`;
- *   4. all of it in one write.
+ *   4. how far the log has come, now and then, when nothing is left to read (position.c);
+ *   5. all of it in one write.
  *
  * A subscriber that is slow is asked less often, so it gets more events a write, and nobody else
  * notices. Nothing is buffered per subscriber: what the socket did not take of one write is kept by
@@ -252,6 +253,7 @@ int push(struct session *session)
         if (!take_turns(session, &out)) {
             return -1;
         }
+        position_write(session, &out);
     }
     if (writer_size(&out) > 0 && !send_frames(session, out.start, writer_size(&out))) {
         return -1;
@@ -264,7 +266,8 @@ int push(struct session *session)
         }
     }
     if (session->queue.first != NULL || session->shouts.first != NULL ||
-        session->ready.first != NULL || session->close_code != CLOSE_NONE) {
+        session->ready.first != NULL || session->close_code != CLOSE_NONE ||
+        position_is_owed(session)) {
         session_ask_write(session);
     }
     return 0;

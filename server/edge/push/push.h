@@ -5,7 +5,7 @@
  *   catch_up.c    cursors that need the log       bus.c      broadcasts in and out
  *   shout.c       what all of a channel hear      attendance.c  who comes, goes and asks
  *   push.c        queue and cursors to the socket flush.c    who is written to, and when
- *   pushed.c      counting what goes out
+ *   pushed.c      counting what goes out          position.c  how far the quiet ones have come
  */
 #ifndef PENSTOCK_EDGE_PUSH_H
 #define PENSTOCK_EDGE_PUSH_H
@@ -98,6 +98,13 @@ struct pushed {
     int64_t oldest_us;      /* commit of the oldest live event of the write; 0: there is none */
 };
 
+/* See position.c. */
+struct position {
+    uint64_t told; /* the lowest offset that the client was told of a subscription, events aside */
+    int64_t told_us; /* when the session began, or was told of them all at once last */
+    bool is_due;     /* it is to be told again */
+};
+
 /* All subscriptions of an edge, by session and channel: index.c. */
 struct subscription_index {
     struct subscription **chains; /* owns the array */
@@ -115,8 +122,8 @@ bool subscription_start(struct session *session, const struct message *message,
                         struct subscribed *out, struct problem *problem);
 void unsubscribe(struct session *session, const struct message *message, struct problem *problem);
 void subscriptions_drop(struct session *session);
-/* The session has another token: what it does not allow is ended. */
-void subscriptions_review(struct session *session);
+/* The session has another token, or the rules are others: what is not allowed now is ended. */
+void subscriptions_review(struct session *session, const char *reason);
 /* The line of those that have something to read; ready_take() needs one that is not empty. */
 void ready_put_first(struct subscription *subscription);
 void ready_put_last(struct subscription *subscription);
@@ -149,6 +156,8 @@ void catch_up_end(struct subscription *subscription);
 enum cursor_answer subscription_peek(struct subscription *subscription, struct window_entry *out,
                                      uint64_t *gap_from, uint64_t *gap_to);
 void subscription_advance(struct subscription *subscription);
+/* Everything up to cursor_offset() was read, and said. */
+bool subscription_is_through(const struct subscription *subscription);
 
 /* ---- bus.c, shout.c -------------------------------------------------------------------------- */
 
@@ -170,8 +179,6 @@ void presence(struct session *session, const struct message *message, struct pro
 enum status attendance_begin(struct subscription *subscription, struct span channel,
                              struct problem *problem) must_use;
 void attendance_end(struct subscription *subscription);
-/* The same, of a subscription that is gone. Takes the attendance; accepts NULL. */
-void attendance_drop(struct session *session, struct attendance *attendance);
 /* The session is over, its subscriptions are dropped. */
 void attendances_end(struct session *session);
 void attendances_advance(struct edge *edge);
@@ -185,6 +192,18 @@ void answer_members(const struct bus_view *view, struct writer *out, enum encodi
 /* From the callback that says that the socket is writable, or from flush_all(). Not 0: the
  * connection is over. */
 int push(struct session *session);
+
+/* ---- position.c ------------------------------------------------------------------------------ */
+
+/* The answer to a `subscribe` names this offset. */
+void position_subscribed(struct session *session, uint64_t offset);
+/* Once a second, before position_tick() of all: how many of them may become due. */
+void positions_tick(struct edge *edge);
+void position_tick(struct session *session, int64_t now_us, int64_t heartbeat_us);
+/* It is due, and true. */
+bool position_is_owed(const struct session *session);
+/* The message `position`, if one is owed and fits. */
+void position_write(struct session *session, struct writer *out);
 
 /* ---- flush.c --------------------------------------------------------------------------------- */
 

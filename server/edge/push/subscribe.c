@@ -16,7 +16,8 @@
  *                    that already, and what memory no longer has of it is told as recovered: false
  *
  * The answer never waits for PostgreSQL: where the log begins is known from a second ago. What
- * retention takes after that is told by a `gap`, as always.
+ * retention takes after that is told by a `gap`, as always. Only in the moment after the start,
+ * when nobody knows yet where the log ends, or begins, the answer is an `error` with `unavailable`.
  *
  * Subscribing again to a channel replaces the subscription. A `since` above our head is legal: the
  * client comes from a node that was ahead of ours. It waits for what comes after that; only when it
@@ -33,7 +34,8 @@
 #include <stdlib.h>
 
 /* What the nodes of one database commit in the time that one of them may stand still. */
-#define AHEAD_MAX 10000000
+#define AHEAD_MAX      10000000
+#define EARLY_RETRY_MS 1000
 
 /* ---- the list of a session ------------------------------------------------------------------- */
 
@@ -84,15 +86,16 @@ void subscriptions_drop(struct session *session)
     }
 }
 
-void subscriptions_review(struct session *session)
+void subscriptions_review(struct session *session, const char *reason)
 {
     for (struct subscription *at = session->subscriptions.first, *next; at != NULL; at = next) {
         struct problem problem;
         struct span channel = cursor_channel(at->cursor);
         next = at->all.next;
         if (!access_may_subscribe(session, channel, &problem)) {
-            answer_unsubscribed_because(session, channel,
-                                        span_string("the new token does not allow this channel"));
+            /* Nothing of the channel follows the answer. */
+            queue_splice(&session->queue, &session->shouts);
+            answer_unsubscribed_because(session, channel, span_string(reason));
             drop(session, at);
         }
     }
@@ -142,17 +145,23 @@ static enum status check_request(const struct message *message, struct problem *
     return channel_check(message->channel, problem);
 }
 
+/* For one more channel. */
+static bool has_room(const struct session *session, struct problem *problem)
+{
+    uint64_t most = edge_settings(session->edge)->channels;
+    if (session->subscription_count < most) {
+        return true;
+    }
+    limit_hit(session->edge, LIMIT_CHANNELS);
+    (void)problem_set(problem, STATUS_TOO_MANY, "a connection listens to at most %llu channels",
+                      (unsigned long long)most);
+    return false;
+}
+
 static enum status add(struct session *session, struct span channel, uint64_t since,
                        struct subscription **out, struct problem *problem)
 {
     struct edge *edge = session->edge;
-    uint64_t most = edge_settings(edge)->channels;
-    if (session->subscription_count >= most) {
-        limit_hit(session->edge, LIMIT_CHANNELS);
-        return problem_set(problem, STATUS_TOO_MANY,
-                           "a connection listens to at most %llu channels",
-                           (unsigned long long)most);
-    }
     struct subscription *subscription = calloc(1, sizeof *subscription);
     if (subscription == NULL) {
         return problem_set(problem, STATUS_NO_MEMORY, "no memory to subscribe");
@@ -180,28 +189,31 @@ static bool is_of_no_log(const struct edge *edge, uint64_t since)
     return since > window_reader_head(edge->reader) + AHEAD_MAX;
 }
 
-/* Whoever was on the channel before stays there: nobody hears of it. */
+/* Whoever was on the channel before stays there: nobody hears of it. What cannot be replaced stays
+ * as it was. */
 static enum status replace(struct session *session, struct span channel, uint64_t since,
                            struct subscription **out, struct problem *problem)
 {
-    struct attendance *attendance = NULL;
     struct subscription *former = index_find(&session->edge->index, session, channel);
-    if (former != NULL) {
-        attendance = former->attendance;
-        former->attendance = NULL;
-        drop(session, former);
+    if (former == NULL && !has_room(session, problem)) {
+        return problem->status;
     }
     enum status status = add(session, channel, since, out, problem);
     if (status != STATUS_OK) {
-        attendance_drop(session, attendance);
         return status;
     }
-    (*out)->attendance = attendance;
-    if (attendance == NULL && session->is_websocket) { /* who reads over HTTP is nobody's company */
+    if (former != NULL) {
+        (*out)->attendance = former->attendance;
+        former->attendance = NULL;
+    }
+    /* Who reads over HTTP is nobody's company. */
+    if ((*out)->attendance == NULL && session->is_websocket) {
         status = attendance_begin(*out, channel, problem);
     }
     if (status != STATUS_OK) {
         drop(session, *out);
+    } else if (former != NULL) {
+        drop(session, former);
     }
     return status;
 }
@@ -225,9 +237,7 @@ static struct span loss(const struct edge *edge, const struct message *message)
         return span_string("the offset is older than what this server has in memory, and "
                            "latest_only does not read the log");
     }
-    uint64_t log_floor =
-        atomic_load_explicit(&edge->options.node->history.log_floor, memory_order_relaxed);
-    if (message->since < log_floor) {
+    if (message->since < log_floor(edge)) {
         return span_string("the offset is older than what the log keeps (retention)");
     }
     return span_of(NULL, 0);
@@ -271,12 +281,44 @@ static void want_latest_only(struct subscription *subscription)
     subscription->skipped = cursor_skip(subscription->cursor);
 }
 
+/* What the log no longer has cannot be told from what it has, yet: neither is a `since` judged, nor
+ * an offset found that lies before the last events and that the log has. */
+static bool needs_floor(const struct edge *edge, const struct message *message)
+{
+    uint64_t floor = window_reader_floor(edge->reader);
+    if (knows_floor(edge)) {
+        return false;
+    }
+    if (!message->has_since) {
+        return message->has_last && message->last > 0 && floor > 0;
+    }
+    return !message->latest_only && message->since < floor &&
+           span_is(message->epoch, edge->options.node->epoch);
+}
+
+/* Before the log's end is known, an offset cannot be judged, and what is live cannot be told from
+ * history; before its beginning is, nobody can be told whether all is there. */
+static bool is_early(const struct edge *edge, const struct message *message,
+                     struct problem *problem)
+{
+    if (edge->has_begun && !needs_floor(edge, message)) {
+        return false;
+    }
+    (void)problem_set(problem, STATUS_UNAVAILABLE,
+                      "the server has just started and does not know yet where the log %s: "
+                      "subscribe again in a moment",
+                      edge->has_begun ? "begins" : "ends");
+    problem->retry_after_ms = EARLY_RETRY_MS;
+    return true;
+}
+
 bool subscription_start(struct session *session, const struct message *message,
                         struct subscribed *out, struct problem *problem)
 {
     const struct edge *edge = session->edge;
     if (check_request(message, problem) != STATUS_OK ||
-        !access_may_subscribe(session, message->channel, problem)) {
+        !access_may_subscribe(session, message->channel, problem) ||
+        is_early(edge, message, problem)) {
         return false;
     }
     struct subscription *subscription = NULL;
@@ -291,6 +333,7 @@ bool subscription_start(struct session *session, const struct message *message,
     if (message->has_last) {
         offset = look_back(subscription, message->last);
     }
+    position_subscribed(session, offset);
     struct span reason = loss(edge, message);
     *out = (struct subscribed){
         .id = message->id,

@@ -10,6 +10,7 @@ import pytest
 from penstock import Closed, Refused, run, stream, until
 from penstock.client import Problem
 from penstock.tokens import SECRET, bearer, sign, token
+from penstock.wait import PATIENCE_S
 
 AN = "00000000-0000-4000-8000-000000000001"
 BINH = "00000000-0000-4000-8000-000000000002"
@@ -235,6 +236,35 @@ def test_refresh(make_guarded):
     assert code_of(client.publish, "behavior", [event()]) == "forbidden"
 
 
+def test_channels_that_a_reload_forbids(make_guarded):
+    """SIGHUP with a channel taken out of `allow_subscribe`: who hears it is told that this is over, a
+    stream over HTTP ends and its client is refused when it comes back. Other channels go on."""
+    server = make_guarded(settings={"allow_subscribe": "news:*, weather"})
+    shown = bearer(token(AN, publish=["*"], subscribe=["stream:behavior"]))
+    client = server.connect(headers=shown)
+    for channel in ("news:1", "weather", "stream:behavior"):
+        client.subscribe(channel)
+    streaming = {**shown, "Accept": "text/event-stream"}
+    with contextlib.closing(server.http_connection(PATIENCE_S)) as ending, \
+            contextlib.closing(server.http_connection(PATIENCE_S)) as staying:
+        for connection, channel in ((ending, "news:2"), (staying, "weather")):
+            connection.request("GET", f"/v1/channels/{channel}/events", headers=streaming)
+        ended, stays = ending.getresponse(), staying.getresponse()
+        assert (ended.status, stays.status) == (200, 200)
+        server.settings["allow_subscribe"] = "weather"
+        server.write_config()
+        server.process.send_signal(signal.SIGHUP)
+        over = client.expect("unsubscribed")
+        assert over["channel"] == "news:1" and "rules" in over["reason"]
+        assert b"event: closing\ndata: {\"reason\":\"this channel is not allowed any more\"}" in ended.read()
+        client.publish("behavior", [event()], ack="committed")
+        assert client.events(1, channel="stream:behavior")
+        assert code_of(client.subscribe, "news:1") == "forbidden"
+        assert server.http("GET", "/v1/channels/news:2/events", headers=streaming)[0] == 403
+        until("the others are there", lambda: server.http("GET", "/metrics", headers=bearer(
+            "what-tests-ask-metrics-with"))[2].find(b'penstock_edge_subscriptions{edge="0"} 3\n') >= 0)
+
+
 def test_expiry(make_guarded):
     """A session whose token has expired is closed with 1008 after the grace period; one that sent a
     fresh token in time goes on."""
@@ -302,7 +332,7 @@ def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):
     assert refusal_of(server, headers=bearer(token(AN, secret=other))) == 401
     keys.write_text("too short")
     server.process.send_signal(signal.SIGHUP)
-    server.wait_for_log("the keys for tokens stay as they were")
+    server.wait_for_log("the configuration stays as it was, with keys and certificates: ")
     server.connect(headers=bearer(token(AN)))
     keys.write_text(other)
     server.process.send_signal(signal.SIGHUP)
@@ -310,6 +340,43 @@ def test_keys_are_rotated_by_sighup(make_guarded, tmp_path):
     assert refusal_of(server, headers=bearer(token(AN))) == 401
     server.connect(headers=bearer(token(AN, secret=other)))
     before.publish("behavior", [event()])
+
+
+def test_a_reload_is_taken_as_a_whole(make_guarded, tmp_path):
+    """SIGHUP with one good part and one bad: a new key beside a mistake in the configuration, and new
+    settings beside a key that is none, are not taken; each is when the other is mended."""
+    keys = tmp_path / "key"
+    keys.write_text(SECRET)
+    server = make_guarded(settings={"auth_key_file": str(keys)}, env={"PENSTOCK_AUTH_KEY": ""})
+    other = SECRET[::-1]
+
+    def hang_up():
+        before = len(server.log())
+        server.process.send_signal(signal.SIGHUP)
+        return until("the outcome", lambda: [line for line in server.log()[before:].splitlines()
+                                             if "stays as it was" in line or "reloaded: " in line])[0]
+
+    keys.write_text(other)
+    server.settings["channels"] = "none"
+    server.write_config()
+    assert "stays as it was: " in hang_up()
+    server.connect(headers=bearer(token(AN)))
+    assert refusal_of(server, headers=bearer(token(AN, secret=other))) == 401
+    keys.write_text("too short")
+    server.settings["channels"] = 7
+    server.write_config()
+    assert "with keys and certificates: the key file" in hang_up()
+    assert server.connect(headers=bearer(token(AN))).welcome["limits"]["channels"] != 7
+    keys.write_text(other)
+    known, server.streams = server.streams, server.streams + stream("late", "NotThere")
+    server.write_config()
+    assert "NotThere" in hang_up()
+    server.connect(headers=bearer(token(AN)))  # nor is a good key, beside a table that is not there
+    server.streams = known
+    server.write_config()
+    assert "channels" in hang_up()
+    assert server.connect(headers=bearer(token(AN, secret=other))).welcome["limits"]["channels"] == 7
+    assert refusal_of(server, headers=bearer(token(AN))) == 401
 
 
 def test_columns_are_set_from_the_token(make_server, encoding):
@@ -414,3 +481,8 @@ def test_http_is_held_to_the_token(make_guarded):
     assert status == 200 and len(json.loads(text)["events"]) == 1
     refused = {**shown, "Accept": "text/event-stream"}
     assert server.http("GET", f"/v1/channels/user:{BINH}/events", headers=refused)[0] == 403
+    far = f"/v1/channels/user:{AN}/events?since={2**53 - 1}"  # where the log ends is not said before
+    for headers, expected in (({}, 401), (bearer("x.y.z"), 401)):
+        status, _, text = server.http("GET", far, headers=headers)
+        assert status == expected and b"offset" not in text
+    assert json.loads(server.http("GET", far, headers=shown)[2])["recovered"] is False

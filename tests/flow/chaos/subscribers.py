@@ -85,10 +85,12 @@ class Subscriber:
         elif message["op"] == "gap":
             log.write(gap=channel, subscriber=self.name, **{"from": message["from"],
                                                             "to": message["to"]})
-            self.seen[channel] = max(self.seen[channel], message["to"])
+            self.seen[channel] = message["to"]  # lower, when the log went back
         elif message["op"] == "error":
             log.write(error=None, subscriber=self.name, code=message["code"],
                       message=message["message"])
+            if message["code"] == "unavailable":  # a server that has just started: it names a pause
+                raise ConnectionResetError(message["message"])
 
 
 def few(load, streams):

@@ -13,9 +13,9 @@ class Bystander:
     """Publishes an event, waits for its commit and for its push, over and over, on one connection; and
     asks for a page on a new one now and then. Failing to be served is an exception, not a slow time."""
 
-    def __init__(self, server):
+    def __init__(self, server, headers=None):
         self.server, self.user = server, server.database.add_user()
-        self.client = server.connect()
+        self.client = server.connect(headers=headers)
         self.client.subscribe(f"user:{self.user}")
         self.seconds, self.trouble = [], None
         self._over, self._count = threading.Event(), 0

@@ -30,11 +30,13 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(scope="module")
-def shared_server(postgres_of_file):
+def shared_server(request, postgres_of_file):
+    """A file's own GUARDED is (settings, environment) of a server that asks for tokens."""
+    settings, environment = getattr(request.module, "GUARDED", ({}, {}))
     database = postgres_of_file.create_database("examples")
     code, _, err = run("migrate", env={"DATABASE_URL": database.url})
     assert code == 0, err
-    server = Server(database, settings=SETTINGS, env=ENVIRONMENT)
+    server = Server(database, settings={**SETTINGS, **settings}, env={**ENVIRONMENT, **environment})
     try:
         server.start()
         threads = {"penstock catalog", "penstock feed", "penstock history"}
@@ -47,8 +49,8 @@ def shared_server(postgres_of_file):
 
 
 @pytest.fixture(scope="module")
-def bystander(shared_server):
-    bystander = Bystander(shared_server)
+def bystander(request, shared_server):
+    bystander = Bystander(shared_server, getattr(request.module, "BYSTANDER_HEADERS", None))
     bystander.warm_up()
     yield bystander
     bystander.close()

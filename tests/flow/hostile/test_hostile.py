@@ -129,10 +129,10 @@ def test_unfinished_messages_cannot_take_all_memory(server):
 
 
 def test_a_flood_of_pings(server):
-    """Three sessions send 50,000 pings each and read none of the pongs."""
+    """Three sessions send 50,000 pings each, or as many as are taken, and read none of the pongs."""
     clients = [session(server) for _ in range(3)]
     for client in clients:
-        assert client.send_for(frame(b"x" * 20, PING) * 50_000, seconds=PATIENCE_S) in (True, False)
+        client.send_for(frame(b"x" * 20, PING) * 50_000, seconds=PATIENCE_S)
     for client in clients:
         client.reset()
 

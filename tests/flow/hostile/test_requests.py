@@ -130,8 +130,8 @@ def test_slashes_and_dots_are_folded_before_anything_is_looked_up(ask):
         assert ask(f"GET {path} HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n").startswith(b"HTTP/1.1 426 ")
 
 
-def test_a_foreign_host_is_one_host_among_others(ask):
-    """Whose names this server has, it does not know: a Host is judged by its form. (What a browser's
-    page may do from elsewhere is judged by Origin.)"""
-    answer = ask("GET /healthz HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
+def test_a_foreign_host_is_answered_to_probes_alone(ask):
+    """Without tokens a name that is not known to be the server's may be that of a page elsewhere."""
+    for path, status in (("/healthz", b"200"), ("/readyz", b"200"), ("/acceptz", b"200"), ("/metrics", b"403"), ("/nowhere", b"403")):
+        answer = ask(f"GET {path} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 " + status + b" "), path

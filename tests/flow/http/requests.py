@@ -48,12 +48,12 @@ class Connection:
 class Stream:
     """An EventSource: `next()` is the next event as (event, id, data)."""
 
-    def __init__(self, server, query="", last_event_id=None, timeout=60):
+    def __init__(self, server, query="", last_event_id=None, timeout=60, channel=CHANNEL):
         headers = {"Accept": "text/event-stream"}
         if last_event_id is not None:
             headers["Last-Event-ID"] = last_event_id
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
-        self.connection.request("GET", CHANNEL + query, headers=headers)
+        self.connection.request("GET", channel + query, headers=headers)
         self.response = self.connection.getresponse()
         assert self.response.status == 200, self.response.read()
         assert self.response.getheader("Content-Type") == "text/event-stream"
@@ -77,6 +77,21 @@ class Stream:
                 data.append(value)
             elif line == "" and data:
                 return name, self.id, json.loads("\n".join(data))
+        return None
+
+    def comment(self):
+        """The id behind the next comment; an event must not come first."""
+        before = self.comments
+        for raw in self.response:
+            line = raw.decode().rstrip("\n")
+            field, _, value = line.partition(": ")
+            assert field != "data", line
+            if line.startswith(":"):
+                self.comments += 1
+            elif field == "id":
+                self.id = value
+            elif line == "" and self.comments > before:
+                return self.id
         return None
 
     def offsets(self, count):

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from requests import CHANNEL, Connection, Stream, event  # noqa: E402
 
+BINH = "00000000-0000-4000-8000-000000000002"
 SMALL = {"window_bytes": "1MB", "history_bytes": "4MB", "http_wait_ms": 2000}
 TEXT = "x" * 2000
 
@@ -20,10 +21,10 @@ TEXT = "x" * 2000
 def filled(make_server):
     """1000 events, of which the window holds the last few hundred."""
     server = make_server(settings=SMALL).start()
-    with Connection(server) as connection:
-        for first in range(0, 1000, 100):
-            events = [event(first + n, metadata={"text": TEXT}) for n in range(100)]
-            assert connection.post(events, "?ack=committed")[0] == 200
+    client = server.connect()  # it waits for as long as a commit takes, and not http_wait_ms
+    for first in range(0, 1000, 100):
+        client.publish("behavior", [event(first + n, metadata={"text": TEXT}) for n in range(100)], ack="committed")
+    client.close()
     until("the window reaches the end",
           lambda: server.metrics()["penstock_window_head_offset"] == 1000)
     assert server.metrics()["penstock_window_floor_offset"] > 400
@@ -119,12 +120,39 @@ def test_a_stream_is_live_and_resumes_where_it_was(make_server):
                                     "offset": seen, "recovered": True}
         assert stream.offsets(50) == list(range(seen + 1, seen + 51))
         stream.close()
-        foreign = Stream(server, last_event_id="11111111-1111-1111-1111-111111111111:1")
+        foreign = Stream(server, last_event_id="11111111-1111-1111-1111-111111111111:5000000000")
         assert foreign.next()[2]["recovered"] is False
         server.stop()
         name, _, goodbye = foreign.next()
         assert name == "closing" and goodbye["reason"] and foreign.retry >= 2000
         assert foreign.next() is None
+
+
+def test_a_quiet_stream_resumes_above_what_retention_took(make_server, database):
+    """Its only event has left the log when it comes back, and much that it had no part in was there: it has missed
+    nothing, and is told of no gap. The comments that keep it alive say how far it is."""
+    server = make_server(settings={"heartbeat_s": 1}).start()
+    quiet = f"/v1/channels/user:{BINH}/events"
+    with Connection(server) as connection:
+        stream = Stream(server, channel=quiet)
+        epoch = stream.next()[2]["epoch"]
+        assert connection.post(event(0, userId=BINH), "?ack=committed")[0] == 200
+        assert stream.offsets(1) == [1]
+        for first in range(1, 200, 20):
+            assert connection.post([event(first + n) for n in range(20)], "?ack=committed")[0] == 200
+        until("a comment says how far it is", lambda: stream.comment() == f"{epoch}:201")
+    stream.close()
+    server.stop()
+    database.drop_log(101)
+    server.start()
+    with Connection(server) as connection:
+        page = connection.page("?since=1")
+        assert page["recovered"] is False and page["gap"] == {"from": 2, "to": 101}
+        stream = Stream(server, last_event_id=stream.id, channel=quiet)
+        assert stream.next()[2] == {"channel": f"user:{BINH}", "epoch": epoch, "offset": 201, "recovered": True}
+        assert connection.post(event(201, userId=BINH), "?ack=committed")[0] == 200
+        assert stream.offsets(1) == [202]
+    stream.close()
 
 
 def test_a_stream_that_is_not_read_costs_nothing_and_misses_nothing(filled):

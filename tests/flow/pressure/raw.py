@@ -17,6 +17,7 @@ import time
 from penstock.wait import PATIENCE_S
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+POSITION = b'{"op":"position"'
 
 
 class Ended(Exception):
@@ -94,15 +95,25 @@ class RawClient:
     # ---- receiving ---------------------------------------------------------------------------
 
     def receive(self):
-        """The next message; raises Ended, or TimeoutError."""
+        """The next message that is no `position`; raises Ended, or TimeoutError."""
         while True:
             opcode, payload = self._take_frame()
-            if opcode == TEXT:
-                return json.loads(payload)
+            if opcode == TEXT and (message := json.loads(payload))["op"] != "position":
+                return message
             if opcode == CLOSE:
                 raise Ended(struct.unpack("!H", payload[:2])[0] if payload else None)
             if opcode == PING:
-                self.socket.sendall(frame(payload, PONG))
+                self.answer_ping(payload)
+
+    def receive_ping(self):
+        """The payload of the next ping, which is not answered; what comes before it is lost."""
+        while True:
+            opcode, payload = self._take_frame()
+            if opcode == PING:
+                return payload
+
+    def answer_ping(self, payload):
+        self.socket.sendall(frame(payload, PONG))
 
     def messages(self):
         """All messages until the end of the connection, which raises Ended."""
@@ -110,15 +121,16 @@ class RawClient:
             yield self.receive()
 
     def take_frames(self):
-        """For a socket with something to read: the payloads of the text frames that are whole."""
+        """For a socket with something to read: the payloads of the text frames that are whole, but for `position`, which
+        comes when it comes, and carries nothing."""
         self._fill()
         while (head := self._head()) and len(self._buffer) >= head[1] + head[2]:
             opcode, start, size = head
             payload = self._take(start + size)[start:]
-            if opcode == TEXT:
+            if opcode == TEXT and not payload.startswith(POSITION):
                 yield payload
             elif opcode == PING:
-                self.socket.sendall(frame(payload, PONG))
+                self.answer_ping(payload)
             elif opcode == CLOSE:
                 raise Ended(struct.unpack("!H", payload[:2])[0] if payload else None)
 

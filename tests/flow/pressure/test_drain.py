@@ -183,6 +183,8 @@ def test_a_server_that_drains_takes_nobody_and_nothing_in(make_server, database,
         try:
             server.socket().close()
             return False
+        except ConnectionResetError:  # the port was closed with this one in its backlog
+            return False
         except ConnectionRefusedError:
             return True
 

@@ -2,7 +2,9 @@
 it refuses who is above it with an error that says so, and is counted under that name."""
 
 import contextlib
+import http.client
 import itertools
+import json
 import signal
 import socket
 
@@ -91,6 +93,56 @@ def test_rates(server, name):
         assert code == "rate_limited" and name in message
         client.close()
     assert hits(server, name) > before
+
+
+def post(connection, user=AN, events=8):
+    """(status, headers, text) of one POST."""
+    body = json.dumps([{"userId": AN, "eventType": "x" * 100}] * events)
+    connection.request("POST", "/v1/streams/behavior/events?ack=none", body,
+                       {"Content-Type": "application/json", **bearer(token(user))})
+    answer = connection.getresponse()
+    return answer.status, answer.headers, answer.read().decode()
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_rates_over_http(server, name):
+    """POST is held to the same: who has it for address and user, on a new connection for each request;
+    who is above it is told in 429 when to come again."""
+    before, kept = hits(server, name), None
+
+    def refused():
+        nonlocal kept
+        kept = kept or http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S,
+                                                  source_address=(CLIENT, 0))
+        status, headers, text = post(kept)
+        if status == 429:
+            assert int(headers["Retry-After"]) >= 1 and f"more than {name} allows" in text
+            return True
+        assert status == 202
+        if name.startswith(("address_", "user_")):
+            kept.close()
+            kept = None
+        return False
+
+    with limited(server, name, "1KB" if "bytes" in name else 4 if "events" in name else 1):
+        until("a request is refused", refused, every=0)
+        kept.close()
+    assert hits(server, name) > before
+
+
+def test_requests_are_their_own_users(server):
+    """On a connection that many users share, as a proxy has them, each is charged for what is its own."""
+    def status_of(user, connection):
+        connection.request("GET", "/v1/streams", headers=bearer(token(user)))
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    with limited(server, "user_messages_per_s", 1), contextlib.closing(server.http_connection()) as shared, \
+            contextlib.closing(server.http_connection()) as other:
+        assert status_of("first", shared) == 200
+        until("the first is refused", lambda: status_of("first", other) == 429, every=0)
+        assert status_of("second", shared) == 200
 
 
 def test_connections_of_a_user(server):

@@ -77,12 +77,18 @@ def test_publishing_goes_on_while_postgres_is_away(server, database, postgres, k
         server.wait_for_log(WHY_IN_LOG[kind])
         assert all(publisher.is_silent(0.1) for publisher in waiting)
         assert server.http("GET", "/healthz")[0] == 200
+        # What Kubernetes asks: new publishers must still come here.
+        assert server.http("GET", "/acceptz")[::2] == (200, b"accepting\n")
+        late = Publisher(server, "late")
+        late.publish(1)
+        assert len(late.acked) == 1
+        publishers.append(late)
 
         away = server.metrics()
         durable, committed = (labelled(away, f"lane_{which}_sequence")
                               for which in ("durable", "committed"))
         assert all(durable[lane] > committed[lane] for lane in durable)
-        assert pending(away)["behavior"] == PUBLISHERS * (MESSAGES * 5 + 1)
+        assert pending(away)["behavior"] == PUBLISHERS * (MESSAGES * 5 + 1) + 1
         assert labelled(away, "lane_rows_total") == labelled(before, "lane_rows_total")
 
     until("/readyz says 200", lambda: readiness(server) == (200, "ready\n"))

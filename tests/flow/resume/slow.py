@@ -71,15 +71,15 @@ class SlowReader:
         return opcode, payload
 
     def next_payload(self):
-        """The next text. Pings are passed over: set `heartbeat_s` high where a reader may take long."""
+        """The next text. Pings and `position` are passed over: set `heartbeat_s` high where a reader may take long."""
         while True:
             frame = self._frame()
             if frame is None:
                 self._receive()
-            elif frame[0] == 1:
+            elif frame[0] == 1 and not frame[1].startswith(b'{"op":"position"'):
                 return frame[1]
             else:
-                assert frame[0] == 9, f"opcode {frame[0]}"
+                assert frame[0] in (1, 9), f"opcode {frame[0]}"
 
     def next_frame(self):
         return json.loads(self.next_payload())

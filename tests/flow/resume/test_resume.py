@@ -4,13 +4,18 @@ The window is as small as it may be (1 MB), and events are large, so that some h
 it and the rest is in PostgreSQL only.
 """
 
+import contextlib
+import http.client
+import json
 import os
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from penstock import until
+from penstock import binary, until
+from penstock.client import Problem
 
 sys.path.insert(0, os.path.dirname(__file__))
 
@@ -84,6 +89,56 @@ def filled(small):
     wait_for_window(small, 400, 1200)
     small.publisher = publisher
     return small
+
+
+# ---- the start ----------------------------------------------------------------------------------
+
+
+def is_alive(server):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return server.http("GET", "/healthz")[0] == 200
+    return False
+
+
+def test_before_the_log_is_found_events_are_taken_and_nobody_subscribes(
+        make_server, database, postgres, tmp_path):
+    """A server starts again, and listen_url does not answer: publishing goes on, and who subscribes is
+    told to wait. When the way is open, each gets what comes behind its offset, and nothing else."""
+    server = make_server(settings=SMALL).start()
+    publish(server.connect(), 1, 1200)
+    server.close_clients()
+    server.stop()
+    server.settings["listen_url"] = database.url.replace(postgres.folder, str(tmp_path))
+    server.launch()
+    until("it answers", lambda: is_alive(server))
+    client = server.connect()
+    epoch = client.welcome["epoch"]
+    assert client.publish("behavior", [event(1201)])["level"] == "durable"
+    for fields in ({}, {"last": 3}, {"since": 1190, "epoch": epoch}, {"since": 20000000, "epoch": epoch}):
+        with pytest.raises(Problem) as refused:
+            client.subscribe(CHANNEL, **fields)
+        assert refused.value.message["code"] == "unavailable"
+        assert refused.value.message["retry_after_ms"] > 0
+    for query in ("", "?since=1190", "?since=20000000"):
+        status, headers, _ = server.http("GET", f"/v1/channels/{CHANNEL}/events{query}")
+        assert status == 503 and int(headers["retry-after"]) > 0
+    assert server.http("GET", "/readyz")[0] == 503
+    tail = subprocess.Popen(
+        [binary(), "tail", CHANNEL, "--url", server.ws_url, "--since", "1190", "--epoch", epoch,
+         "--count", "11"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "unavailable" in tail.stderr.readline()
+    os.symlink(f"{postgres.folder}/.s.PGSQL.5432", tmp_path / ".s.PGSQL.5432")
+    server.wait_ready()
+    live = server.connect()
+    until("the window has all", lambda: server.metrics()["penstock_window_head_offset"] == 1201)
+    assert live.subscribe(CHANNEL)["offset"] == 1201
+    assert client.subscribe(CHANNEL, since=5, epoch=epoch)["recovered"] is True
+    assert collect(client, CHANNEL, 1201) == events_between(6, 1201)
+    publish(client, 1202, 1)
+    assert collect(live, CHANNEL, 1202) == [("event", 1202)]
+    out, err = tail.communicate(timeout=60)
+    assert tail.returncode == 0, err
+    assert [json.loads(line)["offset"] for line in out.splitlines()] == list(range(1191, 1202))
 
 
 # ---- since --------------------------------------------------------------------------------------
@@ -221,7 +276,8 @@ def test_the_log_lies_in_several_slots(small, database):
     publisher = small.connect()
     for n in range(1, 1201, 200):
         publish(publisher, n, 200)
-        assert database.value("SELECT penstock.lock_retention() AND penstock.turn_log()")
+        until("the log is turned",  # not while a server's own retention, or a commit, is in the way
+              lambda: database.value("SELECT penstock.lock_retention() AND penstock.turn_log()"))
     wait_for_window(small, 400, 1200)
     assert database.value("SELECT count(DISTINCT slot) FROM penstock.batch") == 6
     clients = [small.connect() for _ in range(4)]

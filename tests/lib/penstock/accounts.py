@@ -66,9 +66,12 @@ def assert_accounts_add_up(server, settles=True):
     resting = is_at_rest if settles else rings_are_empty
 
     def agreed():
+        """A lane says how far it is once a turn, behind its acks, so it may seem to rest with an event in
+        hand that streams and publishers have counted. What is lost, or counted twice, stays so."""
         metrics = server.metrics()
         return metrics if (resting(metrics)
-                           and sums_of_streams(metrics) == sums_of_publishers(metrics)) else None
+                           and sums_of_streams(metrics) == sums_of_publishers(metrics)
+                           and not (settles and any(pending(metrics).values()))) else None
 
     try:
         metrics = until("nothing is on its way, and the accounts agree", agreed)
@@ -76,10 +79,9 @@ def assert_accounts_add_up(server, settles=True):
         metrics = server.metrics()
         raise AssertionError(
             f"{error}: by stream {sums_of_streams(metrics)}, by publisher "
-            f"{sums_of_publishers(metrics)}, at rest: {is_at_rest(metrics)}") from None
-    left = pending(metrics)
-    assert left == labelled(metrics, "stream_pending_events")
-    assert not settles or not any(left.values()), f"lost, or counted twice: {left}"
+            f"{sums_of_publishers(metrics)}, at rest: {is_at_rest(metrics)}; on its way, or lost, or "
+            f"counted twice: {pending(metrics)}") from None
+    assert pending(metrics) == labelled(metrics, "stream_pending_events")
 
 
 def is_named(publisher):

@@ -83,7 +83,7 @@ class Client:
         subprotocols = [subprotocol or f"penstock.v1.{encoding}"] if subprotocol != "" else None
         self._ws = _wait_for(self._connect(url, subprotocols, headers or {}, tls), self.timeout, "connect")
         self.subprotocol = self._ws.subprotocol
-        self.welcome = None
+        self.welcome = self.position = None
         if welcome:
             self.welcome = self.expect("welcome")
 
@@ -163,7 +163,12 @@ class Client:
             raise self._closed() from None
 
     def _next(self, timeout):
-        frame = self.receive_raw(timeout)
+        """Behind any `position`: those come when they come, and say nothing of what was asked for."""
+        while (message := self._decode(self.receive_raw(timeout)))["op"] == "position":
+            self.position = message["offset"]
+        return message
+
+    def _decode(self, frame):
         if self.encoding == "json":
             assert isinstance(frame, str), "a JSON session got a binary frame"
             return json.loads(frame)

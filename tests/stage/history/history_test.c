@@ -294,6 +294,7 @@ static void ranges_are_read_exactly(void **state)
     read_all(1, "a", 17, 18);
     read_all(1, "a", head, head);
     read_all(1, "b", 433, 2222);
+    assert_true(atomic_load(&node.history.knows_floor));
     assert_int_equal(atomic_load(&node.history.log_floor), 0);
     history_stop(history);
 }

@@ -35,6 +35,21 @@
     "h9iaGNj8q2ethFkMLs91kzk2"                                                                  \
     "PAcDTW9gb54h4FRWyuXpoQ\"}"
 
+/* What stands between the lines of PEM (RFC 7468), as some issuers show it; whose keys these are,
+ * nobody knows. */
+#define SPKI_RSA                                                                       \
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAsLYpV8e3wQ1qLtp4u8v7M7tjJM9woU6Zgiih" \
+    "02JuBqKQV4PhcGmoqxWptSfVGdDghuh8R0cBeOT2Mb4iTu+I/cl5x1rGy+zjL2ErTZ0dhyth0wAPLAu+" \
+    "bc8E6Nz7+BI/HEttYMdjf0mBVaAqGynMVR8t8tKkMD9y2dy3gzV3MjaMESokGgpk8CWxXXbCkD/MtQwV" \
+    "h+6zrtrxLMY9iuGo+mLWkbJDSPVgqEHy28nQJIhWmbSMBiQCiNBgCEROUBnEhqCz44Ep69vU+fnJ0u7m" \
+    "vy1XqS+Q4C4nS41BVRkeG+tNjXQ50VC0SxDoIe4VvW5UnA1jsoCcqHym6SzTkQT/CQIDAQAB"
+#define SPKI_P256                                                                      \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEWXaUIiIP4PUAIPx7D0WEeVVMHYqqnVm2tBe34PKanikl" \
+    "GtuTLi4i74FyzFA2bp8Zfa7OXZue59NzqPLK3iFDdg=="
+#define SPKI_P256_LINES                                                  \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEWXaUIiIP4PUAIPx7D0WEeVVMHYqq\n" \
+    "nVm2tBe34PKaniklGtuTLi4i74FyzFA2bp8Zfa7OXZue59NzqPLK3iFDdg=="
+
 static struct token_rules rules; /* of the verifier that was made last */
 
 static struct verifier *verifier_of(const char *key)
@@ -203,6 +218,107 @@ static void test_weak_secrets(void **state)
     assert_taken(exact, signed_with(exact, GOOD));
     assert_refused(exact, forged("{\"alg\":\"HS512\"}", GOOD, exact),
                    "the token's `alg` is not one of its key's");
+}
+
+/* What others can read is no secret: public keys in forms that are not read, and names of files and
+ * pages. The reason says what it looks like. */
+static void test_public_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *looks;
+    } cases[] = {
+        {"[" RSA_PUBLIC "]", "a list in JSON"},
+        {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here",
+         "a public key of SSH"},
+        {"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBK", "SSH"},
+        {"---- BEGIN SSH2 PUBLIC KEY ---- AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6",
+         "not read here"},
+        {SPKI_RSA, "a key or certificate in base64"},
+        {SPKI_P256, "a key or certificate in base64"},
+        {SPKI_P256_LINES, "a key or certificate in base64"},
+        {"https://login.example/.well-known/jwks.json", "an address"},
+        {"/etc/penstock/keys/production.pem", "the name of a file"},
+        {"/etc/penstock/keys/production/secret", "the name of a file"},
+        {"../penstock/keys/production/secret/K2", "the name of a file"},
+        {"KEY=a secret of more than thirty-two bytes\nOTHER=1", "several lines"},
+        {"a secret of more than\tthirty-two bytes", "control characters"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct verifier *verifier = NULL;
+        struct problem problem;
+        struct verifier_options options = {cases[i].text, "", "", "", 0};
+        assert_int_equal(verifier_create(&options, &verifier, &problem), STATUS_BAD_CONFIG);
+        if (strstr(problem.text, "auth_key is not taken for a secret") == NULL ||
+            strstr(problem.text, cases[i].looks) == NULL) {
+            fail_msg("case %zu: %s", i, problem.text);
+        }
+    }
+}
+
+/* Secrets that begin or end as those do are taken: base64 of random bytes may begin with a slash,
+ * and with the bytes that DER begins with. */
+static void test_secrets_that_look_odd(void **state)
+{
+    (void)state;
+    static const char *const secrets[] = {
+        "/x3Kp0aTq9Zb7Vw2Lm5Nc8Rd1Sf4Tg6Yh+Uj/IkOlPz=\n",
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA", /* a length that is not its own */
+        "MEQx3Kp0aTq9Zb7Vw2Lm5Nc8Rd1Sf4Tg6YhUjIkOlPzx",
+        "a [bracket], a {brace}, an ssh-key and a/path",
+    };
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        assert_taken(secrets[i], signed_with(secrets[i], GOOD));
+    }
+}
+
+/* A byte order mark before JSON or PEM changes nothing: the text would be a secret, else. */
+static void test_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char *const marked = "\xef\xbb\xbf{\"keys\":[" RSA_PUBLIC "]}";
+    assert_refused(marked, forged("{\"alg\":\"HS256\"}", GOOD, marked),
+                   "the token's `alg` is not one of its key's");
+}
+
+/* What an issuer answers is never taken for the bytes of a secret, and JSON or PEM is taken. */
+static void test_published_texts(void **state)
+{
+    (void)state;
+    struct key_set *keys = NULL;
+    struct problem problem;
+    static const char *const page = "We are sorry: this page is away for maintenance";
+    assert_int_equal(key_set_parse_published(page, "the answer", &keys, &problem),
+                     STATUS_BAD_CONFIG);
+    assert_non_null(strstr(problem.text, "the answer is neither a JWKS"));
+    assert_int_equal(key_set_parse_published(RSA_PUBLIC, "the answer", &keys, &problem), STATUS_OK);
+    key_set_drop(keys);
+}
+
+/* The log tells secrets and public keys apart, and what they verify. */
+static void test_keys_are_described(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys, *text;
+    } cases[] = {
+        {"exactly thirty-two bytes of it..", "1 secret (HS256)"},
+        {SECRET, "1 secret (HS256, HS384, HS512)"},
+        {RSA_PUBLIC, "1 public key (RS256)"},
+        {"{\"keys\":[" RSA_PUBLIC "," RSA_PUBLIC "]}", "2 public keys (RS256)"},
+        {"{\"keys\":[" RSA_PUBLIC ",{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":"
+         "\"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaA\"}]}",
+         "1 secret and 1 public key (HS256, RS256)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[KEYS_TEXT_BYTES];
+        struct key_set *keys = NULL;
+        struct problem problem;
+        assert_int_equal(key_set_parse(cases[i].keys, "it", &keys, &problem), STATUS_OK);
+        key_set_describe(keys, text);
+        assert_string_equal(text, cases[i].text);
+        key_set_drop(keys);
+    }
 }
 
 /* `exp` must be there and ahead, `nbf` behind, both within the leeway of five seconds. */
@@ -414,13 +530,24 @@ static void test_reload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_token),    cmocka_unit_test(test_forged),
-        cmocka_unit_test(test_key_confusion), cmocka_unit_test(test_keys_narrow),
-        cmocka_unit_test(test_weak_secrets),  cmocka_unit_test(test_times),
-        cmocka_unit_test(test_parties),       cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_payloads),      cmocka_unit_test(test_no_tokens),
-        cmocka_unit_test(test_huge),          cmocka_unit_test(test_key_sets),
+        cmocka_unit_test(test_good_token),
+        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_key_confusion),
+        cmocka_unit_test(test_keys_narrow),
+        cmocka_unit_test(test_weak_secrets),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_parties),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_payloads),
+        cmocka_unit_test(test_no_tokens),
+        cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_key_sets),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_public_texts),
+        cmocka_unit_test(test_secrets_that_look_odd),
+        cmocka_unit_test(test_byte_order_mark),
+        cmocka_unit_test(test_published_texts),
+        cmocka_unit_test(test_keys_are_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,7 +133,7 @@ static void leaving_while_waiting_leaves_nothing(void **state)
 }
 
 /* `last: n` takes from the log what the window has too few of; the offset in the answer lies before
- * all that comes. */
+ * all that comes, and when all has come, at once, the client hears how far it is. */
 static void last_reaches_into_the_log(void **state)
 {
     (void)state;
@@ -143,10 +143,35 @@ static void last_reaches_into_the_log(void **state)
     client_expect(&client, &frame, "\"recovered\":true");
     assert_non_null(strstr(frame.payload, "\"offset\":0,"));
     expect_events(&client, 51, 300, floor);
+    client_expect(&client, &frame, "{\"op\":\"position\",\"offset\":300}");
     client_subscribe(&client, "c", ",\"last\":5");
     client_expect(&client, &frame, "\"offset\":295,");
     expect_events(&client, 296, 300, floor);
     client_expect_silence(&client);
+    client_close(&client);
+}
+
+/* `last: n` looks no further back than the log goes: who resumes at the offset in its answer must
+ * not be told that retention has taken something. */
+static void last_begins_no_lower_than_the_log(void **state)
+{
+    (void)state;
+    uint64_t floor = fill_window();
+    atomic_store(&harness.node.history.log_floor, 70);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_subscribe(&client, "c", ",\"last\":290");
+    client_expect(&client, &frame, "\"offset\":70,");
+    expect_events(&client, 71, 300, floor);
+    client_expect(&client, &frame, "{\"op\":\"position\",\"offset\":300}");
+    client_subscribe(&client, "c", ",\"since\":70" EPOCH);
+    client_expect(&client, &frame, "\"recovered\":true");
+    expect_events(&client, 71, 300, floor);
+    uint64_t requests = atomic_load(&harness.history_requests);
+    atomic_store(&harness.node.history.log_floor, floor);
+    client_subscribe(&client, "c", ",\"last\":290");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    expect_events(&client, floor + 1, 300, floor);
+    assert_int_equal(atomic_load(&harness.history_requests), requests);
     client_close(&client);
 }
 
@@ -217,7 +242,7 @@ int main(void)
         TEST(log_and_window_join_without_a_seam),  TEST(past_retention_is_a_gap),
         TEST(unreadable_log_holds_up_nobody_else), TEST(leaving_while_waiting_leaves_nothing),
         TEST(last_reaches_into_the_log),           TEST(more_cursors_than_requests_take_turns),
-        TEST(log_that_went_back_is_a_gap),
+        TEST(log_that_went_back_is_a_gap),         TEST(last_begins_no_lower_than_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,19 +78,30 @@ static void take(struct client *client, size_t size)
     client->size -= size;
 }
 
-void client_read_head(struct client *client, char *out, size_t size)
+/* Everything up to the first `mark`, and that. */
+static void read_through(struct client *client, const char *mark, char *out, size_t size)
 {
     uint8_t *end;
-    while ((end = memmem(client->buffer, client->size, "\r\n\r\n", 4)) == NULL) {
+    while ((end = memmem(client->buffer, client->size, mark, strlen(mark))) == NULL) {
         if (!fill(client, PATIENCE_MS)) {
             fail_msg("the connection ended before an answer");
         }
     }
-    size_t head = (size_t)(end - client->buffer) + 4;
-    assert_true(head < size);
-    memcpy(out, client->buffer, head);
-    out[head] = '\0';
-    take(client, head);
+    size_t taken = (size_t)(end - client->buffer) + strlen(mark);
+    assert_true(taken < size);
+    memcpy(out, client->buffer, taken);
+    out[taken] = '\0';
+    take(client, taken);
+}
+
+void client_read_head(struct client *client, char *out, size_t size)
+{
+    read_through(client, "\r\n\r\n", out, size);
+}
+
+void client_read_event(struct client *client, char *out, size_t size)
+{
+    read_through(client, "\n\n", out, size);
 }
 
 size_t client_read_all(struct client *client, char *out, size_t size)

@@ -38,6 +38,8 @@ void client_write(struct client *client, const void *bytes, size_t size);
 void client_write_text(struct client *client, const char *text);
 /* The head of an HTTP answer, into `out`; what stands behind it stays. */
 void client_read_head(struct client *client, char *out, size_t size);
+/* The next block of lines of a text/event-stream, whose head was read. */
+void client_read_event(struct client *client, char *out, size_t size);
 /* Everything up to the end of the connection. */
 size_t client_read_all(struct client *client, char *out, size_t size);
 bool client_is_closed(struct client *client); /* waits for it; false: it is alive after 300 ms */

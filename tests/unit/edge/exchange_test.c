@@ -176,6 +176,33 @@ static void a_full_ring_is_overloaded(void **state)
     free(text);
 }
 
+/* Memory for bodies is bounded. Who gets none is answered before the body is there, and the
+ * connection ends with it: neither the rest nor what follows is taken for a request. */
+static void a_body_without_room_is_overloaded(void **state)
+{
+    (void)state;
+    harness.settings.receive_bytes = 65536;
+    harness_start(&harness);
+    char *half = malloc(50001);
+    snprintf(half, 50001, "%050000d", 7);
+    client_connect(&client, harness.port);
+    client_write_text(&client, "POST " PATH " HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n");
+    client_write_text(&client, half);
+    client_write_text(&client, half + 20000);
+    client_read_head(&client, answer, sizeof answer);
+    expect("HTTP/1.1 503 ");
+    expect("Retry-After: ");
+    expect("Connection: close\r\n");
+    client_write_text(&client, half + 30000);
+    client_write_text(&client, "GET /healthz HTTP/1.1\r\n" HOST "\r\n");
+    client_read_all(&client, answer, sizeof answer);
+    client_close(&client);
+    expect("too many large requests are under way");
+    assert_null(strstr(answer, "HTTP/1.1 "));
+    post_and_expect(PATH, "", "{\"name\":\"x\"}", "HTTP/1.1 200 ", "\"count\":1");
+    free(half);
+}
+
 /* A body that stops is answered, and does not hold its connection. */
 static void slow_body_is_timed_out(void **state)
 {
@@ -280,7 +307,6 @@ static void wrong_pages_are_refused(void **state)
     static const char *const paths[] = {
         "/v1/channels/a/events?since=-1",
         "/v1/channels/a/events?since=1.5",
-        "/v1/channels/a/events?since=2000000",
         "/v1/channels/a/events?since=9007199254740992",
         "/v1/channels/a/events?limit=0",
         "/v1/channels/a/events?limit=1001",
@@ -298,6 +324,23 @@ static void wrong_pages_are_refused(void **state)
     }
     ask("POST /v1/channels/a/events HTTP/1.1\r\n" HOST CLOSE "Content-Length: 0\r\n\r\n");
     expect("HTTP/1.1 405 ");
+}
+
+/* An offset of another history, and one that nobody can have, are answered as over WebSocket: with
+ * what there is from now on, and why. */
+static void offsets_of_other_logs_are_not_recovered(void **state)
+{
+    (void)state;
+    harness_push(&harness, "a", "{\"n\":1}");
+    harness_settle(&harness);
+    get("/v1/channels/a/events?since=9000000000&epoch=other");
+    expect("HTTP/1.1 200 ");
+    expect("\"recovered\":false,\"reason\":\"the epoch is another");
+    expect("\"events\":[],\"offset\":1,");
+    get("/v1/channels/a/events?since=9000000000");
+    expect("\"recovered\":false,\"reason\":\"the offset lies far past the log's end");
+    get("/v1/channels/a/events?since=9000000&epoch=" HARNESS_EPOCH);
+    expect("\"recovered\":true,\"events\":[],\"offset\":9000000,");
 }
 
 /* Behind the window the log is read, gaps are told, and a log that does not answer is told, too. */
@@ -324,6 +367,26 @@ static void a_page_is_read_from_the_log(void **state)
     get("/v1/channels/a/events?since=5");
     expect("HTTP/1.1 503 ");
     expect("Retry-After: 2\r\n");
+}
+
+/* Retention that takes more between two readings of the log makes one gap, with events behind it or
+ * without. */
+static void a_page_has_one_gap(void **state)
+{
+    (void)state;
+    struct problem problem;
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_settle(&harness);
+    atomic_store(&harness.history_gone, 2);
+    atomic_store(&harness.history_going, 5);
+    get("/v1/channels/a/events?since=0&limit=1");
+    expect("\"recovered\":true,\"gap\":{\"from\":1,\"to\":5},\"events\":[{\"offset\":6,");
+    atomic_store(&harness.history_going, 10);
+    get("/v1/channels/a/events?since=0");
+    expect("\"gap\":{\"from\":1,\"to\":10},\"events\":[],\"offset\":10,\"more\":false}");
+    get("/metrics");
+    expect("penstock_edge_gaps_sent_total{edge=\"0\"} 2\n");
 }
 
 /* Everything up to what is looked for. */
@@ -373,8 +436,70 @@ static void a_stream_is_live_and_resumes(void **state)
     }
     expect("id: " HARNESS_EPOCH ":2\n");
     client_close(&client);
-    open_stream("Last-Event-ID: other:1\r\n");
+    open_stream("Last-Event-ID: other:9000000000\r\n");
     expect("\"recovered\":false,\"reason\":\"the epoch is another");
+    client_close(&client);
+    open_stream("Last-Event-ID: " HARNESS_EPOCH ":9000000000\r\n");
+    expect("\"recovered\":false,\"reason\":\"the offset lies far past the log's end");
+    client_close(&client);
+}
+
+static int start_with_short_heartbeat(void **state)
+{
+    (void)state;
+    harness_prepare(&harness);
+    harness.settings.heartbeat_s = 1;
+    harness_start(&harness);
+    return 0;
+}
+
+/* A quiet stream is kept alive by a comment, with an id that says how far the log has come: but not
+ * while events wait in the log. */
+static void a_quiet_stream_is_told_how_far_the_log_is(void **state)
+{
+    (void)state;
+    struct problem problem;
+    open_stream("");
+    harness_push_batch(&harness, 5, 1, "{}");
+    read_until("\n\n");
+    while (strcmp(answer, ":\nid: " HARNESS_EPOCH ":5\n\n") != 0) {
+        assert_string_equal(answer, ":\nid: " HARNESS_EPOCH ":0\n\n"); /* a slow machine */
+        read_until("\n\n");
+    }
+    client_close(&client);
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_push(&harness, "b", "{}");
+    harness_settle(&harness);
+    atomic_store(&harness.history_held, true);
+    open_stream("Last-Event-ID: " HARNESS_EPOCH ":5\r\n");
+    read_until("\n\n");
+    assert_string_equal(answer, ":\n\n");
+    atomic_store(&harness.history_held, false);
+    read_until(":\nid: " HARNESS_EPOCH ":11\n\n");
+    expect("id: " HARNESS_EPOCH ":6\n");
+    expect("id: " HARNESS_EPOCH ":10\n");
+    client_close(&client);
+}
+
+/* Where `last` has been looked for in the log, retention may soon have been: how far the stream is
+ * comes right behind what was found, not with the first heartbeat. */
+static void last_of_a_stream_is_told_how_far_it_is(void **state)
+{
+    (void)state;
+    struct problem problem;
+    harness.settings.heartbeat_s = 3600;
+    harness_start(&harness);
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_push(&harness, "b", "{}");
+    harness_settle(&harness);
+    client_connect(&client, harness.port);
+    client_write_text(&client, "GET /v1/channels/a/events?last=3 HTTP/1.1\r\n" HOST
+                               "Accept: text/event-stream\r\n\r\n");
+    read_until(":\nid: " HARNESS_EPOCH ":11\n\n");
+    expect("event: subscribed\nid: " HARNESS_EPOCH ":0\n");
+    expect("id: " HARNESS_EPOCH ":8\n");
     client_close(&client);
 }
 
@@ -419,8 +544,9 @@ static void draining_answers_what_was_accepted(void **state)
 
 int main(void)
 {
-#define TEST(name)  cmocka_unit_test_setup_teardown(name, start, stop)
-#define HASTY(name) cmocka_unit_test_setup_teardown(name, start_hasty, stop)
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, start, stop)
+#define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepare, stop)
+#define HASTY(name)    cmocka_unit_test_setup_teardown(name, start_hasty, stop)
     const struct CMUnitTest tests[] = {
         TEST(every_level_is_answered),
         TEST(wrong_requests_are_refused),
@@ -428,13 +554,19 @@ int main(void)
         TEST(connection_is_kept_alive),
         HASTY(a_commit_that_takes_too_long_is_accepted),
         TEST(a_full_ring_is_overloaded),
+        PREPARED(a_body_without_room_is_overloaded),
         TEST(slow_body_is_timed_out),
         HASTY(pipelined_requests_do_not_spin),
         TEST(who_cannot_wait_is_sent_on),
         TEST(a_page_is_read_from_the_window),
+        TEST(offsets_of_other_logs_are_not_recovered),
+        TEST(a_page_has_one_gap),
         TEST(wrong_pages_are_refused),
         HASTY(a_page_is_read_from_the_log),
         TEST(a_stream_is_live_and_resumes),
+        cmocka_unit_test_setup_teardown(a_quiet_stream_is_told_how_far_the_log_is,
+                                        start_with_short_heartbeat, stop),
+        PREPARED(last_of_a_stream_is_told_how_far_it_is),
         TEST(a_closed_stream_is_noticed),
         TEST(draining_answers_what_was_accepted),
     };

@@ -232,7 +232,7 @@ static void close_is_answered(void **state)
 static void message_behind_the_upgrade_is_heard(void **state)
 {
     (void)state;
-    static const char request[] = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+    static const char request[] = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
                                   "\x81\x8d\0\0\0\0{\"op\":\"ping\"}";

@@ -9,8 +9,11 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#define PATIENCE_US INT64_C(30000000) /* on a busy machine, too */
 
 /* ---- the lane -------------------------------------------------------------------------------- */
 
@@ -129,6 +132,8 @@ static struct history_answer history_answer_of(struct harness *harness,
     } else if (request->from <= gone) {
         answer.verdict = HISTORY_GONE;
         answer.through = request->until < gone ? request->until : gone;
+        uint64_t going = atomic_exchange(&harness->history_going, 0);
+        atomic_store(&harness->history_gone, going > 0 ? going : gone);
     } else {
         if (request->until - request->from >= most) {
             answer.through = request->from + most - 1;
@@ -165,9 +170,11 @@ static void *lane_main(void *argument)
     while (!atomic_load(&harness->lane_stop)) {
         struct pollfd poll_for = {.fd = harness->lane_bell.fd, .events = POLLIN};
         doorbell_arm(&harness->lane_bell);
-        if (!atomic_load(&harness->lane_held)) {
+        bool is_held = atomic_load(&harness->lane_held);
+        if (!is_held) {
             take_records(harness);
         }
+        atomic_store(&harness->lane_is_held, is_held);
         if (!atomic_load(&harness->history_held)) {
             answer_requests(harness);
         }
@@ -241,9 +248,17 @@ void harness_prepare(struct harness *harness)
         .burst_s = 1,
         .address_prefix = 64,
         .metrics_token_file = none,
+        .hosts = none,
         .origins = none,
         .tls_certificate = none,
         .tls_key = none,
+        .auth_issuer = none,
+        .auth_audience = none,
+        .auth_publish_claim = none,
+        .auth_subscribe_claim = none,
+        .auth_operator_claim = none,
+        .allow_publish = none,
+        .allow_subscribe = none,
         .message_bytes = 256 << 10,
         .message_events = 200,
         .message_frames = 16,
@@ -269,6 +284,8 @@ void harness_start(struct harness *harness)
     snprintf(node->name, sizeof node->name, "test");
     snprintf(node->epoch, sizeof node->epoch, "%s", HARNESS_EPOCH);
     node->edge_count = node->lane_count = 1;
+    atomic_store(&node->has_begun, !harness->is_early);
+    atomic_store(&node->history.knows_floor, !harness->is_early);
     make_stream(harness);
     must(ring_init(&harness->to_lane, harness->settings.ring_bytes, &problem), &problem);
     must(ring_init(&harness->from_lane, 64 << 10, &problem), &problem);
@@ -292,6 +309,7 @@ void harness_start(struct harness *harness)
         .node = node,
         .window = harness->window,
         .limits = harness->limits,
+        .verifier = harness->verifier,
         .bell = &harness->edge_bell,
         .to_lane = to_lane,
         .from_lane = from_lane,
@@ -331,6 +349,19 @@ void harness_stop(struct harness *harness)
 }
 
 /* ---- the feed -------------------------------------------------------------------------------- */
+
+void harness_begin(struct harness *harness, uint64_t head, unsigned count)
+{
+    struct problem problem;
+    harness->head = head - count;
+    must(window_reset(harness->window, harness->head, &problem), &problem);
+    for (unsigned i = 0; i < count; i++) {
+        (void)harness_push(harness, "c", "{\"old\":1}");
+    }
+    atomic_store(&harness->node.history.knows_floor, true);
+    atomic_store(&harness->node.has_begun, true);
+    doorbell_ring(&harness->edge_bell);
+}
 
 uint64_t harness_push(struct harness *harness, const char *channel, const char *data)
 {
@@ -373,4 +404,28 @@ void harness_settle(struct harness *harness)
     struct client probe;
     client_upgrade(&probe, harness->port, CLIENT_JSON, NULL);
     client_close(&probe);
+}
+
+void harness_await_messages(struct harness *harness, uint64_t count)
+{
+    const counter *read = &harness->node.edges[0].messages_in;
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+    while (counter_read(read) < count) {
+        if (clock_monotonic_us() > until_us) {
+            fail_msg("the edge has read %llu messages, not %llu",
+                     (unsigned long long)counter_read(read), (unsigned long long)count);
+        }
+        usleep(1000);
+    }
+}
+
+void harness_await_held_lane(struct harness *harness)
+{
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+    while (!atomic_load(&harness->lane_is_held)) {
+        if (clock_monotonic_us() > until_us) {
+            fail_msg("the lane does not see that it is held");
+        }
+        usleep(1000);
+    }
 }

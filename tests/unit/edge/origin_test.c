@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-static bool allowed(const char *list, const char *origin, const char *host, bool asks_tokens)
+static bool allowed(const char *list, const char *origin, const char *host, bool is_own)
 {
-    return origin_is_allowed(list, span_string(origin), span_string(host), asks_tokens);
+    return origin_is_allowed(list, span_string(origin), span_string(host), is_own);
 }
 
 /* An origin of the list is allowed byte for byte, and nothing that looks like it. */
@@ -36,24 +36,68 @@ static void test_listed(void **state)
     }
 }
 
-/* Our own origin is allowed with tokens; without them, if no name that others give is in it. */
+static bool own(struct own_hosts own, const char *host)
+{
+    return host_is_own(&own, span_string(host));
+}
+
+/* An address, localhost, and what is listed is ours, with any port and in any case; names that
+ * somebody else may own are not. */
+static void test_hosts(void **state)
+{
+    (void)state;
+    static const char *const ours[] = {
+        "127.0.0.1:8080",    "localhost:8080",   "[::1]:8080",    "[::1]",
+        "10.1.2.3",          "LOCALHOST",        "localhost.:80", "me.localhost",
+        "gate.example:8080", "Two.Gate.Example", "app.example",   "web.example:1",
+        "app.example.:8443"};
+    static const char *const others[] = {"evil.example:8080",
+                                         "localhost.evil.example",
+                                         "127.evil",
+                                         "localhosts:8080",
+                                         "gate.example.evil",
+                                         "evilgate.example",
+                                         "penstock:8080",
+                                         "penstock.local",
+                                         ".localhost.evil",
+                                         "",
+                                         ":8080",
+                                         ".",
+                                         "https://app.example"};
+    const struct own_hosts known = {"gate.example, two.gate.example",
+                                    "https://app.example, http://web.example:3000", false};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        assert_true(own(known, ours[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(own(known, others[i]));
+    }
+}
+
+/* In a trusted network names that are no public ones are ours, too: of containers, for example. */
+static void test_local_hosts(void **state)
+{
+    (void)state;
+    static const char *const ours[] = {"penstock:8080", "penstock", "penstock.ns.svc.cluster.local",
+                                       "gate.corp.internal:80", "server.local."};
+    static const char *const others[] = {"evil.example", "penstock.dev", "local.evil.example",
+                                         "evil-local.example", ""};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        assert_true(own((struct own_hosts){"", "", true}, ours[i]));
+        assert_false(own((struct own_hosts){"", "", false}, ours[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(own((struct own_hosts){"", "", true}, others[i]));
+    }
+}
+
+/* Our own origin has the host and the port of the request, and is allowed if the host is ours. */
 static void test_own(void **state)
 {
     (void)state;
-    static const char *const addresses[] = {"127.0.0.1:8080", "localhost:8080", "[::1]:8080",
-                                            "10.1.2.3", "LOCALHOST"};
-    static const char *const names[] = {"evil.example:8080", "localhost.evil.example", "127.evil",
-                                        "localhosts:8080"};
-    char origin[64] = "http://";
-    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
-        strcpy(origin + 7, addresses[i]);
-        assert_true(allowed("", origin, addresses[i], false));
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        strcpy(origin + 7, names[i]);
-        assert_false(allowed("", origin, names[i], false));
-        assert_true(allowed("", origin, names[i], true));
-    }
+    assert_true(allowed("", "http://localhost:8080", "localhost:8080", true));
+    assert_true(allowed("", "https://GATE.example", "gate.example", true));
+    assert_false(allowed("", "http://evil.example:8080", "evil.example:8080", false));
     assert_false(allowed("", "http://localhost:8081", "localhost:8080", true));
     assert_false(allowed("", "ftp://localhost:8080", "localhost:8080", true));
     assert_false(allowed("", "http://", "", true));
@@ -63,6 +107,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_listed),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_local_hosts),
         cmocka_unit_test(test_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

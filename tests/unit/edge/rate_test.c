@@ -191,6 +191,78 @@ static void idle_connections_are_closed(void **state)
     client_close(&other);
 }
 
+/* ---- streams of events ----------------------------------------------------------------------- */
+
+/* HS256 of {"sub":"ada","exp":4102444800}, which is the year 2100. */
+#define SECRET "a secret of more than thirty-two bytes, for tests"
+#define TOKEN                                                        \
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJleHAiOjQxMDI0NDQ4MDB9." \
+    "9QBNq68VMp-9U67zb1uXE5SPNbIqBIq6Whwy0SPQfiU"
+
+/* An EventSource connects again and again, with these headers, until it is not served: that is
+ * told in a stream, since behind any other status it would stay away. */
+static void expect_postponed(const char *headers, const char *reason)
+{
+    char request[512];
+    int served = 0;
+    snprintf(request, sizeof request,
+             "GET /v1/channels/c/events HTTP/1.1\r\n" HOST "Accept: text/event-stream\r\n%s\r\n",
+             headers);
+    do {
+        client_connect(&client, harness.port);
+        client_write_text(&client, request);
+        client_read_head(&client, answer, sizeof answer);
+        expect("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+        client_read_event(&client, answer, sizeof answer);
+        client_close(&client);
+    } while (strstr(answer, "event: subscribed\n") != NULL && ++served < 100);
+    assert_true(served >= 1);
+    expect("\nevent: unavailable\ndata: {\"reason\":\"");
+    expect(reason);
+    assert_memory_equal(answer, "retry: ", 7);
+    assert_true(strtoul(answer + 7, NULL, 10) >= 10);
+}
+
+/* A stream above its address's rate, which is found before the request is looked at, is told when
+ * to come again. */
+static void streams_above_an_address_s_rate_are_postponed(void **state)
+{
+    (void)state;
+    harness.settings.address_messages_per_s = 1;
+    harness_start(&harness);
+    expect_postponed("", "address_messages_per_s");
+}
+
+/* The same of its user's; a page is refused with 429 as any request. */
+static void streams_above_a_user_s_rate_are_postponed(void **state)
+{
+    (void)state;
+    static char channels[] = "c";
+    struct verifier_options options = {
+        .key = SECRET, .key_file = "", .jwks_url = "", .jwks_authority = ""};
+    struct problem problem;
+    assert_int_equal(verifier_create(&options, &harness.verifier, &problem), STATUS_OK);
+    harness.settings.allow_subscribe = channels;
+    harness.settings.user_messages_per_s = 1;
+    harness_start(&harness);
+    expect_postponed("Authorization: Bearer " TOKEN "\r\n", "user_messages_per_s");
+    int pages = 0;
+    do { /* one that comes a second later is answered */
+        assert_true(++pages <= 100);
+        ask("GET /v1/channels/c/events HTTP/1.1\r\n" HOST CLOSE "Authorization: Bearer " TOKEN
+            "\r\n\r\n");
+    } while (strstr(answer, "HTTP/1.1 200 ") != NULL);
+    expect("HTTP/1.1 429 ");
+    expect("\r\nRetry-After: ");
+}
+
+static int stop_with_tokens(void **state)
+{
+    stop(state);
+    verifier_destroy(harness.verifier);
+    return 0;
+}
+
 /* ---- all at once ----------------------------------------------------------------------------- */
 
 enum { CROWD = 24, LARGE_BYTES = 200 << 10 };
@@ -256,6 +328,9 @@ int main(void)
         TEST(events_are_limited_and_nothing_is_stored),
         TEST(limited_clients_hear_the_goodbye),
         TEST(idle_connections_are_closed),
+        TEST(streams_above_an_address_s_rate_are_postponed),
+        cmocka_unit_test_setup_teardown(streams_above_a_user_s_rate_are_postponed, prepare,
+                                        stop_with_tokens),
         TEST(a_crowd_that_goes_on_fits_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,27 @@ static void subscribing_again_replaces(void **state)
     client_close(&client);
 }
 
+/* With fewer channels allowed than it has, a connection replaces what it has, and gets no more. */
+static void a_lower_limit_takes_nothing_away(void **state)
+{
+    (void)state;
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_subscribe(&client, "c", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    client_subscribe(&client, "d", "");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    harness.settings.channels = 1;
+    client_subscribe(&client, "e", "");
+    client_expect(&client, &frame, "\"code\":\"too_many\"");
+    client_subscribe(&client, "c", ",\"last\":1");
+    client_expect(&client, &frame, "\"op\":\"subscribed\"");
+    harness_push(&harness, "c", "{}");
+    client_expect(&client, &frame, "\"offset\":1");
+    client_expect_silence(&client);
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 2);
+    client_close(&client);
+}
+
 /* Names, options and numbers that make no sense are told apart. */
 static void wrong_requests_are_refused(void **state)
 {
@@ -297,9 +318,149 @@ static void vanishing_subscribers_leave_nothing(void **state)
     assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
 }
 
+/* What an early edge says to whoever asks for events. */
+static void expect_refusals(void)
+{
+    static const char *const ways[] = {"", ",\"last\":1",
+                                       ",\"since\":20000008,\"epoch\":\"" HARNESS_EPOCH "\""};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        client_subscribe(&client, "c", ways[i]);
+        client_expect(&client, &frame, "\"code\":\"unavailable\"");
+        assert_non_null(strstr(frame.payload, "\"retry_after_ms\":"));
+    }
+    get("/v1/channels/c/events");
+    expect("HTTP/1.1 503 ");
+    expect("Retry-After: ");
+    get("/v1/channels/c/events?since=20000008");
+    expect("HTTP/1.1 503 ");
+    /* An EventSource would never come back after that. */
+    ask("GET /v1/channels/c/events HTTP/1.1\r\n" HOST CLOSE "Accept: text/event-stream\r\n\r\n");
+    expect("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+    expect("\nevent: unavailable\ndata: {\"reason\":\"the server has just started");
+    const char *retry = strstr(answer, "\r\n\r\nretry: ");
+    assert_non_null(retry);
+    assert_in_range(strtoul(retry + 11, NULL, 10), 1000, 1000 + 3000);
+    get("/readyz");
+    expect("HTTP/1.1 503 ");
+    expect("where the log begins and ends is not known yet");
+}
+
+/* What `welcome` says of the log's end. */
+static void expect_welcome(const char *offset)
+{
+    static struct client newcomer;
+    client_connect(&newcomer, harness.port);
+    client_write_text(&newcomer, "GET /v1/ws HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n"
+                                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    client_read_head(&newcomer, answer, sizeof answer);
+    client_expect(&newcomer, &frame, offset);
+    client_close(&newcomer);
+}
+
+/* Until the feed has found the log's end, events are taken and nobody can subscribe; then whoever
+ * resumes gets exactly what came since, and who wants what is live gets nothing old. */
+static void nobody_subscribes_before_the_feed_has_begun(void **state)
+{
+    (void)state;
+    harness.is_early = true;
+    harness_start(&harness);
+    atomic_store(&harness.node.lanes[0].claim, CLAIM_OURS);
+    atomic_store(&harness.node.lanes[0].database_ready, true);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_publish(&client, 1, 10);
+    client_expect(&client, &frame, "\"op\":\"ack\"");
+    struct problem problem; /* the feed reads what lies a little before the end */
+    assert_int_equal(window_reset(harness.window, 20000000, &problem), STATUS_OK);
+    doorbell_ring(&harness.edge_bell);
+    expect_welcome("\"offset\":0}");
+    expect_refusals();
+    assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    harness_begin(&harness, 20000010, 5);
+    harness_settle(&harness);
+    expect_welcome("\"offset\":20000010}");
+    client_subscribe(&other, "c", "");
+    client_expect(&other, &frame, "\"offset\":20000010,\"recovered\":true");
+    client_expect_silence(&other);
+    client_subscribe(&client, "c", ",\"since\":20000008,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_expect(&client, &frame, "\"offset\":20000008,\"recovered\":true");
+    client_expect(&client, &frame, "\"events\":[{\"offset\":20000009,");
+    harness_push(&harness, "c", "{\"new\":1}");
+    client_expect(&other, &frame, "\"events\":[{\"offset\":20000011,");
+    client_close(&other);
+    client_close(&client);
+}
+
+/* Whether all is there that a `since` behind the window asks for is not said before it is known;
+ * nor does `last` name an offset that the log need not have. */
+static void nobody_resumes_from_the_log_before_its_beginning_is_known(void **state)
+{
+    (void)state;
+    static const char since[] = ",\"since\":20000000,\"epoch\":\"" HARNESS_EPOCH "\"";
+    harness_begin(&harness, 20000010, 5);
+    atomic_store(&harness.node.history.knows_floor, false);
+    harness_settle(&harness);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_subscribe(&client, "c", since);
+    client_expect(&client, &frame, "\"code\":\"unavailable\"");
+    client_subscribe(&client, "c", ",\"last\":10");
+    client_expect(&client, &frame, "\"code\":\"unavailable\"");
+    client_subscribe(&client, "c", ",\"last\":0");
+    client_expect(&client, &frame, "\"offset\":20000010,\"recovered\":true");
+    atomic_store(&harness.node.lanes[0].claim, CLAIM_OURS);
+    atomic_store(&harness.node.lanes[0].database_ready, true);
+    get("/readyz");
+    expect("HTTP/1.1 503 ");
+    client_subscribe(&client, "c", ",\"since\":20000005,\"epoch\":\"" HARNESS_EPOCH "\"");
+    client_expect(&client, &frame, "\"recovered\":true");
+    client_expect(&client, &frame, "\"events\":[{\"offset\":20000006,");
+    atomic_store(&harness.history_gone, 20000003);
+    atomic_store(&harness.node.history.log_floor, 20000003);
+    atomic_store(&harness.node.history.knows_floor, true);
+    client_subscribe(&client, "c", since);
+    client_expect(&client, &frame, "\"recovered\":false");
+    client_expect(&client, &frame, "\"from\":20000001,\"to\":20000003}");
+    client_expect(&client, &frame, "\"events\":[{\"offset\":20000004,");
+    client_subscribe(&client, "d", ",\"last\":10");
+    client_expect(&client, &frame, "\"offset\":20000003,\"recovered\":true");
+    client_close(&client);
+}
+
+/* Whoever connects in the first second, before the feed has begun, is served when it has: an
+ * EventSource is not sent away to come again. */
+static void who_comes_early_is_served_when_the_feed_begins(void **state)
+{
+    (void)state;
+    for (;;) {
+        int64_t began_us = clock_monotonic_us();
+        harness.is_early = true;
+        harness_start(&harness);
+        client_connect(&client, harness.port);
+        client_write_text(&client, "GET /v1/channels/c/events HTTP/1.1\r\n" HOST
+                                   "Accept: text/event-stream\r\n"
+                                   "Last-Event-ID: " HARNESS_EPOCH ":20000008\r\n\r\n");
+        usleep(200 * 1000); /* time enough to be told that it is too early */
+        harness_begin(&harness, 20000010, 5);
+        if (clock_monotonic_us() - began_us < 900 * 1000) {
+            break;
+        }
+        client_close(&client); /* too slow a machine, this time */
+        harness_stop(&harness);
+        harness_prepare(&harness);
+    }
+    client_read_head(&client, answer, sizeof answer);
+    expect("HTTP/1.1 200 OK");
+    client_read_event(&client, answer, sizeof answer);
+    expect("event: subscribed\nid: " HARNESS_EPOCH ":20000008\n");
+    assert_null(strstr(answer, "event: unavailable"));
+    client_close(&client);
+}
+
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, start, stop)
+#define EARLY(name) cmocka_unit_test_setup_teardown(name, prepare, stop)
     const struct CMUnitTest tests[] = {
         TEST(events_follow_a_subscription),
         TEST(events_are_converted_to_msgpack),
@@ -308,12 +469,16 @@ int main(void)
         TEST(other_epoch_is_not_recovered),
         TEST(last_brings_history),
         TEST(subscribing_again_replaces),
+        TEST(a_lower_limit_takes_nothing_away),
         TEST(wrong_requests_are_refused),
         TEST(burst_is_coalesced),
         TEST(slow_subscriber_harms_only_itself),
         TEST(large_event_arrives_whole),
         TEST(channels_take_turns),
         TEST(vanishing_subscribers_leave_nothing),
+        TEST(nobody_resumes_from_the_log_before_its_beginning_is_known),
+        EARLY(nobody_subscribes_before_the_feed_has_begun),
+        EARLY(who_comes_early_is_served_when_the_feed_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,6 +214,7 @@ static void feed_without_a_database_ends_when_told(void **state)
     offer(&station, 1, 1);
     usleep(300000);
     assert_false(atomic_load(&station.node.listening));
+    assert_false(atomic_load(&station.node.has_begun));
     assert_int_equal(window_head(station.window), 0);
     station_close(&station);
 }

@@ -55,6 +55,9 @@ static bool write_one(struct writer *out, enum encoding encoding, int which)
         presence_add(&presence, &member);
         presence_close(&presence);
         return true;
+    case 11:
+        encode_position(out, encoding, UINT32_MAX);
+        return true;
     default:
         return false;
     }

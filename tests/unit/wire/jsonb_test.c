@@ -35,6 +35,14 @@ static bool is_taken(const char *type, const char *text)
     return taken;
 }
 
+/* Zero with an exponent beyond the limits of `numeric`: PostgreSQL 15 refuses it, 17 takes it. We
+ * refuse it always. */
+static bool is_endless_zero(const struct value *value, const char *text)
+{
+    return value->kind == VALUE_NUMBER && strpbrk(text, "eE") != NULL &&
+           strcspn(text, "123456789") >= strcspn(text, "eE");
+}
+
 static void compare(const char *text, const char *name)
 {
     struct value value;
@@ -42,7 +50,9 @@ static void compare(const char *text, const char *name)
     if (json_parse(span_string(text), &value, &problem) != STATUS_OK) {
         fail_msg("%s: %s", name, problem.text);
     }
-    if (is_taken("jsonb", text) != (value.flaws == 0)) {
+    bool is_taken_by_us = value.flaws == 0;
+    if (is_taken("jsonb", text) != is_taken_by_us &&
+        (is_taken_by_us || !is_endless_zero(&value, text))) {
         fail_msg("%s: flaws %u, but jsonb %s it", name, value.flaws,
                  value.flaws == 0 ? "refuses" : "takes");
     }

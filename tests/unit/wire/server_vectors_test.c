@@ -214,6 +214,8 @@ static void write_wanted(struct wanted *wanted, enum encoding encoding, struct w
     } else if (span_is(op, "gap")) {
         encode_gap(out, encoding, text_field(wanted, "channel"),
                    number_of(&wanted->message, "from"), number_of(&wanted->message, "to"));
+    } else if (span_is(op, "position")) {
+        encode_position(out, encoding, number_of(&wanted->message, "offset"));
     } else {
         write_events(wanted, encoding, out);
     }
