@@ -170,7 +170,7 @@ static void on_zeroed(struct loop_write *write, int error)
         }
     } else if (journal->writing == WRITING_NOTHING) {
         prepare_step(journal);
-    } /* else after the frame that is being written */
+    } /* else behind the frame or the mark that is being written */
 }
 
 void prepare_step(struct journal *journal)

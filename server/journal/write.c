@@ -220,6 +220,7 @@ static void mark_done(struct journal *journal)
     }
     write_next(journal);
     prepare_advance(journal);
+    prepare_step(journal); /* pieces of zeros that were held back meanwhile */
 }
 
 static bool mark_is_missing(struct journal *journal)
