@@ -125,8 +125,7 @@ def running(pid):
 def test_starts_stores_stops_and_starts_again(start):
     """From nothing to a stored event; Ctrl-C stops server and PostgreSQL; the next start has the data."""
     dev = start().wait_ready()
-    log = dev.log()
-    assert f"http://127.0.0.1:{dev.port}/" in log, log
+    until("it says where the page is", lambda: f"http://127.0.0.1:{dev.port}/" in dev.log())
     assert dev.publish(metadata={"n": 1})["count"] == 1
     assert dev.query("""SELECT metadata FROM public."BehaviorLog" """) == [({"n": 1},)]
     postmaster = dev.postmaster()
@@ -257,4 +256,4 @@ def test_full_disk(start, place):
     try:
         assert_one_sentence(start(), "disk is full")
     finally:
-        subprocess.run(["umount", place], check=True)
+        until("nobody is in it", lambda: subprocess.run(["umount", place], check=False).returncode == 0)

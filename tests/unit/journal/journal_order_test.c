@@ -9,9 +9,9 @@
 
 #define ASKED_MAX     4            /* a frame, a piece of zeros; a mark's timer, a retry's */
 #define SEGMENT_BYTES (1u << 20)   /* zero-written in four pieces */
-#define RECORD_LARGE  (200u << 10) /* so that a segment's end is often near */
+#define RECORD_LARGE  (300u << 10) /* so that a segment's end is often near */
 #define SEEDS         100
-#define STEPS         400
+#define STEPS         600
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
@@ -101,13 +101,13 @@ static void happen(struct world *world)
     size_t what = pick(100);
     if (what < 30) {
         (void)world_append(world, pick(2) == 0 ? RECORD_SMALL : RECORD_LARGE);
-    } else if (what < 50) {
+    } else if (what < 45) {
         journal_flush(world->journal);
-    } else if (what < 60 && timer_count > 0) {
+    } else if (what < 65 && timer_count > 0) {
         fire_a_timer();
-    } else if (what < 62 && world->durable > 0) { /* seldom: else nothing is zero-written */
+    } else if (what < 66 && world->durable > 0) { /* seldom: else nothing is zero-written */
         journal_release(world->journal, 1 + pick(world->durable));
-    } else if (what >= 62 && write_count > 0) {
+    } else if (what >= 66 && write_count > 0) {
         end_a_write();
     }
 }
