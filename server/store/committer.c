@@ -460,6 +460,7 @@ static void on_due(struct loop_timer *timer)
         committer_lose(c, "PostgreSQL gave no answer in time");
         break;
     default:
+        retry_count_silence(c);
         committer_lose(c, "PostgreSQL gave no answer in time");
         break;
     }

@@ -173,8 +173,8 @@ struct committer {
     /* the batch under way */
     struct batch *batch; /* borrows until on_done */
     enum batch_form form;
-    bool assigned; /* targets are */
-    unsigned timeouts;
+    bool assigned;            /* targets are */
+    unsigned timeouts;        /* of a statement, or of an answer */
     int64_t blocked_since_us; /* errors that pass by themselves have not; 0: there was none */
     bool impatient;           /* they count as the fault of the row that brings them */
     uint64_t answer_first;
@@ -212,6 +212,8 @@ bool committer_is_patient(struct target *target);
 /* retry.c: after an error, with the transaction perhaps still open; and once it is over. */
 void retry_recover(struct committer *c);
 void retry_decide(struct committer *c);
+/* PostgreSQL has not answered in time, and the connection is about to be given up. */
+void retry_count_silence(struct committer *c);
 
 /* session.c */
 void session_connect(struct committer *c);
@@ -238,6 +240,7 @@ void exchange_command(struct committer *c, const char *sql);
 void exchange_prepare(struct committer *c, const char *name, const char *sql, int type_count,
                       const Oid *types, bool *ready);
 void exchange_sync(struct committer *c);
+void exchange_row_sent(struct committer *c);
 /* Everything is queued: send, and await the answers. */
 void exchange_go(struct committer *c);
 void exchange_run(struct committer *c, unsigned events);

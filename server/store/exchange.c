@@ -101,6 +101,15 @@ void exchange_sync(struct committer *c)
     }
 }
 
+/* Behind a row: PostgreSQL keeps its answers until a sync, or until it has 8 KB of them. Where that
+ * has taken too long once, each answer is asked for, and the deadline is each row's own. */
+void exchange_row_sent(struct committer *c)
+{
+    if (c->timeouts > 0 && !c->exchange.broken) {
+        c->exchange.broken = !PQsendFlushRequest(c->connection);
+    }
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static bool is_error(const PGresult *result)

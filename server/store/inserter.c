@@ -108,6 +108,7 @@ static bool send_row(struct committer *c, uint32_t event)
             !PQsendQueryPrepared(c->connection, target->tolerant.name, target->column_count,
                                  row->values, row->lengths, row->formats, 0);
     }
+    exchange_row_sent(c);
     return true;
 }
 

@@ -47,6 +47,7 @@ static void send_rows(struct committer *c)
             !row_split(c->batch->events[i].event.row, target->binary, target->column_count, row) ||
             !PQsendQueryPrepared(c->connection, target->insert.name, target->column_count,
                                  row->values, row->lengths, row->formats, 0);
+        exchange_row_sent(c);
     }
 }
 

@@ -16,7 +16,8 @@
  * trigger brings whenever it is tried has not. */
 #define BLOCKED_PATIENCE_US (30 * 1000 * 1000)
 
-/* A batch that runs into statement_timeout twice goes row by row: then each step has the time. */
+/* A batch that runs into statement_timeout, or is not answered in time, twice goes row by row: then
+ * each step has the time. */
 #define TIMEOUTS_MAX 2
 
 static bool was_blocked_long(struct committer *c)
@@ -73,6 +74,15 @@ static void pause_batch(struct committer *c)
     counter_add(&c->options.state->retries, 1);
     committer_move(c, STATE_PAUSED);
     committer_pause(c);
+}
+
+/* Statements that each keep within statement_timeout may take longer together than we wait for an
+ * answer. */
+void retry_count_silence(struct committer *c)
+{
+    if (c->batch != NULL && ++c->timeouts >= TIMEOUTS_MAX && c->batch->event_count > 0) {
+        c->form = FORM_ROWS;
+    }
 }
 
 /* The transaction is over: what becomes of the batch? */

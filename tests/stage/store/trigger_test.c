@@ -143,6 +143,43 @@ static void test_slow_rows_get_through(void **state)
     assert_int_equal(batch->stored, 60);
 }
 
+/* Statements that each keep within statement_timeout, and together take longer than an answer is
+ * waited for: PostgreSQL says nothing between the first and the last of them unless it is asked. */
+static void test_slow_rows_of_a_tiny_batch_get_through(void **state)
+{
+    (void)state;
+    make_trigger("PERFORM pg_sleep(0.35)");
+    reopen(400); /* an answer: 2 seconds more */
+    struct batch *batch = commit_notes(1, 1, 8);
+    check_batch(batch);
+    assert_int_equal(batch->stored, 8);
+}
+
+static void test_slow_rows_of_a_chunk_get_through(void **state)
+{
+    (void)state;
+    make_trigger("PERFORM pg_sleep(0.15)");
+    reopen(400);
+    struct batch *batch = commit_notes(1, 1, 20); /* by COPY at first, which is too slow */
+    check_batch(batch);
+    assert_int_equal(batch->stored, 20);
+}
+
+static void test_slow_copy_before_a_slow_constraint_gets_through(void **state)
+{
+    (void)state;
+    make_trigger("PERFORM pg_sleep(0.1)");
+    sql("CREATE FUNCTION check_late() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.n = 1 THEN PERFORM pg_sleep(2.4); END IF; RETURN NULL; END $$");
+    sql("CREATE CONSTRAINT TRIGGER check_late AFTER INSERT ON \"Note\" DEFERRABLE INITIALLY "
+        "DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION check_late()");
+    reopen(2600);
+    struct batch *batch = commit_notes(1, 1, 24);
+    check_batch(batch);
+    assert_int_equal(batch->stored, 24);
+}
+
 /* ---- rows left out --------------------------------------------------------------------------- */
 
 /* A row that a trigger leaves out is told as a duplicate: it is not in the table, has no offset,
@@ -332,6 +369,9 @@ int main(void)
         TEST(test_locked_table_is_waited_for_without_end),
         TEST(test_long_names_in_an_exception),
         TEST(test_slow_rows_get_through),
+        TEST(test_slow_rows_of_a_tiny_batch_get_through),
+        TEST(test_slow_rows_of_a_chunk_get_through),
+        TEST(test_slow_copy_before_a_slow_constraint_gets_through),
         TEST(test_rows_of_a_tiny_batch_are_left_out),
         TEST(test_rows_of_a_copy_are_left_out),
         TEST(test_rows_left_out_of_one_table_of_two),
