@@ -153,14 +153,15 @@ static enum status missing(struct recovery *recovery, uint64_t first, uint64_t l
     return STATUS_OK;
 }
 
-/* The file above the live ones holds no frame: opened for what comes. Of another size: removed. */
-static enum status adopt_spare(struct recovery *recovery, const struct file *file,
+/* The file above the live ones holds no frame: opened for what comes. Removed, when it is of
+ * another size, or does not follow: the segments between are lost, and their numbers come first. */
+static enum status adopt_spare(struct recovery *recovery, const struct file *file, bool follows,
                                struct problem *problem)
 {
     struct journal *journal = recovery->journal;
     char name[SEGMENT_NAME_BYTES];
     segment_name(file->number, name);
-    if (file->bytes != journal->options.segment_bytes) {
+    if (!follows || file->bytes != journal->options.segment_bytes) {
         if (unlinkat(journal->folder_fd, name, 0) != 0) {
             return folder_problem(journal, problem, "cannot remove", name);
         }
@@ -202,8 +203,9 @@ static enum status judge_top(struct recovery *recovery, size_t *live, struct pro
     for (size_t i = *live; i < recovery->count; i++) {
         struct file *file = &recovery->files[i];
         bool is_last = i + 1 == recovery->count, is_live = false;
+        bool follows = file->number == next;
         enum status status = STATUS_OK;
-        if (file->number != next) {
+        if (!follows) {
             status = missing(recovery, next, file->number - 1, problem);
         }
         next = file->number + 1;
@@ -214,7 +216,7 @@ static enum status judge_top(struct recovery *recovery, size_t *live, struct pro
             file->kind = FILE_BROKEN;
             *live = i + 1;
         } else if (status == STATUS_OK && is_last) {
-            status = adopt_spare(recovery, file, problem);
+            status = adopt_spare(recovery, file, follows, problem);
         }
         if (status != STATUS_OK) {
             return status;

@@ -105,12 +105,43 @@ static void salvage_goes_on_without_a_missing_segment(void **state)
     log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
 }
 
+/* The newest segment is lost, or all of them are: what was prepared behind them is no use. */
+static void salvage_goes_on_without_the_newest_segments(void **state)
+{
+    struct world *world = *state;
+    char path[600];
+    write_four_segments(world); /* and the spare, number 5 */
+    log_open(LOG_FORMAT_LOGFMT, LOG_ERROR + 1);
+    world->options.salvage = true;
+    segment_path(world, 4, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(world_open_journal(world), STATUS_OK);
+    world_start(world, 0);
+    world->tag_next = 43;
+    world->tag_durable = 42;
+    for (int i = 0; i < 20; i++) {
+        world_put(world, RECORD_SMALL);
+    }
+    assert_int_equal(salvaged(world, 0), 42 + 20);
+    for (unsigned number = 1; number <= 5; number++) {
+        segment_path(world, number, path);
+        assert_int_equal(unlink(path), 0);
+    }
+    world_reopen(world);
+    world_start(world, 62);
+    for (int i = 0; i < 20; i++) {
+        world_put(world, RECORD_SMALL);
+    }
+    log_open(LOG_FORMAT_LOGFMT, LOG_ERROR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(salvage_keeps_what_is_whole),
         WORLD_TEST(salvage_cuts_a_damaged_end),
         WORLD_TEST(salvage_goes_on_without_a_missing_segment),
+        WORLD_TEST(salvage_goes_on_without_the_newest_segments),
     };
     recovery_begin();
     return cmocka_run_group_tests(tests, NULL, NULL);
