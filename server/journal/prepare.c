@@ -242,7 +242,10 @@ void prepare_advance(struct journal *journal)
         return;
     }
     uint64_t bytes = journal->segments.bytes + journal->options.segment_bytes;
-    bool must_wait = journal->segments.released > 0 || bytes > journal->options.bytes_max;
+    /* The current segment is never released: alone, it may have a successor, even where it was made
+     * larger than what the settings allow now. */
+    bool is_over = bytes > journal->options.bytes_max && journal->segments.count > 1;
+    bool must_wait = journal->segments.released > 0 || is_over;
     if (must_wait && !is_mute(journal, current)) {
         stall(journal, NULL); /* until a page says so, or until something is released */
         mark_if_useful(journal);

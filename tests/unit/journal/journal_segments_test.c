@@ -170,6 +170,27 @@ static void another_segment_size_is_taken_over(void **state)
     assert_int_equal(world_read_all(world, 220).last, 220);
 }
 
+/* One segment that was made larger than all that the settings now allow is used up, too. */
+static void a_segment_larger_than_the_quota_is_left_behind(void **state)
+{
+    struct world *world = *state;
+    world->options.segment_bytes = 4 * SEGMENT_BYTES_MIN;
+    world_reopen(world);
+    world_start(world, 0);
+    world_put(world, RECORD_SMALL);
+    world->options.segment_bytes = SEGMENT_BYTES_MIN;
+    world->options.bytes_max = 4 * SEGMENT_BYTES_MIN;
+    world_reopen(world);
+    world_start(world, 0);
+    for (int i = 0; i < 100; i++) {
+        world_put(world, RECORD_SMALL);
+        journal_release(world->journal, world->durable);
+    }
+    struct journal_figures figures;
+    journal_figures(world->journal, &figures);
+    assert_true(figures.bytes_on_disk <= world->options.bytes_max);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +201,7 @@ int main(void)
         WORLD_TEST(a_segment_of_another_journal_is_refused),
         WORLD_TEST(spares_and_leftovers_are_fine),
         WORLD_TEST(another_segment_size_is_taken_over),
+        WORLD_TEST(a_segment_larger_than_the_quota_is_left_behind),
     };
     recovery_begin();
     return cmocka_run_group_tests(tests, NULL, NULL);
