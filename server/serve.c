@@ -166,6 +166,7 @@ static void exit_on_second_signal(int number)
 static void unblock_second_signal(void)
 {
     sigset_t set = ending_signals();
+    sigdelset(&set, SIGHUP); /* there is nothing to reload any more */
     struct sigaction action = {.sa_handler = exit_on_second_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
