@@ -173,7 +173,7 @@ void inserter_start(struct committer *c)
         c->targets.batch[i]->refused = c->targets.batch[i]->has_failures = false;
         prepare_target(c, c->targets.batch[i]);
     }
-    if (c->exchange.count > 0) {
+    if (c->exchange.count > 0 || c->exchange.broken) {
         exchange_go(c);
     } else {
         inserter_next(c);

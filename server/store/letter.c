@@ -161,7 +161,7 @@ void letter_start(struct committer *c)
     }
     in->aborted = true; /* perhaps */
     note_rejections(c);
-    if (c->exchange.count > 0) {
+    if (c->exchange.count > 0 || c->exchange.broken) { /* broken: all of it goes again */
         exchange_go(c);
     } else {
         letter_start_raw(c);

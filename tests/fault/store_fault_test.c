@@ -37,7 +37,7 @@ static int setup(void **state)
     rig_reset_database();
     note = note_schema();
     for (size_t i = 0; i < BATCHES; i++) {
-        builder_init(&builders[i], 1u << 20);
+        builder_init(&builders[i], 4u << 20);
     }
     sequence = 0;
     next_id = 1;
@@ -127,12 +127,64 @@ static void any_allocation_may_fail(void **state)
     walk("malloc", "ENOMEM");
 }
 
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+#define BODY_BYTES 400000
+#define NOTES      4 /* so large that the last row is in another run than the first */
+
+/* The first and the last row are refused. The letter of the last needs more memory than any text
+ * before it (quotes are escaped), and finds its statement prepared. */
+static struct batch *make_refused(struct builder *builder)
+{
+    static char channels[EVENT_CHANNELS_MAX][CHANNEL_BYTES_MAX + 1], body[BODY_BYTES + 1];
+    const char *long_ones[EVENT_CHANNELS_MAX];
+    for (size_t i = 0; i < EVENT_CHANNELS_MAX; i++) {
+        long_ones[i] = memset(channels[i], '"', CHANNEL_BYTES_MAX - i);
+    }
+    memset(body, 'b', BODY_BYTES);
+    builder_clear(builder, ++sequence);
+    builder_record(builder, &note);
+    builder_event(builder, note_row(next_id++, 0, "refused"), "all", "{}");
+    for (int i = 0; i < NOTES; i++) {
+        builder_event(builder, note_row(next_id++, 1, body), "all", "{}");
+    }
+    builder_event_on(builder, note_row(next_id++, 0, "refused"), long_ones, EVENT_CHANNELS_MAX,
+                     "{}");
+    return builder_batch(builder);
+}
+
+static void any_allocation_may_fail_at_a_dead_letter(void **state)
+{
+    (void)state;
+    sql("ALTER TABLE \"Note\" ADD CHECK (n <> 0)");
+    for (unsigned k = 1;; k++) {
+        char text[64], why[500];
+        struct batch *batch = make_refused(&builders[0]);
+        struct rig *rig = rig_open((struct rig_options){.prepared_rows = 8});
+        rig_wait_ready(rig);
+        snprintf(text, sizeof text, "malloc:%u:ENOMEM", k);
+        assert_true(fault_set(text, why, sizeof why));
+        rig_commit(rig, batch);
+        bool was_reached = fault_was_reached();
+        fault_clear();
+        assert_int_equal(batch->rejected, 2);
+        assert_int_equal(sql_number("SELECT count(*) FROM penstock.dead_letter"), 2 * sequence);
+        assert_int_equal(sql_number("SELECT count(*) FROM \"Note\""), NOTES * sequence);
+        rig_close(rig);
+        if (!was_reached) {
+            print_message("%u allocations failed\n", k - 1);
+            return;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_call_of_libpq_may_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(the_connection_may_be_cut_before_any_call, setup, teardown),
         cmocka_unit_test_setup_teardown(any_allocation_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_allocation_may_fail_at_a_dead_letter, setup, teardown),
     };
     const char *given_seed = getenv("PENSTOCK_SEED"), *given_step = getenv("PENSTOCK_FAULT_STEP");
     seed = given_seed != NULL ? strtoull(given_seed, NULL, 10) : (uint64_t)clock_unix_us();

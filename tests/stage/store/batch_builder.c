@@ -108,23 +108,37 @@ void builder_record(struct builder *builder, const struct schema *schema)
     builder->schemas[builder->record_count++] = schema;
 }
 
-void builder_event(struct builder *builder, struct span row, const char *channel, const char *data)
+static void add_channel(struct builder *builder, const char *channel)
+{
+    size_t size = strlen(channel);
+    must(size <= UINT8_MAX);
+    *take(builder, 1) = (uint8_t)size;
+    memcpy(take(builder, size), channel, size);
+}
+
+void builder_event_on(struct builder *builder, struct span row, const char *const *channels,
+                      uint8_t count, const char *data)
 {
     struct record_header header;
-    struct event_header event = {.row_bytes = (uint32_t)row.size};
-    size_t channel_size = channel == NULL ? 0 : strlen(channel);
-    event.push_bytes = channel == NULL ? 0 : (uint32_t)(2 + channel_size + strlen(data));
+    size_t before = builder->size + row.size;
     memcpy(take(builder, row.size), row.data, row.size);
-    if (channel != NULL) {
-        *take(builder, 1) = 1;
-        *take(builder, 1) = (uint8_t)channel_size;
-        memcpy(take(builder, channel_size), channel, channel_size);
+    if (count > 0) {
+        *take(builder, 1) = count;
+        for (uint8_t i = 0; i < count; i++) {
+            add_channel(builder, channels[i]);
+        }
         memcpy(take(builder, strlen(data)), data, strlen(data));
     }
     memcpy(&header, builder->record, sizeof header);
     must(header.events < BUILDER_EVENTS_MAX);
-    builder->headers[header.events++] = event;
+    builder->headers[header.events++] = (struct event_header){
+        .row_bytes = (uint32_t)row.size, .push_bytes = (uint32_t)(builder->size - before)};
     memcpy(builder->record, &header, sizeof header);
+}
+
+void builder_event(struct builder *builder, struct span row, const char *channel, const char *data)
+{
+    builder_event_on(builder, row, &channel, channel == NULL ? 0 : 1, data);
 }
 
 struct batch *builder_batch(struct builder *builder)

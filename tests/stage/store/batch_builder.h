@@ -38,6 +38,8 @@ void builder_clear(struct builder *builder, uint64_t sequence);
 void builder_record(struct builder *builder, const struct schema *schema);
 /* `channel` NULL: nobody hears of it. */
 void builder_event(struct builder *builder, struct span row, const char *channel, const char *data);
+void builder_event_on(struct builder *builder, struct span row, const char *const *channels,
+                      uint8_t count, const char *data);
 /* The batch, ready to be submitted; borrows from the builder. */
 struct batch *builder_batch(struct builder *builder);
 
