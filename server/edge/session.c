@@ -6,7 +6,7 @@
  * is replayed after a restart still carries the ones of the process before, and must find nobody.
  *
  * Reading is paused for several reasons, each a bit; libwebsockets keeps what it had already read
- * from the socket, and goes on there when none is left and it is the session's turn (turns.c).
+ * from the socket, and goes on there when none is left and it is the WebSocket's turn (turns.c).
  */
 #include "edge_private.h"
 #include "access/access.h"

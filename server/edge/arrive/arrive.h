@@ -44,7 +44,7 @@ bool rate_take_body(struct session *session, uint64_t bytes, struct problem *pro
 bool rate_take_events(struct session *session, uint64_t events, struct problem *problem) must_use;
 void rate_end(struct session *session);
 uint32_t rate_wait_ms(int64_t wait_ns);
-/* Nothing pauses the session any more: it is read from, now or when it is its turn. */
+/* Nothing pauses the session any more: it is read from, now or, a WebSocket, in its turn. */
 void turn_ask(struct session *session);
 void turn_end(struct session *session);  /* it had its turn */
 void turn_drop(struct session *session); /* and wants none */

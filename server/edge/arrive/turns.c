@@ -11,6 +11,10 @@
  * A turn ends with the session's next message, when it is paused, or after TURN_US: its client may
  * have nothing to say, or say it slowly. TURNS_LEAST have one whatever is gathered, so that clients
  * that fill the memory and stop there cannot stop the others.
+ *
+ * Only WebSockets take turns. A body over HTTP that finds no memory is refused, and may come again;
+ * but a page of history is written only while its connection is read from (http/exchange.c), and
+ * must not wait for publishers. What a stream's client sends is thrown away.
  */
 #include "arrive/arrive.h"
 
@@ -37,6 +41,10 @@ static void give(struct session *session)
 void turn_ask(struct session *session)
 {
     struct edge *edge = session->edge;
+    if (!session->is_websocket) {
+        (void)lws_rx_flow_control(session->wsi, 1);
+        return;
+    }
     if (edge->turns_wanted.first == NULL && has_room(edge)) {
         give(session);
         return;

@@ -30,6 +30,7 @@
 #include "http/http.h"
 #include "push/push.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define ANSWER_US       (60 * 1000 * 1000) /* a client may take so long to read its answer */
@@ -109,11 +110,14 @@ int exchange_advance(struct session *session)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
+/* What a request can be paused for: it waits for its answer, for room, and, where a session may
+ * have but one publish unanswered, for that one. */
 static void resume(struct session *session)
 {
-    for (unsigned bit = 1; session->paused != 0; bit *= 2) {
-        session_resume(session, (enum pause)bit);
-    }
+    session_resume(session, PAUSE_RING);
+    session_resume(session, PAUSE_INFLIGHT);
+    session_resume(session, PAUSE_ANSWER);
+    assert(session->paused == 0);
 }
 
 bool exchange_discard(struct session *session)

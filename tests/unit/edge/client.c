@@ -78,8 +78,7 @@ static void take(struct client *client, size_t size)
     client->size -= size;
 }
 
-/* Everything up to the first `mark`, and that. */
-static void read_through(struct client *client, const char *mark, char *out, size_t size)
+void client_read_through(struct client *client, const char *mark, char *out, size_t size)
 {
     uint8_t *end;
     while ((end = memmem(client->buffer, client->size, mark, strlen(mark))) == NULL) {
@@ -96,12 +95,12 @@ static void read_through(struct client *client, const char *mark, char *out, siz
 
 void client_read_head(struct client *client, char *out, size_t size)
 {
-    read_through(client, "\r\n\r\n", out, size);
+    client_read_through(client, "\r\n\r\n", out, size);
 }
 
 void client_read_event(struct client *client, char *out, size_t size)
 {
-    read_through(client, "\n\n", out, size);
+    client_read_through(client, "\n\n", out, size);
 }
 
 size_t client_read_all(struct client *client, char *out, size_t size)

@@ -36,6 +36,8 @@ void client_connect(struct client *client, uint16_t port);
 void client_close(struct client *client);
 void client_write(struct client *client, const void *bytes, size_t size);
 void client_write_text(struct client *client, const char *text);
+/* Everything up to the first `mark`, and that. */
+void client_read_through(struct client *client, const char *mark, char *out, size_t size);
 /* The head of an HTTP answer, into `out`; what stands behind it stays. */
 void client_read_head(struct client *client, char *out, size_t size);
 /* The next block of lines of a text/event-stream, whose head was read. */

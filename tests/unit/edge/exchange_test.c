@@ -203,6 +203,72 @@ static void a_body_without_room_is_overloaded(void **state)
     free(half);
 }
 
+enum { CROWD = 60 };
+static int crowd[CROWD]; /* connections that are kept alive */
+
+static void crowd_ask(const char *request)
+{
+    for (int i = 0; i < CROWD; i++) {
+        client.fd = crowd[i];
+        client_write_text(&client, request);
+    }
+}
+
+static void crowd_expect(const char *part)
+{
+    for (int i = 0; i < CROWD; i++) {
+        client.fd = crowd[i];
+        client.size = 0;
+        client_read_head(&client, answer, sizeof answer);
+        expect("HTTP/1.1 200 ");
+        expect("Connection: keep-alive\r\n");
+        client_read_through(&client, part, answer, sizeof answer);
+    }
+}
+
+static void await_requests(uint64_t count)
+{
+    const counter *requests = &harness.node.edges[0].http_requests;
+    for (int i = 0; i < 30000 && counter_read(requests) < count; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(counter_read(requests), count);
+}
+
+/* Many requests that wait are answered in one moment: receipts that come together, then pages that
+ * the log comes for. There is room for four large messages, which nobody who is answered takes. */
+static void a_crowd_is_answered_at_once(void **state)
+{
+    (void)state;
+    struct problem problem;
+    assert_true(harness.settings.receive_bytes <= 4 * harness.settings.message_bytes);
+    for (int i = 0; i < CROWD; i++) {
+        client_connect(&client, harness.port);
+        crowd[i] = client.fd;
+    }
+    for (uint64_t round = 1; round <= 3; round++) {
+        atomic_store(&harness.lane_is_held, false);
+        atomic_store(&harness.lane_held, true);
+        harness_await_held_lane(&harness);
+        crowd_ask("POST " PATH "?ack=committed HTTP/1.1\r\n" HOST
+                  "Content-Length: 12\r\n\r\n{\"name\":\"x\"}");
+        harness_await_messages(&harness, round * CROWD);
+        atomic_store(&harness.lane_held, false);
+        crowd_expect("\"offset\":77}\n");
+    }
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_settle(&harness);
+    atomic_store(&harness.history_held, true);
+    crowd_ask("GET /v1/channels/a/events?since=0 HTTP/1.1\r\n" HOST "\r\n");
+    await_requests(4 * CROWD);
+    atomic_store(&harness.history_held, false);
+    crowd_expect("\"offset\":10,\"more\":false}\n");
+    for (int i = 0; i < CROWD; i++) {
+        close(crowd[i]);
+    }
+}
+
 /* A body that stops is answered, and does not hold its connection. */
 static void slow_body_is_timed_out(void **state)
 {
@@ -555,6 +621,7 @@ int main(void)
         HASTY(a_commit_that_takes_too_long_is_accepted),
         TEST(a_full_ring_is_overloaded),
         PREPARED(a_body_without_room_is_overloaded),
+        TEST(a_crowd_is_answered_at_once),
         TEST(slow_body_is_timed_out),
         HASTY(pipelined_requests_do_not_spin),
         TEST(who_cannot_wait_is_sent_on),
