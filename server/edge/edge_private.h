@@ -271,7 +271,9 @@ struct session *session_create(struct edge *edge);
 void session_destroy(struct session *session); /* accepts NULL */
 /* The open session that a receipt is for, or NULL: it has gone. */
 struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generation);
-void session_open(struct session *session);
+/* From HTTP to a WebSocket or a stream: receipts of what it sent before find it no more. */
+void session_begin_life(struct session *session);
+void session_open(struct session *session); /* as a WebSocket */
 /* Lets go of everything but the slot: it is being closed. */
 void session_shut(struct session *session);
 void line_join(struct line *line, struct session *session);

@@ -2,8 +2,10 @@
  * session.c - one object a descriptor: its slot, its state, and when it is read from.
  *
  * A slot is a number below settings->connections. It is reused, and its generation tells the lives
- * apart: a lane's receipt carries both. Generations begin at a random number, because a record that
- * is replayed after a restart still carries the ones of the process before, and must find nobody.
+ * apart: a lane's receipt carries both. To become a WebSocket, or a stream, is another life,
+ * because receipts of what the connection sent over HTTP may come when that was answered long ago,
+ * and would be taken for acks. Generations begin at a random number, because a record that is
+ * replayed after a restart still carries the ones of the process before, and must find nobody.
  *
  * Reading is paused for several reasons, each a bit; libwebsockets keeps what it had already read
  * from the socket, and goes on there when none is left and it is the WebSocket's turn (turns.c).
@@ -134,10 +136,16 @@ struct session *session_find(struct edge *edge, uint32_t slot, uint32_t generati
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+void session_begin_life(struct session *session)
+{
+    session->generation = ++session->edge->generations[session->slot];
+    session->state = SESSION_OPEN;
+}
+
 void session_open(struct session *session)
 {
     struct edge *edge = session->edge;
-    session->state = SESSION_OPEN;
+    session_begin_life(session);
     session->heard_us = edge->now_us;
     session->opened_us = session->position.told_us = clock_monotonic_us();
     session->lane = (uint8_t)(session->producer % edge->options.node->lane_count);

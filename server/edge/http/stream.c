@@ -185,7 +185,7 @@ static bool adopt(struct session *session)
     lws_set_opaque_user_data(raw, session);
     session->wsi = raw;
     session->is_stream = true;
-    session->state = SESSION_OPEN;
+    session_begin_life(session);
     return true;
 }
 

@@ -127,11 +127,11 @@ bool client_is_closed(struct client *client)
     }
 }
 
-void client_upgrade(struct client *client, uint16_t port, const char *protocol, const char *path)
+void client_upgrade_kept(struct client *client, uint16_t port, const char *protocol,
+                         const char *path)
 {
     char request[1024], head[2048];
     struct frame *welcome = test_malloc(sizeof *welcome);
-    client_connect(client, port);
     snprintf(request, sizeof request,
              "GET %s HTTP/1.1\r\nHost: localhost:%u\r\nUpgrade: websocket\r\n"
              "Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -150,6 +150,12 @@ void client_upgrade(struct client *client, uint16_t port, const char *protocol, 
     client_receive(client, welcome);
     assert_non_null(memmem(welcome->payload, welcome->size, "welcome", 7));
     test_free(welcome);
+}
+
+void client_upgrade(struct client *client, uint16_t port, const char *protocol, const char *path)
+{
+    client_connect(client, port);
+    client_upgrade_kept(client, port, protocol, path);
 }
 
 void client_frame(struct client *client, bool final, unsigned opcode, const void *payload,

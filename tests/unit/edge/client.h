@@ -48,6 +48,9 @@ bool client_is_closed(struct client *client); /* waits for it; false: it is aliv
 
 /* A legal upgrade; `path` NULL: /v1/ws. Takes `welcome` too. */
 void client_upgrade(struct client *client, uint16_t port, const char *protocol, const char *path);
+/* The same, of a connection that had its answers over HTTP before. */
+void client_upgrade_kept(struct client *client, uint16_t port, const char *protocol,
+                         const char *path);
 /* Masked, as a client must. */
 void client_frame(struct client *client, bool final, unsigned opcode, const void *payload,
                   size_t size);

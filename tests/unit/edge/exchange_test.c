@@ -468,15 +468,20 @@ static void read_until(const char *part)
     }
 }
 
-static void open_stream(const char *more)
+static void ask_for_stream(const char *more)
 {
     char request[512];
     snprintf(request, sizeof request,
              "GET /v1/channels/a/events HTTP/1.1\r\n" HOST "Accept: text/event-stream\r\n%s\r\n",
              more);
-    client_connect(&client, harness.port);
     client_write_text(&client, request);
     read_until("}\n\n");
+}
+
+static void open_stream(const char *more)
+{
+    client_connect(&client, harness.port);
+    ask_for_stream(more);
 }
 
 /* A stream says where it begins, then every event as it comes; line breaks in data are no line
@@ -584,6 +589,51 @@ static void a_closed_stream_is_noticed(void **state)
     assert_int_equal(atomic_load(&harness.node.edges[0].subscriptions), 0);
 }
 
+/* A request whose receipts come when it was answered long ago, on a connection that is kept. */
+static void post_too_early(void)
+{
+    atomic_store(&harness.lane_held, true);
+    harness_await_held_lane(&harness);
+    client_connect(&client, harness.port);
+    post_to(PATH "?ack=committed", "", "{\"name\":\"x\"}");
+    client_read_head(&client, answer, sizeof answer);
+    expect("HTTP/1.1 503 ");
+    expect("Connection: keep-alive\r\n");
+    client_read_through(&client, "}\n", answer, sizeof answer);
+}
+
+/* They are not taken for the receipts of what the same connection publishes as a WebSocket … */
+static void a_late_receipt_is_no_ack_of_a_websocket(void **state)
+{
+    (void)state;
+    static struct frame frame;
+    post_too_early();
+    client_upgrade_kept(&client, harness.port, CLIENT_JSON, NULL);
+    client_publish(&client, 2, 0);
+    harness_await_messages(&harness, 2);
+    atomic_store(&harness.lane_held, false);
+    client_expect(&client, &frame, "\"op\":\"ack\",\"id\":2,");
+    client_close(&client);
+}
+
+/* … nor queued for a stream, which has no answers. */
+static void a_late_receipt_is_nothing_to_a_stream(void **state)
+{
+    (void)state;
+    post_too_early();
+    ask_for_stream("");
+    expect("event: subscribed\n");
+    uint64_t frames = counter_read(&harness.node.edges[0].frames_out);
+    atomic_store(&harness.lane_held, false);
+    ask("POST " PATH " HTTP/1.1\r\n" HOST CLOSE "Content-Length: 12\r\n\r\n{\"name\":\"x\"}");
+    expect("HTTP/1.1 200 "); /* its receipt came behind them */
+    assert_int_equal(counter_read(&harness.node.edges[0].frames_out), frames);
+    harness_push(&harness, "a", "{}");
+    read_until("\n\n");
+    expect("\"offset\":1,");
+    client_close(&client);
+}
+
 /* At the end a stream is told when to come back, and a request that waits gets its answer. */
 static void draining_answers_what_was_accepted(void **state)
 {
@@ -635,6 +685,8 @@ int main(void)
                                         start_with_short_heartbeat, stop),
         PREPARED(last_of_a_stream_is_told_how_far_it_is),
         TEST(a_closed_stream_is_noticed),
+        HASTY(a_late_receipt_is_no_ack_of_a_websocket),
+        HASTY(a_late_receipt_is_nothing_to_a_stream),
         TEST(draining_answers_what_was_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
