@@ -36,16 +36,44 @@ static enum encoding encoding_of(const struct session *session)
     return (enum encoding)session->encoding;
 }
 
-/* As many entries as fit, the first of which the subscription shows; returns how many. There is no
- * gap among them to be swallowed: those of the window appear in window_reader_advance() only, and
- * become requests to the log; those of the log come with an answer. What is skipped behind the
- * first of them is the next message's to say. */
-static uint32_t add_entries(struct events_encoder *events, struct subscription *subscription)
+struct gap {
+    bool is_there;
+    uint64_t from, to;
+};
+
+/* A gap is said by subscription_peek() once, so it goes into the queue if it does not fit here. */
+static void write_gap(struct session *session, struct cursor *cursor, const struct gap *gap,
+                      struct writer *out)
+{
+    uint8_t *start;
+    struct span channel = cursor_channel(cursor);
+    counter_add(&session->edge->state->gaps_sent, 1);
+    if (frame_begin(out, FRAME_HEADER_SHORT_MAX, &start)) {
+        encode_gap(out, encoding_of(session), channel, gap->from, gap->to);
+        if (!out->full) {
+            frame_end(out, FRAME_HEADER_SHORT_MAX, start, session_opcode(session));
+            counter_add(&session->edge->state->frames_out, 1);
+            return;
+        }
+    }
+    frame_cancel(out, start);
+    answer_gap(session, channel, gap->from, gap->to);
+    out->end = out->next; /* this write is over: no event from behind the gap comes before it */
+}
+
+/* As many entries as fit, the first of which the subscription shows; returns how many. A gap may
+ * stand behind them, and is not shown again: where the log went back, and the last event of a block
+ * of the log before was taken. What is skipped behind the first of them is the next message's to
+ * say. */
+static uint32_t add_entries(struct events_encoder *events, struct subscription *subscription,
+                            struct gap *out_gap)
 {
     uint32_t count = 0;
     struct window_entry entry;
-    uint64_t from, to, skipped = subscription->skipped;
-    while (subscription_peek(subscription, &entry, &from, &to) == CURSOR_ENTRY &&
+    uint64_t skipped = subscription->skipped;
+    enum cursor_answer answer;
+    while ((answer = subscription_peek(subscription, &entry, &out_gap->from, &out_gap->to)) ==
+               CURSOR_ENTRY &&
            subscription->skipped == skipped &&
            events_add(events, entry.offset, entry.stream, entry.data)) {
         pushed_count(subscription->session->edge, subscription, &entry);
@@ -53,6 +81,7 @@ static uint32_t add_entries(struct events_encoder *events, struct subscription *
         count++;
     }
     pushed_flush(subscription->session->edge);
+    out_gap->is_there = answer == CURSOR_GAP;
     return count;
 }
 
@@ -63,12 +92,13 @@ static void say_skipped(struct subscription *subscription, uint64_t count)
     subscription->skipped -= count;
 }
 
-/* Returns how many events; 0: none fits, and nothing is written. */
+/* Returns how many events; 0: none fits, and nothing is written. A gap behind them is said. */
 static uint32_t write_events(struct session *session, struct subscription *subscription,
                              size_t header_room, struct writer *out)
 {
     uint8_t *start;
     struct events_encoder events;
+    struct gap gap = {0};
     if (!frame_begin(out, header_room, &start)) {
         return 0;
     }
@@ -76,7 +106,7 @@ static uint32_t write_events(struct session *session, struct subscription *subsc
     uint64_t skipped = subscription->skipped;
     if (events_begin(&events, out, encoding_of(session), cursor_channel(subscription->cursor),
                      skipped)) {
-        count = add_entries(&events, subscription);
+        count = add_entries(&events, subscription, &gap);
     }
     if (count == 0) {
         frame_cancel(out, start);
@@ -87,6 +117,9 @@ static uint32_t write_events(struct session *session, struct subscription *subsc
     say_skipped(subscription, skipped);
     counter_add(&session->edge->state->events_pushed, count);
     counter_add(&session->edge->state->frames_out, 1);
+    if (gap.is_there) {
+        write_gap(session, subscription->cursor, &gap, out);
+    }
     return count;
 }
 
@@ -108,24 +141,6 @@ static bool write_skipped(struct session *session, struct subscription *subscrip
     say_skipped(subscription, subscription->skipped);
     counter_add(&session->edge->state->frames_out, 1);
     return true;
-}
-
-/* A gap is said by subscription_peek() once, so it goes into the queue if it does not fit here. */
-static void write_gap(struct session *session, struct cursor *cursor, uint64_t from, uint64_t to,
-                      struct writer *out)
-{
-    uint8_t *start;
-    counter_add(&session->edge->state->gaps_sent, 1);
-    if (frame_begin(out, FRAME_HEADER_SHORT_MAX, &start)) {
-        encode_gap(out, encoding_of(session), cursor_channel(cursor), from, to);
-        if (!out->full) {
-            frame_end(out, FRAME_HEADER_SHORT_MAX, start, session_opcode(session));
-            counter_add(&session->edge->state->frames_out, 1);
-            return;
-        }
-    }
-    frame_cancel(out, start);
-    answer_gap(session, cursor_channel(cursor), from, to);
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -185,8 +200,8 @@ static bool take_turn(struct session *session, struct subscription *subscription
                       struct writer *out)
 {
     struct window_entry entry;
-    uint64_t from, to;
-    switch (subscription_peek(subscription, &entry, &from, &to)) {
+    struct gap gap = {.is_there = true};
+    switch (subscription_peek(subscription, &entry, &gap.from, &gap.to)) {
     case CURSOR_END:
         if (subscription->skipped > 0 && !write_skipped(session, subscription, out)) {
             ready_put_first(subscription);
@@ -194,7 +209,7 @@ static bool take_turn(struct session *session, struct subscription *subscription
         }
         return true;
     case CURSOR_GAP:
-        write_gap(session, subscription->cursor, from, to, out);
+        write_gap(session, subscription->cursor, &gap, out);
         break;
     case CURSOR_ENTRY:
         if (write_events(session, subscription, FRAME_HEADER_SHORT_MAX, out) == 0) {

@@ -235,14 +235,48 @@ static void log_that_went_back_is_a_gap(void **state)
     client_close(&client);
 }
 
+/* The same while events of the log before are on their way: they come, and behind the last of them
+ * the gap that says that what follows is another history. */
+static void log_that_went_back_behind_a_block_is_a_gap(void **state)
+{
+    (void)state;
+    struct problem problem;
+    harness.head = 100;
+    assert_int_equal(window_reset(harness.window, 100, &problem), STATUS_OK);
+    harness_settle(&harness);
+    atomic_store(&harness.history_held, true);
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_subscribe(&client, "c", ",\"since\":90" EPOCH);
+    client_expect(&client, &frame, "\"recovered\":true");
+    harness_settle(&harness);
+    assert_int_equal(atomic_load(&harness.to_history.tail) - atomic_load(&harness.to_history.head),
+                     sizeof(struct history_request));
+    harness.head = 10;
+    assert_int_equal(window_reset(harness.window, 10, &problem), STATUS_OK);
+    harness_settle(&harness);
+    atomic_store(&harness.history_held, false);
+    expect_events(&client, 91, 100, 100);
+    client_expect(&client, &frame, "\"op\":\"gap\"");
+    assert_non_null(strstr(frame.payload, "\"to\":10}"));
+    harness_push(&harness, "c", "{}");
+    expect_events(&client, 11, 11, 0);
+    client_expect_silence(&client);
+    client_close(&client);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
-        TEST(log_and_window_join_without_a_seam),  TEST(past_retention_is_a_gap),
-        TEST(unreadable_log_holds_up_nobody_else), TEST(leaving_while_waiting_leaves_nothing),
-        TEST(last_reaches_into_the_log),           TEST(more_cursors_than_requests_take_turns),
-        TEST(log_that_went_back_is_a_gap),         TEST(last_begins_no_lower_than_the_log),
+        TEST(log_and_window_join_without_a_seam),
+        TEST(past_retention_is_a_gap),
+        TEST(unreadable_log_holds_up_nobody_else),
+        TEST(leaving_while_waiting_leaves_nothing),
+        TEST(last_reaches_into_the_log),
+        TEST(more_cursors_than_requests_take_turns),
+        TEST(log_that_went_back_is_a_gap),
+        TEST(last_begins_no_lower_than_the_log),
+        TEST(log_that_went_back_behind_a_block_is_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
