@@ -265,7 +265,9 @@ static void look(struct outbox *outbox)
         lose(outbox, &problem);
         return;
     }
-    outbox->losses = 0;
+    if (!outbox->is_publisher) {
+        outbox->losses = 0; /* of a publisher, only that it publishes says that all is well */
+    }
     atomic_store_explicit(&state->pending, figures.pending, memory_order_relaxed);
     atomic_store_explicit(&state->oldest_ms, figures.oldest_us / 1000, memory_order_relaxed);
     atomic_store_explicit(&state->notify_queue_ppm, (uint64_t)(figures.notify_queue * 1e6),

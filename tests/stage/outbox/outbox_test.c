@@ -448,6 +448,50 @@ static void restore(void)
     close(saved_stderr);
 }
 
+/* Of what was written so far, while more may come; `*out_warnings`: how many pauses are told of. */
+static long longest_pause_ms(FILE *file, unsigned *out_warnings)
+{
+    static char text[64 << 10];
+    static const char told[] = "next attempt in ";
+    long longest = 0;
+    ssize_t size = pread(fileno(file), text, sizeof text - 1, 0); /* leaves the writer's place */
+    text[size > 0 ? size : 0] = '\0';
+    *out_warnings = 0;
+    for (const char *at = text; (at = strstr(at, told)) != NULL; (*out_warnings)++) {
+        at += sizeof told - 1;
+        long pause = strtol(at, NULL, 10);
+        longest = pause > longest ? pause : longest;
+    }
+    return longest;
+}
+
+/* A publisher that is refused each time, though it connects and has the lock, pauses longer and
+ * longer, and publishes when the reason has gone. */
+static void test_refused_publisher_pauses_longer(void **state)
+{
+    (void)state;
+    unsigned warnings = 0;
+    long pause_ms = 0;
+    atomic_store(&queue_usage, -1);
+    log_open(LOG_FORMAT_LOGFMT, LOG_WARN);
+    ask(db, "ALTER FUNCTION penstock.publish_outbox RENAME TO publish_outbox_away");
+    publish(db, 0, 1);
+    FILE *file = capture();
+    struct running *node = start();
+    int64_t until = clock_monotonic_us() + PATIENCE_US;
+    while (pause_ms < 400 && warnings < 40 && clock_monotonic_us() < until) {
+        usleep(1000);
+        pause_ms = longest_pause_ms(file, &warnings); /* the fourth in a row is of 400 ms or more */
+    }
+    restore();
+    fclose(file);
+    ask(db, "ALTER FUNCTION penstock.publish_outbox_away RENAME TO publish_outbox");
+    await_published(1);
+    stop(node);
+    assert_true(pause_ms >= 400);
+    assert_log_is_whole(1);
+}
+
 static unsigned count_warnings(FILE *file)
 {
     char line[2048];
@@ -500,6 +544,7 @@ int main(void)
         TEST(test_what_was_there_before_is_published),
         TEST(test_two_nodes_publish_once),
         TEST(test_full_queue_is_told_once),
+        TEST(test_refused_publisher_pauses_longer),
     };
     atomic_store(&queue_usage, -1);
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
