@@ -207,8 +207,8 @@ static void adapt(struct outbox *outbox)
             watch(outbox, true);
         }
     } else if (outbox->is_watching && now_us - outbox->busy_us > IDLE_US) {
-        watch(outbox, false);
         outbox->linger_until_us = now_us + LINGER_US;
+        watch(outbox, false); /* last: if that loses the connection, nothing may linger */
     }
     outbox->round_events = 0;
     outbox->poll_due_us =

@@ -333,6 +333,40 @@ enum status __wrap_outbox_reader_look(struct outbox_reader *asked, struct outbox
     return status;
 }
 
+static _Atomic bool is_watching;
+static _Atomic unsigned refused_claims;
+static _Atomic enum { END_PASSES, END_IS_TO_WAIT, END_WAITS } end_of_watching;
+
+enum status __real_outbox_reader_watch(struct outbox_reader *asked, bool wanted, bool *out_done,
+                                       struct problem *why);
+enum status __wrap_outbox_reader_watch(struct outbox_reader *asked, bool wanted, bool *out_done,
+                                       struct problem *why);
+enum status __wrap_outbox_reader_watch(struct outbox_reader *asked, bool wanted, bool *out_done,
+                                       struct problem *why)
+{
+    if (!wanted && atomic_load(&end_of_watching) == END_IS_TO_WAIT) {
+        atomic_store(&end_of_watching, END_WAITS);
+        while (atomic_load(&end_of_watching) == END_WAITS) {
+            usleep(1000);
+        }
+    }
+    enum status status = __real_outbox_reader_watch(asked, wanted, out_done, why);
+    atomic_store(&is_watching, wanted && status == STATUS_OK && *out_done);
+    return status;
+}
+
+enum status __real_outbox_reader_claim(struct outbox_reader *asked, uint64_t silence_ms,
+                                       bool *out_ours, struct problem *why);
+enum status __wrap_outbox_reader_claim(struct outbox_reader *asked, uint64_t silence_ms,
+                                       bool *out_ours, struct problem *why);
+enum status __wrap_outbox_reader_claim(struct outbox_reader *asked, uint64_t silence_ms,
+                                       bool *out_ours, struct problem *why)
+{
+    enum status status = __real_outbox_reader_claim(asked, silence_ms, out_ours, why);
+    atomic_fetch_add(&refused_claims, status == STATUS_OK && !*out_ours);
+    return status;
+}
+
 struct running {
     struct node node;
     struct outbox *outbox;
@@ -428,6 +462,69 @@ static void test_what_was_there_before_is_published(void **state)
     await_published(10);
     stop(node);
     assert_log_is_whole(10);
+}
+
+/* Publishes one by one, until the publisher looks by itself. Returns how many. */
+static unsigned publish_until_watched(void)
+{
+    unsigned count = 0;
+    int64_t until = clock_monotonic_us() + PATIENCE_US;
+    while (!atomic_load(&is_watching) && clock_monotonic_us() < until) {
+        publish(db, count++, 1);
+    }
+    assert_true(atomic_load(&is_watching));
+    await_published(count);
+    return count;
+}
+
+static void await_end_of_watching(void)
+{
+    int64_t until = clock_monotonic_us() + PATIENCE_US;
+    while (atomic_load(&end_of_watching) != END_WAITS && clock_monotonic_us() < until) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&end_of_watching), END_WAITS);
+}
+
+/* The publisher's session ends, and `late` takes the lock. */
+static void take_the_lock_away(void)
+{
+    ask(db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'penstock outbox'");
+    int64_t until = clock_monotonic_us() + PATIENCE_US;
+    bool is_ours = false;
+    while (!is_ours && clock_monotonic_us() < until) { /* its backend takes a moment to end */
+        is_ours = ask(late, "SELECT pg_try_advisory_lock(x'70656e73'::integer, 2)::integer") == 1;
+    }
+    assert_true(is_ours);
+}
+
+/* A publisher that finds its connection lost when it stops watching publishes nothing before it has
+ * the lock again: somebody else may have it. */
+static void test_nothing_is_published_without_the_lock(void **state)
+{
+    (void)state;
+    atomic_store(&queue_usage, -1);
+    atomic_store(&is_watching, false);
+    atomic_store(&end_of_watching, END_IS_TO_WAIT);
+    struct running *node = start();
+    await_publisher(node);
+    unsigned count = publish_until_watched();
+    await_end_of_watching();
+    take_the_lock_away();
+    publish(db, count, 10);
+    atomic_store(&refused_claims, 0);
+    atomic_store(&end_of_watching, END_PASSES);
+    int64_t until = clock_monotonic_us() + PATIENCE_US;
+    while (atomic_load(&refused_claims) < 2 && clock_monotonic_us() < until) {
+        usleep(1000); /* what the first one led to is over at the second one */
+    }
+    assert_true(atomic_load(&refused_claims) >= 2);
+    assert_int_equal(published(), count);
+    ask(late, "SELECT pg_advisory_unlock(x'70656e73'::integer, 2)");
+    await_published(count + 10);
+    stop(node);
+    assert_log_is_whole(count + 10);
 }
 
 /* Standard error goes into a file until restore(). */
@@ -543,6 +640,7 @@ int main(void)
         TEST(test_commits_are_hinted),
         TEST(test_what_was_there_before_is_published),
         TEST(test_two_nodes_publish_once),
+        TEST(test_nothing_is_published_without_the_lock),
         TEST(test_full_queue_is_told_once),
         TEST(test_refused_publisher_pauses_longer),
     };
