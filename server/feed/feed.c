@@ -55,7 +55,7 @@ struct feed {
     struct source source;
     struct order order;
     bool is_started;         /* the first head was read */
-    bool hears_on;           /* there may be more notifications: do not sleep */
+    bool hears_on;           /* libpq may have more notifications: do not sleep */
     bool reads_on;           /* the log has something for us: read it without waiting */
     uint64_t caught_up_at;   /* all that was committed when we connected */
     uint64_t missing_behind; /* the head when something was first found missing … */
@@ -257,6 +257,7 @@ static void probe(struct feed *feed)
         lose(feed, &problem);
         return;
     }
+    feed->hears_on = true; /* some may have come along with the answer */
     hear_head(feed, head);
 }
 
@@ -404,6 +405,7 @@ static void fill(struct feed *feed)
     if (is_connected(feed) && !window_is_full(feed->options.window) &&
         now_us >= read_due_us(feed)) {
         read_log(feed);
+        feed->hears_on = true; /* as in probe() */
     }
 }
 
