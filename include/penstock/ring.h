@@ -91,7 +91,8 @@ static inline void ring_commit(struct ring *ring, size_t size)
     atomic_store_explicit(&ring->tail, tail + size, memory_order_release);
 }
 
-/* Everything published and not yet released, as one run; size 0 when there is nothing. */
+/* What is published and not yet released, as one run; size 0 when there is nothing. All of it only
+ * when all that was shown before is released: who leaves a part has to peek again behind that. */
 static inline struct span ring_peek(struct ring *ring)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);

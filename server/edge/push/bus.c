@@ -115,7 +115,9 @@ void bus_take(struct edge *edge)
         rest = span_of(rest.data + view.record.bytes, rest.size - view.record.bytes);
     }
     ring_release(ring, taken);
-    if (rest.size > 0) {
+    /* Peeked at anew: behind what a former turn has left, there may be what came before the bell
+     * was armed, and nobody rings for that again. */
+    if (ring_peek(ring).size > 0) {
         doorbell_ring(edge->options.bell); /* behind the sockets, there is more */
     }
 }

@@ -143,6 +143,79 @@ static void a_full_ring_refuses(void **state)
     client_close(&other);
 }
 
+/* What the bus says in a flood; the edge's thread moves it on, so each turn has its part. */
+static _Atomic enum {
+    FLOOD_OVER,
+    FLOOD_DUE,  /* when the edge next arms its bell, there is more than it takes in one turn */
+    FLOOD_CAME, /* when it then wakes, the bus says one thing more */
+    FLOOD_ROSE, /* when it wakes again, either its bell was rung or it has taken everything */
+} flood;
+static bool was_in_parts, has_slept_over_it; /* stable while it is over */
+
+static size_t flood_left(void)
+{
+    return (size_t)(atomic_load(&harness.from_bus.tail) - atomic_load(&harness.from_bus.head));
+}
+
+static void bus_floods(size_t bytes)
+{
+    static const uint8_t data[4000] = {'"'};
+    struct bus_view view = {.record.kind = BUS_BROADCAST,
+                            .channel = span_string("nobody's"),
+                            .data = span_of(data, sizeof data)};
+    do {
+        (void)bus_view_put(&view, &harness.from_bus);
+    } while (flood_left() < bytes);
+}
+
+void __real_doorbell_arm(struct doorbell *bell);
+void __wrap_doorbell_arm(struct doorbell *bell);
+void __wrap_doorbell_arm(struct doorbell *bell)
+{
+    if (bell == &harness.edge_bell && atomic_load(&flood) == FLOOD_DUE) {
+        bus_floods(200 << 10);
+        atomic_store(&flood, FLOOD_CAME);
+    }
+    __real_doorbell_arm(bell);
+}
+
+void __real_doorbell_disarm(struct doorbell *bell);
+void __wrap_doorbell_disarm(struct doorbell *bell);
+void __wrap_doorbell_disarm(struct doorbell *bell)
+{
+    bool is_unrung = atomic_load(&bell->armed);
+    __real_doorbell_disarm(bell);
+    if (bell != &harness.edge_bell) {
+        return;
+    }
+    if (atomic_load(&flood) == FLOOD_CAME) {
+        was_in_parts = flood_left() > 0;
+        bus_floods(0);
+        doorbell_ring(bell); /* awake: it looks, before it sleeps */
+        atomic_store(&flood, FLOOD_ROSE);
+    } else if (atomic_load(&flood) == FLOOD_ROSE) {
+        has_slept_over_it = is_unrung && flood_left() > 0;
+        atomic_store(&flood, FLOOD_OVER);
+    }
+}
+
+/* What comes while more than a turn's share is taken does not wait for the tick. */
+static void floods_are_taken_without_sleep(void **state)
+{
+    (void)state;
+    int64_t until_us = clock_monotonic_us() + 30000000;
+    atomic_store(&flood, FLOOD_DUE);
+    doorbell_ring(&harness.edge_bell);
+    while ((atomic_load(&flood) != FLOOD_OVER || flood_left() > 0) &&
+           clock_monotonic_us() < until_us) {
+        poll(NULL, 0, 1);
+    }
+    assert_int_equal(atomic_load(&flood), FLOOD_OVER);
+    assert_int_equal(flood_left(), 0);
+    assert_true(was_in_parts);
+    assert_false(has_slept_over_it);
+}
+
 /* ---- presence -------------------------------------------------------------------------------- */
 
 /* The bus hears of whoever comes where presence is on, answers who asks, and its news reach all but
@@ -259,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(broadcasts_go_both_ways, start, stop),
         cmocka_unit_test_setup_teardown(a_full_ring_refuses, start, stop),
+        cmocka_unit_test_setup_teardown(floods_are_taken_without_sleep, start, stop),
         cmocka_unit_test_setup_teardown(presence_is_asked_and_told, start, stop),
         cmocka_unit_test_setup_teardown(flapping_is_coalesced, start, stop),
         cmocka_unit_test_setup_teardown(no_leave_is_lost, start, stop),

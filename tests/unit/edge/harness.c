@@ -292,7 +292,7 @@ void harness_start(struct harness *harness)
     must(ring_init(&harness->to_history, HISTORY_REQUEST_RING_BYTES, &problem), &problem);
     must(ring_init(&harness->from_history, HISTORY_ANSWER_RING_BYTES, &problem), &problem);
     must(ring_init(&harness->to_bus, 64 << 10, &problem), &problem);
-    must(ring_init(&harness->from_bus, 64 << 10, &problem), &problem);
+    must(ring_init(&harness->from_bus, BUS_TO_EDGE_BYTES, &problem), &problem);
     must(doorbell_init(&harness->edge_bell, &problem), &problem);
     must(doorbell_init(&harness->lane_bell, &problem), &problem);
     must(window_create(harness->settings.window_bytes, 1, &harness->window, &problem), &problem);
