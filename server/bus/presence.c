@@ -286,19 +286,26 @@ static void sweep(struct bus *bus, struct roster *roster)
     roster->is_swept = true;
 }
 
+/* While a state is said, nobody is removed. */
+static bool is_to_be_swept(const struct roster *roster)
+{
+    return !roster->is_swept && !roster->in_state;
+}
+
 /* True: it is to be swept on. */
 static bool look_after(struct bus *bus, struct peer *peer, int64_t now_us)
 {
     struct roster *roster = &peer->roster;
-    if (roster->count > 0 && roster->is_swept && now_us - peer->heard_us > PRESENCE_SILENT_US) {
+    if (roster->count > 0 && !is_to_be_swept(roster) &&
+        now_us - peer->heard_us > PRESENCE_SILENT_US) {
         log_info("bus", "node %s is silent: its %llu members have left", peer->node,
                  (unsigned long long)roster->count);
         end(roster);
     }
-    if (!roster->is_swept && !roster->in_state) {
+    if (is_to_be_swept(roster)) {
         sweep(bus, roster);
     }
-    return !roster->is_swept && !roster->in_state;
+    return is_to_be_swept(roster);
 }
 
 /* A connection that was away for long must not make everybody silent. */

@@ -32,6 +32,7 @@ struct place_to_be {
     struct ring to_edge;
     struct ring *rings[1];
     bool is_up;                                 /* its connection */
+    bool is_held;                               /* its edge, which takes nothing */
     bool is_member[ROOMS][SESSIONS];            /* of its own sessions: the truth */
     bool is_told[ROOMS][NODES * SESSIONS][256]; /* by session and life: what its edge was told */
     unsigned life;
@@ -72,7 +73,7 @@ static void be_born(int n)
     assert_int_equal(seal_create(SEAL_CLOSES, bus->peers.key, span_string(here->node.name),
                                  bus->peers.ours, &bus->backlog.seal, &problem),
                      STATUS_OK);
-    here->is_up = false;
+    here->is_up = here->is_held = false;
 }
 
 static void die(int n)
@@ -125,7 +126,7 @@ static void node_hears(int n, struct span payload)
 static void edge_hears(int n)
 {
     struct place_to_be *here = &nodes[n];
-    struct span rest = ring_peek(&here->to_edge);
+    struct span rest = here->is_held ? span_of(NULL, 0) : ring_peek(&here->to_edge);
     size_t all = rest.size;
     while (rest.size > 0) {
         struct bus_view view;
@@ -138,6 +139,22 @@ static void edge_hears(int n)
         rest = span_of(rest.data + view.record.bytes, rest.size - view.record.bytes);
     }
     ring_release(&here->to_edge, all);
+}
+
+/* The edge's ring is full, of nothing. */
+static void hold_edge(int n)
+{
+    size_t room;
+    assert_int_equal(ring_peek(&nodes[n].to_edge).size, 0);
+    assert_non_null(ring_reserve(&nodes[n].to_edge, BUS_TO_EDGE_BYTES, &room));
+    ring_commit(&nodes[n].to_edge, room);
+    nodes[n].is_held = true;
+}
+
+static void let_go_of_edge(int n)
+{
+    ring_release(&nodes[n].to_edge, ring_peek(&nodes[n].to_edge).size);
+    nodes[n].is_held = false;
 }
 
 /* ---- what happens ---------------------------------------------------------------------------- */
@@ -157,23 +174,29 @@ static void change_one(int n, int room, int who)
     here->is_member[room][who] = !here->is_member[room][who];
 }
 
-/* A turn of each node; one payload of `losses` in a hundred does not arrive. */
-static void take_turns(int losses)
+/* One payload of `losses` in a hundred does not arrive. */
+static void be_heard(int n, int losses)
 {
     struct span payloads[BUS_PAYLOADS_MAX];
+    size_t count = nodes[n].is_up ? backlog_take(&nodes[n].bus->backlog, now_us, payloads) : 0;
+    for (size_t i = 0; i < count; i++) {
+        for (int to = 0; to < NODES; to++) {
+            if (to != n && nodes[to].is_up && rand() % 100 >= losses) {
+                node_hears(to, payloads[i]);
+            }
+        }
+    }
+}
+
+/* A turn of each node. */
+static void take_turns(int losses)
+{
     now_us += STEP_US;
     for (int n = 0; n < NODES; n++) {
         announce(nodes[n].bus, now_us);
         (void)presence_tick(nodes[n].bus, now_us);
         peers_tidy(&nodes[n].bus->peers, now_us);
-        size_t count = nodes[n].is_up ? backlog_take(&nodes[n].bus->backlog, now_us, payloads) : 0;
-        for (size_t i = 0; i < count; i++) {
-            for (int to = 0; to < NODES; to++) {
-                if (to != n && nodes[to].is_up && rand() % 100 >= losses) {
-                    node_hears(to, payloads[i]);
-                }
-            }
-        }
+        be_heard(n, losses);
     }
     for (int n = 0; n < NODES; n++) {
         edge_hears(n);
@@ -296,10 +319,9 @@ static void peace_makes_it_right(void **state)
     }
 }
 
-/* A node that says nothing any more is cleared within 15 seconds. */
-static void the_silent_are_cleared(void **state)
+/* Of the first node, which all know; then it is cut off, as if killed. */
+static void join_and_be_cut(void)
 {
-    (void)state;
     for (int who = 0; who < SESSIONS; who++) {
         change_one(0, 1, who);
     }
@@ -308,14 +330,48 @@ static void the_silent_are_cleared(void **state)
     }
     check_all();
     be_cut(0);
-    memset(nodes[0].is_member, 0, sizeof nodes[0].is_member); /* as if killed */
+    memset(nodes[0].is_member, 0, sizeof nodes[0].is_member);
+}
+
+/* Returns how many turns that took. */
+static int expect_cleared(void)
+{
     int steps = 0;
     while (nodes[1].bus->presence.members.count + nodes[2].bus->presence.members.count > 0) {
         take_turns(0);
         steps++;
         assert_true(steps * STEP_US <= 15 * INT64_C(1000000));
     }
-    assert_true(steps * STEP_US >= 7 * INT64_C(1000000));
+    return steps;
+}
+
+/* A node that says nothing any more is cleared within 15 seconds. */
+static void the_silent_are_cleared(void **state)
+{
+    (void)state;
+    join_and_be_cut();
+    assert_true(expect_cleared() * STEP_US >= 7 * INT64_C(1000000));
+}
+
+/* So is one that speaks again before its members could be removed, and falls silent for good in the
+ * middle of its state. */
+static void the_silent_in_their_state_are_cleared(void **state)
+{
+    (void)state;
+    struct item begin = {.kind = ITEM_STATE};
+    join_and_be_cut();
+    hold_edge(1);
+    for (int i = 0; i < 150; i++) { /* 15 s */
+        take_turns(0);
+    }
+    assert_int_equal(nodes[1].bus->presence.members.count, SESSIONS);
+    assert_int_equal(nodes[2].bus->presence.members.count, 0);
+    nodes[0].is_up = nodes[0].bus->backlog.is_open = true;
+    assert_true(backlog_put(&nodes[0].bus->backlog, &begin));
+    be_heard(0, 0);
+    be_cut(0);
+    let_go_of_edge(1);
+    (void)expect_cleared();
 }
 
 int main(void)
@@ -324,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(changes_are_known_at_once, start, end),
         cmocka_unit_test_setup_teardown(peace_makes_it_right, start, end),
         cmocka_unit_test_setup_teardown(the_silent_are_cleared, start, end),
+        cmocka_unit_test_setup_teardown(the_silent_in_their_state_are_cleared, start, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
