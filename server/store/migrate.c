@@ -100,10 +100,27 @@ static enum status check_origin(struct store *store, struct problem *problem)
     return status;
 }
 
+/* PostgreSQL tells it at the start of a session; a pooler may not. */
+static enum status check_encoding(struct store *store, struct problem *problem)
+{
+    const char *encoding = PQparameterStatus(store->connection, "server_encoding");
+    if (encoding == NULL || strcmp(encoding, "UTF8") == 0) {
+        return STATUS_OK;
+    }
+    return problem_set(problem, STATUS_BAD_DATABASE,
+                       "the database is encoded in %s, and events are UTF-8, which it could "
+                       "neither store nor set aside in full: dump it, and restore it into one "
+                       "that is made with TEMPLATE template0 ENCODING 'UTF8'",
+                       encoding);
+}
+
 enum status store_check_schema(struct store *store, struct problem *problem)
 {
-    int version;
-    enum status status = read_version(store, &version, problem);
+    int version = 0;
+    enum status status = check_encoding(store, problem);
+    if (status == STATUS_OK) {
+        status = read_version(store, &version, problem);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -138,8 +155,11 @@ static enum status run_part(struct store *store, int part, struct problem *probl
 
 static enum status bring_up(struct store *store, struct problem *problem)
 {
-    int version;
-    enum status status = read_version(store, &version, problem);
+    int version = 0;
+    enum status status = check_encoding(store, problem);
+    if (status == STATUS_OK) {
+        status = read_version(store, &version, problem);
+    }
     if (status != STATUS_OK || version == SCHEMA_VERSION) {
         return status;
     }

@@ -236,13 +236,16 @@ static void append_key(struct committer *c, struct text *sql)
     text_fini(&name);
 }
 
-/* Who has the lock. A lost session of this very process is ended. */
+/* Who has the lock. A lost session of this very process is ended, but not while its commit waits
+ * for a synchronous standby: PostgreSQL would give that wait up, and the commit would be taken for
+ * a replicated one. */
 static void append_holder(struct committer *c, struct text *sql)
 {
     struct text key = {0}, ours = {0};
     append_key(c, &key);
     text_format(&ours, "l.pid = %d AND a.application_name = ", c->backend_pid);
     text_literal(&ours, span_string(c->application_name));
+    text_string(&ours, " AND a.wait_event IS DISTINCT FROM 'SyncRep'");
     holder_ask(sql, text_span(&key), text_span(&ours), c->options.node, c->options.lane);
     sql->failed = sql->failed || key.failed || ours.failed;
     text_fini(&key);

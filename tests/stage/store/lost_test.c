@@ -238,6 +238,41 @@ static void test_silent_server_is_given_up(void **state)
     rig_close(rig);
 }
 
+static bool commit_waits_for_a_standby(void)
+{
+    return sql_number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1;
+}
+
+/* A commit that waits for a synchronous standby is waited for, though nothing answers for long: it
+ * is acknowledged when the standby has it, and not before. */
+static void test_synchronous_standby_is_waited_for(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open((struct rig_options){.statement_timeout_ms = 200});
+    rig_wait_ready(rig);
+    sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    sql("SELECT pg_reload_conf()");
+    struct batch *batch;
+    unsigned before;
+    do { /* until PostgreSQL's checkpointer has read it */
+        before = rig->done;
+        batch = next_batch(3, 0);
+        committer_submit(rig->committer, batch);
+        rig_run_for(rig, 300 * 1000);
+    } while (rig->done > before);
+    while (counter_read(&rig->state.reconnects) == 0) {
+        rig_run_for(rig, 100 * 1000);
+    }
+    rig_run_for(rig, 2000 * 1000);
+    assert_true(commit_waits_for_a_standby());
+    assert_int_equal(rig->done, before);
+    sql("ALTER SYSTEM RESET synchronous_standby_names");
+    sql("SELECT pg_reload_conf()");
+    rig_wait(rig, &rig->done, before + 1);
+    check(batch, 3);
+    rig_close(rig);
+}
+
 /* A server of the URL that takes connections and says nothing does not keep us from the next one.
  */
 static void test_silent_host_is_passed(void **state)
@@ -535,6 +570,7 @@ int main(void)
         TEST(test_lost_answer_whose_log_row_is_gone),
         TEST(test_lingering_session_is_ended),
         TEST(test_silent_server_is_given_up),
+        TEST(test_synchronous_standby_is_waited_for),
         TEST(test_silent_host_is_passed),
         TEST(test_large_batches_never_stand_still),
         TEST(test_terminated_at_random_moments),

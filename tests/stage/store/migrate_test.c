@@ -183,6 +183,27 @@ static void test_hanging_statement_ends(void **state)
     store_close(store);
 }
 
+/* Text that the database cannot hold would hold up a lane for good. */
+static void test_other_encodings_are_refused(void **state)
+{
+    (void)state;
+    char url[512];
+    sql("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+    snprintf(url, sizeof url, "%s&dbname=latin", getenv("DATABASE_URL"));
+    struct store *store;
+    struct store_options options = {
+        .url = url, .role = "test", .connect_timeout_ms = 30000, .statement_timeout_ms = 30000};
+    problem_clear(&problem);
+    assert_int_equal(store_open(&options, &store, &problem), STATUS_OK);
+    assert_int_equal(store_migrate(store, &problem), STATUS_BAD_DATABASE);
+    assert_non_null(strstr(problem.text, "LATIN1"));
+    problem_clear(&problem);
+    assert_int_equal(store_check_schema(store, &problem), STATUS_BAD_DATABASE);
+    assert_non_null(strstr(problem.text, "LATIN1"));
+    store_close(store);
+    sql("DROP DATABASE latin");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_bad_sql_is_told),
         cmocka_unit_test(test_unreachable_server_is_given_up),
         cmocka_unit_test(test_hanging_statement_ends),
+        cmocka_unit_test(test_other_encodings_are_refused),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     sql_disconnect();
