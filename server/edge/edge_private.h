@@ -208,6 +208,7 @@ struct edge {
     uint64_t review_left;    /* subscriptions that may be held against new rules in this tick */
     uint64_t positions_left; /* sessions that may become due to hear `position` in this tick */
     int64_t now_us;          /* monotonic, of this turn of the loop */
+    int64_t ticked_us;       /* monotonic, of the last tick */
     uint64_t refusals;       /* sessions that wait for their 429 */
     uint64_t refusals_unsaid;
     int64_t refusal_said_us;

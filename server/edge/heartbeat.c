@@ -7,8 +7,9 @@
  * message but setting a flag.
  *
  * Counted are ticks, not seconds. When this thread stood still (a stopped process, a machine moved
- * elsewhere), what clients sent meanwhile still lies in their sockets, and the tick comes before it
- * is read; the next one comes after. So a client is cut by no less than the second tick.
+ * elsewhere, or with no time for it), what clients sent meanwhile still lies in their sockets, and
+ * the tick may come before it is read; the next one comes after. So a late tick does not count, and
+ * a client is cut by no less than the second one.
  *
  * A session that we pause cannot answer; it is taken as heard as long as the fault is ours. One
  * that does not read its answers is not.

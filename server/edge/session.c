@@ -23,6 +23,7 @@
 #define MESSAGE_HEARTBEATS 4            /* a message may take so long to arrive */
 #define REVIEWS_A_TICK     20000        /* a fraction of a second's work (access_tick) */
 #define ROUNDING_US        (500 * 1000) /* libwebsockets counts whole seconds */
+#define TICK_LATE_US       (1500 * 1000)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -300,6 +301,8 @@ static void check_one(struct session *session, int64_t now_us, int64_t message_u
 
 void sessions_tick(struct edge *edge, int64_t now_us)
 {
+    bool is_late = now_us - edge->ticked_us > TICK_LATE_US;
+    edge->ticked_us = now_us;
     bool asks_tokens = edge->options.verifier != NULL;
     edge->review_left = REVIEWS_A_TICK;
     int64_t now_unix_s = asks_tokens ? clock_unix_us() / 1000000 : 0;
@@ -309,7 +312,9 @@ void sessions_tick(struct edge *edge, int64_t now_us)
         next = session->all.next;
         exchange_tick(session, now_us);
         attendances_tick(session, now_us);
-        heartbeat_tick(session, heartbeat_s);
+        if (!is_late) {
+            heartbeat_tick(session, heartbeat_s);
+        }
         position_tick(session, now_us, heartbeat_us);
         if (asks_tokens) {
             access_tick(session, now_us, now_unix_s);
