@@ -69,8 +69,9 @@ static void check_streams(struct report *report, const struct settings *settings
         snprintf(what, sizeof what, "stream %s", wanted->name);
         enum status status = streams_load_one(store, wanted, &stream, &problem);
         report_status(report, status, what, wanted->table, &problem);
-        if (status == STATUS_OK && !stream_tells_duplicates(stream)) {
-            report_add(report, FINDING_NOTE, what, "at least once: " STREAMS_NO_KEY, NULL);
+        struct stream_doubt doubt;
+        if (status == STATUS_OK && streams_find_doubt(stream, wanted, &doubt)) {
+            report_add(report, FINDING_NOTE, what, doubt.detail, doubt.mend);
         }
         stream_destroy(stream);
     }

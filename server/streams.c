@@ -2,9 +2,11 @@
 #include "streams.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DIFFERENCE_BYTES 600 /* of a log line; what is longer is cut */
+#define COLUMNS_BYTES    200 /* the same of a list of columns */
 
 struct watched_table {
     const struct stream_settings *settings; /* borrows */
@@ -60,6 +62,38 @@ enum status streams_load_one(struct store *store, const struct stream_settings *
         problem_context(problem, "stream \"%s\"", settings->name);
     }
     return status;
+}
+
+bool streams_find_doubt(const struct stream *stream, const struct stream_settings *settings,
+                        struct stream_doubt *out)
+{
+    if (!stream_tells_duplicates(stream)) {
+        snprintf(out->detail, sizeof out->detail,
+                 "at least once: its table has no key that events carry, so that an event sent "
+                 "twice makes two rows");
+        snprintf(out->mend, sizeof out->mend,
+                 "add a PRIMARY KEY or a UNIQUE constraint on a uuid column that is NOT NULL");
+        return true;
+    }
+    if (!stream_remakes_key(stream)) {
+        return false;
+    }
+    uint8_t text[COLUMNS_BYTES];
+    struct writer columns = writer_of(text, sizeof text);
+    stream_write_remade(stream, &columns);
+    struct span names = writer_span(&columns);
+    snprintf(out->detail, sizeof out->detail,
+             "at least once for events without %.*s: the key of table %s has more than the event's "
+             "id, and what is left out of it is filled anew at each arrival, so that an event sent "
+             "twice makes two rows even with an id of its own; publishers that send all of the key "
+             "are exactly once already",
+             SPAN_PRINT(names), settings->table);
+    snprintf(out->mend, sizeof out->mend,
+             "let publishers send %.*s too, the same each time an event is sent; or key the table "
+             "by its id alone: a UNIQUE constraint on a uuid column that is NOT NULL is enough, "
+             "though a partitioned table takes none without the columns it is partitioned by",
+             SPAN_PRINT(names));
+    return true;
 }
 
 /* ---- a table was read again ------------------------------------------------------------------ */
@@ -203,9 +237,10 @@ static enum status read_first(struct store *store, struct watched_table *table,
     if (status == STATUS_OK) {
         status = create(table->settings, &table->description, &stream, problem);
     }
-    if (status == STATUS_OK && !stream_tells_duplicates(stream)) {
-        log_warn("catalog", "stream \"%s\" is delivered at least once: %s", table->settings->name,
-                 STREAMS_NO_KEY);
+    struct stream_doubt doubt;
+    if (status == STATUS_OK && streams_find_doubt(stream, table->settings, &doubt)) {
+        log_warn("catalog", "stream \"%s\" is delivered %s; %s", table->settings->name,
+                 doubt.detail, doubt.mend);
     }
     stream_destroy(stream);
     if (status != STATUS_OK) {

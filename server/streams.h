@@ -22,14 +22,19 @@
 #include "penstock/store.h"
 #include "penstock/stream.h"
 
-/* What to do about a stream that cannot tell duplicates. */
-#define STREAMS_NO_KEY                                                                           \
-    "its table has no key that events carry, so that an event sent twice makes two rows; add a " \
-    "PRIMARY KEY or a UNIQUE constraint on a uuid column that is NOT NULL"
-
 /* One stream of the configuration. The problem's text names the stream. */
 enum status streams_load_one(struct store *store, const struct stream_settings *settings,
                              struct stream **out, struct problem *problem) must_use;
+
+/* Why an event of a stream may be stored twice when it is sent twice, and what mends that. What is
+ * longer is cut. */
+struct stream_doubt {
+    char detail[800]; /* "at least once…" */
+    char mend[600];
+};
+/* False: there is no doubt. */
+bool streams_find_doubt(const struct stream *stream, const struct stream_settings *settings,
+                        struct stream_doubt *out);
 
 struct streams;
 /* Reads all tables. The first that cannot be used, fails all. Borrows settings and accounts. */

@@ -84,10 +84,16 @@ bool stream_is_pushed(const struct stream *stream); /* has channels */
 bool stream_has_field(const struct stream *stream, struct span name);
 /* False: the table has no key that events carry, and an event sent twice makes two rows. */
 bool stream_tells_duplicates(const struct stream *stream);
+/* True: the key has columns beside the event's id that are filled when an event arrives without
+ * them, and an event sent again without them makes a second row. */
+bool stream_remakes_key(const struct stream *stream);
+/* Which they are: `"createdAt", "part"`; nothing when there are none. */
+void stream_write_remade(const struct stream *stream, struct writer *out);
 
 /* What a stream expects of its events, as JSON for people and pages: {"stream","table","format",
- * "delivery":"exactly once" or "at least once"
- * (stream_tells_duplicates),"fields":[{"name","type","required","default",…}],"channels":[…]}. */
+ * "delivery":"exactly once", "at least once" (not stream_tells_duplicates) or "exactly once for
+ * events with …" (stream_remakes_key),"fields":[{"name","type","required","default",…}],
+ * "channels":[…]}. */
 void stream_describe(const struct stream *stream, struct writer *out);
 
 /* How many columns the publisher's token fills, and which. */

@@ -4,6 +4,9 @@
  */
 #include "plan.h"
 
+/* PostgreSQL: a key has at most INDEX_MAX_KEYS columns, 32. */
+#define DELIVERY_BYTES (40 + 32 * (NAME_BYTES_MAX + sizeof "\"\", "))
+
 static void write_key(struct writer *out, const char *key)
 {
     json_string(out, span_string(key));
@@ -81,6 +84,18 @@ static void write_columns(const struct stream *stream, bool computed, struct wri
     writer_u8(out, ']');
 }
 
+static void write_delivery(const struct stream *stream, struct writer *out)
+{
+    uint8_t text[DELIVERY_BYTES];
+    struct writer delivery = writer_of(text, sizeof text);
+    writer_string(&delivery, stream_tells_duplicates(stream) ? "exactly once" : "at least once");
+    if (stream_remakes_key(stream)) {
+        writer_string(&delivery, " for events with ");
+        stream_write_remade(stream, &delivery);
+    }
+    write_text(out, "delivery", writer_span(&delivery));
+}
+
 /* All but the braces around it. */
 static void write_stream(const struct stream *stream, struct writer *out)
 {
@@ -95,8 +110,7 @@ static void write_stream(const struct stream *stream, struct writer *out)
     writer_u8(out, ',');
     write_text(out, "format", span_string(stream->binary ? "binary" : "text"));
     writer_u8(out, ',');
-    write_text(out, "delivery",
-               span_string(stream_tells_duplicates(stream) ? "exactly once" : "at least once"));
+    write_delivery(stream, out);
     writer_string(out, ",\"fields\":");
     write_columns(stream, false, out);
     writer_string(out, ",\"computed\":");

@@ -148,6 +148,24 @@ static bool same_key(const struct stream *a, const struct stream *b)
     return same;
 }
 
+/* Who sent the former key with an event may leave out what the new one has besides. */
+static void note_key(struct notes *notes, const struct stream *before, const struct stream *after)
+{
+    if (same_key(before, after)) {
+        return;
+    }
+    note(notes, after->key_count > 0 ? "it has another primary key"
+                                     : "no primary key tells duplicates any more");
+    bool remakes = stream_remakes_key(after);
+    if (remakes) {
+        writer_string(notes->out, ", and events without ");
+        stream_write_remade(after, notes->out);
+        writer_string(notes->out, " make a second row when they are sent again");
+    }
+    bool told_resends = before->key_count > 0 && !stream_remakes_key(before);
+    note_breaks(notes, after->key_count == 0 || (remakes && told_resends));
+}
+
 static void note_table(struct notes *notes, const struct stream *before, const struct stream *after)
 {
     if (!span_equals(before->table_schema, after->table_schema) ||
@@ -158,11 +176,7 @@ static void note_table(struct notes *notes, const struct stream *before, const s
         writer_put(notes->out, after->table_name);
         writer_string(notes->out, "\"");
     }
-    if (!same_key(before, after)) {
-        note(notes, after->key_count > 0 ? "it has another primary key"
-                                         : "no primary key tells duplicates any more");
-        note_breaks(notes, after->key_count == 0);
-    }
+    note_key(notes, before, after);
 }
 
 enum stream_change stream_difference(const struct stream *before, const struct stream *after,

@@ -218,3 +218,20 @@ def test_a_table_without_a_key_says_that_it_is_delivered_at_least_once(make_serv
     until("the key is known", lambda: delivery()["loose"] == "exactly once")
     duplicates = [client.publish("loose", [other], ack="committed")["duplicates"] for _ in range(2)]
     assert duplicates == [0, 1] and database.count("Loose") == 1
+
+
+def test_a_key_with_the_time_of_arrival_says_what_to_send(make_server, database):
+    """Its uuid alone does not tell an event that is sent again: the start's log and /v1/streams name the
+    column that does, and it is as they say."""
+    database.execute('CREATE TABLE "Dated" (id uuid DEFAULT gen_random_uuid(), "createdAt" timestamptz DEFAULT now(),'
+                     ' PRIMARY KEY (id, "createdAt")) PARTITION BY RANGE ("createdAt");'
+                     ' CREATE TABLE "DatedRest" PARTITION OF "Dated" DEFAULT')
+    server = make_server(streams=STREAMS + stream("dated", "Dated")).start()
+    listed = {entry["stream"]: entry["delivery"] for entry in json.loads(server.http("GET", "/v1/streams")[2])}
+    assert 'stream \\"dated\\" is delivered at least once for events without \\"createdAt\\"' in server.log()
+    assert listed["dated"] == 'exactly once for events with "createdAt"'
+    client, bare = server.connect(), {"id": str(uuid.uuid4())}
+    whole = {"id": str(uuid.uuid4()), "createdAt": "2026-11-21T02:47:50.123456Z"}
+    assert [client.publish("dated", [bare], ack="committed")["duplicates"] for _ in range(2)] == [0, 0]
+    assert [client.publish("dated", [whole], ack="committed")["duplicates"] for _ in range(2)] == [0, 1]
+    assert database.count("Dated") == 3

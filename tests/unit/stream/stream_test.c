@@ -326,6 +326,95 @@ static void test_find(void **state)
     fixture_close(&fixture);
 }
 
+/* A key of these columns, in this order, with "token" set from the publisher's token. */
+struct key_column {
+    const char *name;
+    uint32_t oid;
+    const char *expression; /* NULL: publishers must send it */
+};
+#define KEY_COLUMNS 3
+#define DRAWN       "gen_random_uuid()"
+
+static void expect_remade(const struct key_column columns[KEY_COLUMNS], const char *expected)
+{
+    struct table_description table;
+    struct span pinned = span_string("token");
+    struct stream_options options = {.name = span_string("log"), .pinned = &pinned};
+    struct stream *stream = NULL;
+    struct problem problem;
+    char text[100];
+    struct writer out = writer_of(text, sizeof text);
+    table_init(&table);
+    for (uint16_t i = 0; i < KEY_COLUMNS && columns[i].name != NULL; i++) {
+        struct column_description *column = table_add(&table, columns[i].name, columns[i].oid);
+        column->not_null = true;
+        column->key_position = i + 1;
+        if (columns[i].expression != NULL) {
+            column_default(column, columns[i].expression, 'v', NULL);
+        }
+        options.pinned_count += strcmp(columns[i].name, "token") == 0;
+    }
+    if (stream_create(&options, &table, &stream, &problem) != STATUS_OK) {
+        fail_msg("%s", problem.text);
+    }
+    assert_true(stream_tells_duplicates(stream));
+    stream_write_remade(stream, &out);
+    writer_u8(&out, 0);
+    assert_string_equal(text, expected);
+    assert_int_equal(stream_remakes_key(stream), expected[0] != '\0');
+    stream_destroy(stream);
+    table_description_fini(&table);
+}
+
+/* What is filled at the edge differs when an event is sent again. The event's id alone may be
+ * filled so: whoever sends an event twice sends its id. */
+static void test_what_is_remade_of_a_key(void **state)
+{
+    (void)state;
+    static const struct {
+        struct key_column columns[KEY_COLUMNS];
+        const char *remade;
+    } keys[] = {
+        {{{"id", OID_UUID, DRAWN}}, ""},
+        {{{"id", OID_UUID, NULL}}, ""},
+        {{{"at", OID_TIMESTAMPTZ, "now()"}}, ""},
+        {{{"id", OID_UUID, DRAWN}, {"at", OID_TIMESTAMPTZ, "now()"}}, "\"at\""},
+        {{{"at", OID_DATE, "CURRENT_DATE"}, {"id", OID_UUID, NULL}}, "\"at\""},
+        {{{"key", OID_TEXT, NULL}, {"at", OID_TIMESTAMPTZ, "now()"}}, "\"at\""},
+        {{{"id", OID_UUID, DRAWN}, {"at", OID_TIMESTAMPTZ, NULL}}, ""},
+        {{{"id", OID_UUID, DRAWN}, {"tenant", OID_UUID, NULL}}, ""},
+        {{{"tenant", OID_TEXT, NULL}, {"event", OID_UUID, DRAWN}}, ""},
+        {{{"id", OID_UUID, NULL}, {"part", OID_UUID, DRAWN}}, "\"part\""},
+        {{{"id", OID_INT8, NULL}, {"part", OID_TEXT, "(gen_random_uuid())::text"}}, "\"part\""},
+        {{{"event", OID_UUID, NULL}, {"part", OID_UUID, DRAWN}}, "\"part\""},
+        {{{"id", OID_UUID, DRAWN}, {"part", OID_UUID, DRAWN}, {"at", OID_TIMESTAMPTZ, "now()"}},
+         "\"part\", \"at\""},
+        {{{"id", OID_UUID, DRAWN}, {"token", OID_UUID, DRAWN}}, ""},
+        {{{"event", OID_UUID, DRAWN}, {"token", OID_UUID, NULL}}, ""},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        expect_remade(keys[i].columns, keys[i].remade);
+    }
+}
+
+/* Who reads the description learns what to send. */
+static void test_delivery_names_what_is_remade(void **state)
+{
+    (void)state;
+    struct table_description table;
+    struct fixture fixture;
+    char text[2000];
+    struct writer out = writer_of(text, sizeof text);
+    table_behavior(&table);
+    table.columns[4].key_position = 2;
+    fixture_open(&fixture, &table, NULL, 0);
+    stream_describe(fixture.stream, &out);
+    writer_u8(&out, 0);
+    assert_non_null(
+        strstr(text, "\"delivery\":\"exactly once for events with \\\"timestamp\\\"\","));
+    fixture_close(&fixture);
+}
+
 /* The description says what an event may carry, what is required, and what absent fields become. */
 static void test_describe(void **state)
 {
@@ -443,6 +532,8 @@ int main(void)
         cmocka_unit_test(test_no_channels_no_push),
         cmocka_unit_test(test_bad_streams),
         cmocka_unit_test(test_find),
+        cmocka_unit_test(test_what_is_remade_of_a_key),
+        cmocka_unit_test(test_delivery_names_what_is_remade),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_full_writer),
         cmocka_unit_test(test_context_is_shared),
