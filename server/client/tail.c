@@ -232,6 +232,14 @@ static void take_error(struct tail *tail, const struct reply *reply)
     tail->retry_us = clock_monotonic_us() + (int64_t)pause_ms * 1000;
 }
 
+/* We never unsubscribe: the server's rules took the channel away, and would refuse it again. */
+static void take_unsubscribed(struct tail *tail, const struct reply *reply)
+{
+    progress_say(&tail->progress, "the server ended the subscription%s%s",
+                 reply->reason[0] != '\0' ? ": " : "", reply->reason);
+    end(tail, CLIENT_FAILED);
+}
+
 /* The channel was quiet: what lies up to here need not be there any more at the next connection. */
 static void take_position(struct tail *tail, const struct reply *reply)
 {
@@ -265,6 +273,8 @@ static void on_message(void *owner, struct span json)
         take_gap(tail, &reply);
     } else if (strcmp(reply.op, "position") == 0 && tail->has_since) {
         take_position(tail, &reply);
+    } else if (strcmp(reply.op, "unsubscribed") == 0) {
+        take_unsubscribed(tail, &reply);
     } else if (strcmp(reply.op, "error") == 0) {
         take_error(tail, &reply);
     }

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 from penstock import (  # noqa: E402
     STREAMS,
+    Command,
     Postgres,
     Server,
     assert_accounts_add_up,
@@ -154,6 +155,19 @@ def make_server(request, database):
     """
     with servers_of(request, database) as make:
         yield make
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Begins a command that runs beside the test."""
+    begun = []
+
+    def begin(*arguments, env=None):
+        begun.append(Command(tmp_path / f"stderr-{len(begun)}", *arguments, env=env))
+        return begun[-1]
+    yield begin
+    for each in begun:
+        each.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The command line's clients, on a server that asks for tokens."""
 
 import json
+import signal
 import threading
 
 import pytest
@@ -69,3 +70,18 @@ def test_tail_goes_on_with_another_token(guarded, tmp_path):
     code, out, err = result[0]
     assert code == 0, err
     assert [json.loads(line)["data"]["eventType"] for line in out.splitlines()] == ["first", "second"]
+
+
+def subscriptions(server):
+    return server.metrics()['penstock_edge_subscriptions{edge="0"}']
+
+
+def test_tail_ends_when_its_channel_is_taken_away(guarded, command):
+    """A reload of the rules ends the subscription: `tail` says why, instead of being silent for ever."""
+    tail = command("tail", f"user:{AN}", f"--url={guarded.ws_url}", env={"PENSTOCK_TOKEN": token(AN)})
+    until("tail has subscribed", lambda: subscriptions(guarded) == 1)
+    guarded.settings["allow_subscribe"] = "weather"
+    guarded.write_config()
+    guarded.process.send_signal(signal.SIGHUP)
+    assert tail.wait() == 1
+    assert "ended the subscription: the server's rules do not allow this channel any more" in tail.err

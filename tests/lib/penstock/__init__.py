@@ -3,6 +3,7 @@
     postgres.Postgres   a cluster on a unix socket; stop, restart and kill it
     server.Server       one `penstock serve` with its own folder; stop, kill -9 and restart it
     server.run          one run of any other command (`send`, `check` …) to its end
+    server.Command      one that runs beside the test
     accounts            received = committed + duplicates + dead-lettered + pending, of a server and
                         by penstock.account
     client.Client       a WebSocket session in JSON or MessagePack, without async in the tests
@@ -16,6 +17,7 @@ from .client import Client, Closed, Refused
 from .postgres import Database, Postgres
 from .server import (
     STREAMS,
+    Command,
     Server,
     binary,
     free_port,
@@ -30,6 +32,7 @@ __all__ = [
     "STREAMS",
     "Client",
     "Closed",
+    "Command",
     "Database",
     "Postgres",
     "Refused",

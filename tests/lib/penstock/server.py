@@ -84,6 +84,46 @@ def run(*arguments, stdin=None, env=None, cwd=None, timeout=None):
     return done.returncode, out, err
 
 
+class Command:
+    """One command of penstock that runs beside the test: its input and output are pipes (`stdin`,
+    `out`), what it says is in `err` at any time."""
+
+    def __init__(self, error_path, *arguments, env=None):
+        self.error_path = error_path
+        with open(error_path, "wb") as err:
+            self.process = subprocess.Popen(
+                [binary(), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
+                env=environment(env), preexec_fn=dies_with_us())
+        self.stdin, self.out = self.process.stdin, self.process.stdout
+
+    @property
+    def err(self):
+        with open(self.error_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    def write(self, text):
+        self.stdin.write(text.encode())
+        self.stdin.flush()
+
+    def wait(self):
+        """Waits for its end, and returns its exit code."""
+        code = self.process.wait(PATIENCE_S)
+        assert_no_sanitizer_report(self.err, f"penstock {self.process.args[1]}")
+        return code
+
+    def close(self):
+        """The end of a test."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+        self.out.close()
+
+
 def stream(name, table, *channels):
     """One `stream` section of the configuration file."""
     listed = ", ".join(json.dumps(channel) for channel in channels)
