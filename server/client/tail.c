@@ -204,11 +204,9 @@ static void take_subscribed(struct tail *tail, const struct reply *reply)
                      (unsigned long long)tail->since, reply->reason[0] != '\0' ? ": " : "",
                      reply->reason);
     }
-    if (strcmp(tail->epoch, reply->epoch) != 0 || !tail->has_since) {
-        memcpy(tail->epoch, reply->epoch, sizeof tail->epoch);
-        tail->since = reply->offset;
-        tail->has_since = true;
-    }
+    memcpy(tail->epoch, reply->epoch, sizeof tail->epoch);
+    tail->since = reply->offset; /* ours, unless nobody can have seen that one yet */
+    tail->has_since = true;
     tail->has_last = false;
 }
 
