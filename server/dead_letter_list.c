@@ -105,16 +105,6 @@ static enum status tell_rest(struct store *store, const struct letter_options *o
     return status;
 }
 
-/* A full disk or a closed pipe must not look like the end of the list. */
-static int flush(void)
-{
-    if (fflush(stdout) != 0) {
-        perror("penstock: cannot write");
-        return EXIT_FAILED;
-    }
-    return 0;
-}
-
 int letters_list(struct store *store, const struct letter_options *options)
 {
     struct listing listing = {.as_json = options->json, .width = reason_width()};
@@ -132,7 +122,7 @@ int letters_list(struct store *store, const struct letter_options *options)
     if (listing.count == 0 && !options->json) {
         puts("no dead letters");
     }
-    return flush();
+    return 0;
 }
 
 /* ---- show ------------------------------------------------------------------------------------ */
@@ -197,5 +187,5 @@ int letters_show(struct store *store, const struct letter_options *options)
         fprintf(stderr, "penstock: there is no dead letter %lld\n", (long long)id);
         return EXIT_FAILED;
     }
-    return flush();
+    return 0;
 }

@@ -1,11 +1,12 @@
 /*
- * main.c - the commands, and what they share: settings and exit codes.
+ * main.c - the commands, and what they share: settings, exit codes, and an output that was written.
  */
 #include "arguments.h"
 #include "commands.h"
 
 #include "penstock/client.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -105,9 +106,24 @@ static void forbid_core_files(void)
     (void)setrlimit(RLIMIT_CORE, &limit);
 }
 
-int main(int argc, char **argv)
+/* A full disk must not look like the end of what there was to print. A reader that has left knows
+ * what it did: it is not told. */
+static int check_written(int exit_code)
 {
-    forbid_core_files();
+    bool was_well = ferror(stdout) == 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && was_well) {
+        return exit_code;
+    }
+    if (errno != EPIPE) {
+        fprintf(stderr, "penstock: cannot write%s%s\n", errno != 0 ? ": " : " all of the output",
+                errno != 0 ? strerror(errno) : "");
+    }
+    return exit_code == 0 ? EXIT_FAILED : exit_code;
+}
+
+static int run_command(int argc, char **argv)
+{
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;
@@ -127,4 +143,10 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "penstock: there is no command \"%s\"; `penstock --help` lists them\n", name);
     return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    forbid_core_files();
+    return check_written(run_command(argc, argv));
 }

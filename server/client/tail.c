@@ -53,8 +53,9 @@ static const char HELP[] =
     "After a lost connection it goes on behind the last event. What the server no longer has is\n"
     "reported on standard error.\n"
     "\n"
-    "Exit codes: 0 --count events were printed, or interrupted without --count; 1 refused, or the\n"
-    "server stayed away; 2 wrong usage; 130 interrupted before --count.\n";
+    "Exit codes: 0 --count events were printed, or interrupted without --count; 1 refused, the\n"
+    "server stayed away, or an event could not be written; 2 wrong usage; 130 interrupted before\n"
+    "--count.\n";
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -145,13 +146,24 @@ static void end(struct tail *tail, int exit_code)
     link_stop(tail->link);
 }
 
+/* What was not written was not printed, even if the last event was. A reader that has left
+ * (`| head`) knows what it did: it is not told. */
+static void check_written(struct tail *tail, bool is_written)
+{
+    if (is_written || tail->exit_code > CLIENT_DONE) {
+        return;
+    }
+    if (errno != EPIPE) {
+        progress_say(&tail->progress, "cannot write: %s", strerror(errno));
+    }
+    clearerr(stdout); /* it is told: main() need not */
+    end(tail, CLIENT_FAILED);
+}
+
 static void print_line(struct tail *tail, struct span line)
 {
-    fwrite(line.data, 1, line.size, stdout);
-    if (putchar('\n') == EOF) {
-        progress_say(&tail->progress, "cannot write: %s", strerror(errno));
-        end(tail, CLIENT_FAILED);
-    }
+    bool is_written = fwrite(line.data, 1, line.size, stdout) == line.size;
+    check_written(tail, is_written && putchar('\n') != EOF);
 }
 
 static bool read_offset(const struct value *event, uint64_t *out)
@@ -191,7 +203,7 @@ static void take_events(struct tail *tail, const struct reply *reply)
         if (!tail->is_raw) {
             print_line(tail, event.raw);
         }
-        if (++tail->printed == tail->count) {
+        if (++tail->printed == tail->count && tail->exit_code < 0) {
             end(tail, CLIENT_DONE);
         }
     }
@@ -276,7 +288,7 @@ static void on_message(void *owner, struct span json)
     } else if (strcmp(reply.op, "error") == 0) {
         take_error(tail, &reply);
     }
-    fflush(stdout);
+    check_written(tail, fflush(stdout) == 0);
 }
 
 /* ---- the link's other events ----------------------------------------------------------------- */

@@ -1,8 +1,13 @@
 """`penstock send` and `penstock tail` when things go wrong: what they wait for, and what ends them."""
 
 import json
+import subprocess
 
-from penstock import until
+import pytest
+
+from penstock import binary, until
+from penstock.server import environment
+from penstock.wait import PATIENCE_S
 
 AN = "00000000-0000-4000-8000-000000000001"
 CHANNEL = "stream:behavior"
@@ -28,3 +33,38 @@ def test_tail_goes_on_from_where_the_server_puts_it(server, command):
     printed = [json.loads(text)["data"]["eventType"] for text in tail.out]
     assert printed == ["first", "second"]
     assert f"behind offset {1 << 50} is not all there" in tail.err
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_tail_says_that_it_cannot_write(server, flags):
+    """A full disk is no success, even when the event was the last one to print."""
+    server.connect().publish("behavior", [event("lost")], ack="committed")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([binary(), "tail", CHANNEL, "--url", server.ws_url, "--last", "1", "--count",
+                               "1", *flags], stdout=full, stderr=subprocess.PIPE, env=environment(),
+                              timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode() == "penstock: cannot write: No space left on device\n"
+
+
+def test_tail_ends_when_its_reader_has_left(server, command):
+    """`penstock tail … | head -1`: the next event ends it, without a word."""
+    client = server.connect()
+    tail = command("tail", CHANNEL, "--url", server.ws_url)
+    until("tail has subscribed", lambda: subscriptions(server) == 1)
+    client.publish("behavior", [event("read")])
+    assert b"read" in tail.out.readline()
+    tail.out.close()
+    client.publish("behavior", [event("unread")])
+    assert tail.wait() == 1
+    assert tail.err == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["tail", "--help"], ["reference"],
+                                       ["migrate", "--print"]])
+def test_a_command_says_that_it_cannot_write(arguments):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([binary(), *arguments], stdout=full, stderr=subprocess.PIPE, env=environment(),
+                              timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1
+    assert "penstock: cannot write: No space left on device\n" in done.stderr.decode()
