@@ -254,16 +254,23 @@ static void note_refusal(struct link *link, struct lws *wsi, const char *text, s
     go_down(link, "refused");
 }
 
-/* Codes that say "you", not "now": RFC 6455 section 7.4.1, and proto/README.md for 4000 and up. */
-static bool is_final_code(unsigned code)
+/* 1008 is said of many things that pass, such as being idle; but without a token file nobody can
+ * bring the token that it asks for. */
+static bool wants_what_we_lack(const struct link *link, struct span reason)
 {
-    return code == 1002 || code == 1003 || (code >= 1007 && code <= 1010) || code >= 4000;
+    return link->options.token_file == NULL &&
+           (span_is(reason, "the token has expired") || span_is(reason, "no token came in time"));
 }
 
-/* A file may hold another token by now. */
-static bool may_have_another_token(const struct link *link, struct span reason)
+/* Codes that say "you", not "now": RFC 6455 section 7.4.1, and proto/README.md for 1008, and for
+ * 4000 and up. */
+static bool is_final_close(const struct link *link, unsigned code, struct span reason)
 {
-    return link->options.token_file != NULL && span_is(reason, "the token has expired");
+    if (code == 1008) {
+        return wants_what_we_lack(link, reason);
+    }
+    return code == 1002 || code == 1003 || code == 1007 || code == 1009 || code == 1010 ||
+           code >= 4000;
 }
 
 static void note_close(struct link *link, const uint8_t *in, size_t size)
@@ -272,8 +279,7 @@ static void note_close(struct link *link, const uint8_t *in, size_t size)
         return;
     }
     unsigned code = read_be16(in);
-    link->is_refused =
-        is_final_code(code) && !may_have_another_token(link, span_of(in + 2, size - 2));
+    link->is_refused = is_final_close(link, code, span_of(in + 2, size - 2));
     snprintf(link->reason, sizeof link->reason, "the server closed with %u %.*s", code,
              (int)(size - 2), (const char *)in + 2);
 }

@@ -85,3 +85,12 @@ def test_tail_ends_when_its_channel_is_taken_away(guarded, command):
     guarded.process.send_signal(signal.SIGHUP)
     assert tail.wait() == 1
     assert "ended the subscription: the server's rules do not allow this channel any more" in tail.err
+
+
+def test_without_a_token_file_the_end_of_a_token_is_final(make_server, command):
+    """Nobody could bring another one: `send` says why it ends, and does not try again."""
+    server = make_server(streams=STREAMS, env={"PENSTOCK_AUTH_KEY": SECRET},
+                         settings={"auth_deadline_s": 1}).start()
+    send = command("send", "behavior", f"--url={server.ws_url}", "--wait=0")
+    assert send.wait() == 1
+    assert "closed with 1008 no token came in time" in send.err and "trying again" not in send.err

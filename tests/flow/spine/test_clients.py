@@ -17,6 +17,10 @@ def event(name):
     return {"userId": AN, "eventType": name}
 
 
+def line(name):
+    return json.dumps(event(name)) + "\n"
+
+
 def subscriptions(server):
     return server.metrics()['penstock_edge_subscriptions{edge="0"}']
 
@@ -68,3 +72,21 @@ def test_a_command_says_that_it_cannot_write(arguments):
                               timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "penstock: cannot write: No space left on device\n" in done.stderr.decode()
+
+
+# ---- send ---------------------------------------------------------------------------------------
+
+
+def test_send_comes_back_when_it_was_idle_for_too_long(make_server, command):
+    """A pipe may be quiet for longer than the server's idle_s."""
+    server = make_server(settings={"idle_s": 1}).start()
+    send = command("send", "behavior", "--url", server.ws_url)
+    send.write(line("before"))
+    server.database.wait_for_count("BehaviorLog", 1)
+    server.wait_for_log("nothing was sent or subscribed to for idle_s")
+    until("send has noticed", lambda: "trying again" in send.err or not send.running)
+    assert "closed with 1008 nothing was sent or subscribed to for idle_s; trying again" in send.err
+    send.write(line("after"))
+    send.stdin.close()
+    assert send.wait() == 0, send.err
+    server.database.wait_for_count("BehaviorLog", 2)
