@@ -40,9 +40,14 @@ struct link {
     lws_sorted_usec_list_t tick;
     enum link_state state;
     bool is_stopping, is_refused;
-    unsigned losses; /* in a row */
+    bool was_up;                      /* at least once */
+    bool lacks_token;                 /* that is what broke or refused the last one */
+    bool is_loss_said, is_token_said; /* once an outage each */
+    unsigned losses;                  /* in a row */
     int64_t due_us, down_since_us, stopping_since_us;
     char reason[200];
+    char token_room[BEARER_BYTES_MAX + 1];
+    struct span token;     /* for this connection; size 0: none */
     uint8_t *write_buffer; /* owns LWS_PRE + write_room */
     size_t write_room;
     uint8_t *received; /* owns; one message in the making */
@@ -50,6 +55,42 @@ struct link {
     uint8_t *json; /* owns; a MessagePack message as text */
     size_t json_room;
 };
+
+/* ---- the token ------------------------------------------------------------------------------- */
+
+/* A token was refused, or there is none to show. The first one is told at once: it is a mistake.
+ * Later the file may be late, or half written: another one may be in it the next time. */
+static void note_token(struct link *link)
+{
+    link->lacks_token = true;
+    link->is_refused = link->options.token_file == NULL || !link->was_up;
+}
+
+static bool read_token(struct link *link)
+{
+    struct problem problem;
+    if (bearer_read(link->options.token_file, link->token_room, &link->token, &problem) ==
+        STATUS_OK) {
+        return true;
+    }
+    snprintf(link->reason, sizeof link->reason, "%.190s", problem.text);
+    note_token(link);
+    return false;
+}
+
+/* Adds `Authorization: Bearer …` to the request that libwebsockets is writing. */
+static int add_token(struct link *link, struct lws *wsi, unsigned char **at, size_t room)
+{
+    char value[BEARER_BYTES_MAX + 16];
+    if (link->token.size == 0) {
+        return 0;
+    }
+    int size = snprintf(value, sizeof value, "Bearer %.*s", SPAN_PRINT(link->token));
+    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, (unsigned char *)value,
+                                        size, at, *at + room) != 0
+               ? -1
+               : 0;
+}
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
@@ -72,7 +113,9 @@ static void go_down(struct link *link, const char *reason)
         snprintf(link->reason, sizeof link->reason, "%s", reason);
     }
     if (!link->is_stopping && !link->is_refused) {
-        link->options.on_down(link->options.owner, link->reason);
+        bool *is_said = link->lacks_token ? &link->is_token_said : &link->is_loss_said;
+        link->options.on_down(link->options.owner, *is_said ? NULL : link->reason);
+        *is_said = true;
     }
 }
 
@@ -95,7 +138,12 @@ static void connect_now(struct link *link)
         .retry_and_idle_policy = &idle,
     };
     link->state = LINK_CONNECTING;
+    link->lacks_token = false;
     link->reason[0] = '\0';
+    if (!read_token(link)) {
+        go_down(link, "no token");
+        return;
+    }
     if (lws_client_connect_via_info(&info) == NULL && link->state == LINK_CONNECTING) {
         go_down(link, "the connection could not be begun");
     }
@@ -149,6 +197,7 @@ static bool receive(struct link *link)
     struct span message = span_of(link->received, link->received_size);
     const struct link_options *options = &link->options;
     link->received_size = 0;
+    link->is_loss_said = link->is_token_said = false;
     if (options->encoding == ENCODING_JSON) {
         options->on_message(options->owner, message);
         return true;
@@ -208,38 +257,16 @@ static int on_writable(struct link *link)
     return 0;
 }
 
-/* ---- the token ------------------------------------------------------------------------------- */
-
-/* Adds `Authorization: Bearer …` to the request that libwebsockets is writing. */
-static int add_token(struct link *link, struct lws *wsi, unsigned char **at, size_t room)
-{
-    char token[BEARER_BYTES_MAX + 1], value[BEARER_BYTES_MAX + 16];
-    struct span span;
-    struct problem problem;
-    if (bearer_read(link->options.token_file, token, &span, &problem) != STATUS_OK) {
-        snprintf(link->reason, sizeof link->reason, "%.190s", problem.text);
-        link->is_refused = true;
-        return -1;
-    }
-    if (span.size == 0) {
-        return 0;
-    }
-    int size = snprintf(value, sizeof value, "Bearer %.*s", SPAN_PRINT(span));
-    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, (unsigned char *)value,
-                                        size, at, *at + room) != 0
-               ? -1
-               : 0;
-}
-
 /* ---- libwebsockets' events ------------------------------------------------------------------- */
 
 static void note_refusal(struct link *link, struct lws *wsi, const char *text, size_t size)
 {
     unsigned status = lws_http_client_http_response(wsi);
-    if (status >= 400 && status < 500 && status != 408 && status != 429) {
+    if (status >= 400 && status < 500 && status != 401 && status != 408 && status != 429) {
         link->is_refused = true; /* asking again would not help */
     }
     if (status == 401) {
+        note_token(link);
         snprintf(
             link->reason, sizeof link->reason,
             "the server wants a valid token (HTTP status 401): --token-file or PENSTOCK_TOKEN");
@@ -292,6 +319,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons event, void *user
     switch (event) {
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         link->state = LINK_UP;
+        link->was_up = true;
         link->losses = 0;
         link->options.on_up(link->options.owner);
         return 0;

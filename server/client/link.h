@@ -4,7 +4,8 @@
  *
  * Life of a link: link_run() connects; on_up(); then on_message() and on_write() as bytes come and
  * may go; when the connection breaks, on_down(), a pause that doubles up to 5 s, and the same
- * again. It ends by link_stop(), or when there was no connection for `wait_s`.
+ * again. It ends by link_stop(), when there was no connection for `wait_s`, or when the server says
+ * that asking again would not help.
  */
 #ifndef PENSTOCK_CLIENT_LINK_H
 #define PENSTOCK_CLIENT_LINK_H
@@ -23,6 +24,7 @@ struct link_options {
     const char *token_file; /* read for each connection; NULL: PENSTOCK_TOKEN, where it is set */
     unsigned wait_s;        /* 0: for ever */
     void (*on_up)(void *owner);
+    /* NULL: a reason of this kind was told in this outage. */
     void (*on_down)(void *owner, const char *reason);
     /* One whole message, as JSON text whatever the encoding; lent for the call. */
     void (*on_message)(void *owner, struct span json);

@@ -96,17 +96,15 @@ static void on_down(void *owner, const char *reason)
             flight->state = FLIGHT_READY;
         }
     }
-    if (!send->is_down_said) {
+    if (reason != NULL) {
         progress_say(&send->progress, "no connection to %s: %s; trying again", send->options.url,
                      reason);
-        send->is_down_said = true;
     }
 }
 
 static void on_message(void *owner, struct span json)
 {
     struct send *send = owner;
-    send->is_down_said = false;
     send_take_reply(send, json);
 }
 

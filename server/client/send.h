@@ -42,8 +42,7 @@ struct send {
     int64_t paused_until_us; /* it is overloaded */
     int64_t answered_us;     /* the last answer, or when there was nothing to answer */
     bool input_ended;
-    bool is_down_said; /* once an outage */
-    bool is_stopping;  /* reads no more lines; what is under way is finished */
+    bool is_stopping; /* reads no more lines; what is under way is finished */
     int exit_code;
     uint64_t acknowledged, duplicates, skipped, rejected; /* events of this process */
 };

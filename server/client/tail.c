@@ -30,7 +30,7 @@ struct tail {
     struct url url;
     struct link *link;
     struct progress progress;
-    bool wants_subscribe, is_down_said;
+    bool wants_subscribe;
     int64_t retry_us; /* monotonic: subscribes again then; 0: it was not told to wait */
     uint64_t printed;
     int exit_code;
@@ -50,8 +50,9 @@ static const char HELP[] =
     "  --json            prints the server's messages as they are, a line each\n"
     "  --wait SECONDS    gives up when there was no connection for so long (default 60; 0: never)\n"
     "\n"
-    "After a lost connection it goes on behind the last event. What the server no longer has is\n"
-    "reported on standard error.\n"
+    "After a lost connection it goes on behind the last event, with the token that --token-file\n"
+    "has by then; one that is late is waited for like the server. What the server no longer has\n"
+    "is reported on standard error.\n"
     "\n"
     "Exit codes: 0 --count events were printed, or interrupted without --count; 1 refused, the\n"
     "server stayed away, or an event could not be written; 2 wrong usage; 130 interrupted before\n"
@@ -265,7 +266,6 @@ static void on_message(void *owner, struct span json)
         end(tail, CLIENT_FAILED);
         return;
     }
-    tail->is_down_said = false;
     if (tail->is_raw && tail->exit_code < 0) {
         print_line(tail, json);
     }
@@ -303,10 +303,9 @@ static void on_down(void *owner, const char *reason)
     struct tail *tail = owner;
     tail->wants_subscribe = false;
     tail->retry_us = 0;
-    if (!tail->is_down_said) {
+    if (reason != NULL) {
         progress_say(&tail->progress, "no connection to %s: %s; trying again", tail->url_text,
                      reason);
-        tail->is_down_said = true;
     }
 }
 

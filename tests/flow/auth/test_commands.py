@@ -87,6 +87,27 @@ def test_tail_ends_when_its_channel_is_taken_away(guarded, command):
     assert "ended the subscription: the server's rules do not allow this channel any more" in tail.err
 
 
+@pytest.mark.parametrize("late", ["", "a.wrong.token"])
+def test_a_token_file_may_be_late(guarded, command, tmp_path, late):
+    """At a reconnect the file may be half-written, or still hold what the server takes no more: `tail` says
+    so once, asks again, and misses nothing."""
+    file = tmp_path / "token"
+    file.write_text(token(AN))
+    tail = command("tail", f"user:{AN}", f"--url={guarded.ws_url}", f"--token-file={file}", "--count=1")
+    until("tail has subscribed", lambda: subscriptions(guarded) == 1)
+    file.write_text(late)
+    guarded.restart()
+    words = "401" if late else "holds no token"
+    until("tail has said so", lambda: words in tail.err or not tail.running)
+    assert tail.running, tail.err
+    client = guarded.connect(headers=bearer(token(AN)))
+    client.publish("behavior", [{"userId": AN, "eventType": "meanwhile"}], ack="committed")
+    file.write_text(token(AN))
+    assert tail.wait() == 0
+    assert b"meanwhile" in tail.out.read()
+    assert tail.err.count(words) == 1 and "gave up" not in tail.err
+
+
 def test_without_a_token_file_the_end_of_a_token_is_final(make_server, command):
     """Nobody could bring another one: `send` says why it ends, and does not try again."""
     server = make_server(streams=STREAMS, env={"PENSTOCK_AUTH_KEY": SECRET},
