@@ -40,12 +40,18 @@ static uint32_t least(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
+/* Not even what is under way could go on over this connection: the run ends here. */
+static void refuse_welcome(struct send *send, int exit_code)
+{
+    send_stop(send, exit_code);
+    link_stop(send->link);
+}
+
 static void take_welcome(struct send *send, const struct reply *reply)
 {
     struct problem problem;
     if (!is_same_database(send, reply)) {
-        send_stop(send, CLIENT_USAGE);
-        link_stop(send->link);
+        refuse_welcome(send, CLIENT_USAGE);
         return;
     }
     uint64_t events = reply->limit_events > 0 ? reply->limit_events : 1;
@@ -53,13 +59,13 @@ static void take_welcome(struct send *send, const struct reply *reply)
     if (bytes < flight_header_bytes(&send->header) + send->options.batch + 1024) {
         progress_say(&send->progress,
                      "the server takes messages of %zu bytes: choose a smaller --batch", bytes);
-        send_stop(send, CLIENT_FAILED);
+        refuse_welcome(send, CLIENT_FAILED);
         return;
     }
     if (link_set_room(send->link, bytes, &problem) != STATUS_OK ||
         send_save(send, &problem) != STATUS_OK) {
         progress_say(&send->progress, "%s", problem.text);
-        send_stop(send, CLIENT_FAILED);
+        refuse_welcome(send, CLIENT_FAILED);
         return;
     }
     send->events_max = least(send->options.batch, events);

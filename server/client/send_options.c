@@ -48,8 +48,9 @@ static const char HELP[] =
     "An interrupted run goes on where it was when the same command is given again: acknowledged\n"
     "lines are passed, lines in doubt are sent again with the same ids, and are not stored twice.\n"
     "\n"
-    "Exit codes: 0 every line is acknowledged; 1 an event was refused or the server stayed away;\n"
-    "2 wrong usage or the state of another run; 130 interrupted.\n";
+    "Exit codes: 0 every line is acknowledged; 1 an event was refused, the server stayed away, or\n"
+    "a file could not be read or written; 2 wrong usage or the state of another run;\n"
+    "130 interrupted.\n";
 
 static bool is_one_of(const char *flag, const char *text, const char *a, const char *b)
 {

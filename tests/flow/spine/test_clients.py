@@ -1,7 +1,12 @@
 """`penstock send` and `penstock tail` when things go wrong: what they wait for, and what ends them."""
 
+import array
+import fcntl
 import json
+import os
+import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -90,3 +95,35 @@ def test_send_comes_back_when_it_was_idle_for_too_long(make_server, command):
     send.stdin.close()
     assert send.wait() == 0, send.err
     server.database.wait_for_count("BehaviorLog", 2)
+
+
+def bytes_waiting(pipe):
+    """What is written and not yet read."""
+    size = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return size[0]
+
+
+@pytest.mark.parametrize("reason", ["choose a smaller --batch", "cannot write the state file"])
+def test_send_ends_when_it_cannot_go_on_at_a_later_welcome(make_server, command, tmp_path, reason):
+    """A server that comes back with smaller messages, or a state that cannot be kept any more, ends it at
+    once, whatever is under way, and although it would wait for ever for a server that is away."""
+    server = make_server().start()
+    state = tmp_path / "kept" / "state"
+    state.parent.mkdir()
+    send = command("send", "behavior", "--url", server.ws_url, "--wait", "0", "--batch", "100000", "--state",
+                   str(state))
+    send.write(line("first"))
+    until("the state has the first line", lambda: state.exists() and '"line":1,' in state.read_text())
+    server.process.send_signal(signal.SIGSTOP)  # what is sent now gets no answer
+    os.waitpid(server.process.pid, os.WUNTRACED)
+    send.write(line("second"))
+    until("the second line is under way", lambda: bytes_waiting(send.stdin) == 0)
+    server.kill()
+    if "batch" in reason:
+        server.settings["message_bytes"] = "64kB"
+    else:
+        os.rename(state.parent, tmp_path / "away")
+    server.start()
+    assert send.wait() == 1
+    assert reason in send.err
