@@ -156,12 +156,18 @@ export class Connection {
 
     /** Gives this connection up, whatever its socket thinks of it. */
     #leave(reason, code = 4000) {
+        if (this.#state === "closed") {
+            return;
+        }
         const socket = this.#socket;
         this.#lost({ reason });
         socket?.close(code, reason); // none while a token is waited for
     }
 
     #lost({ code, reason } = {}) {
+        if (this.#state === "closed") {
+            return;
+        }
         if (this.#openedAt && Date.now() - this.#openedAt >= STEADY_MS) {
             this.#attempt = 0;
         }
@@ -310,6 +316,9 @@ export class Connection {
             return;
         }
         this.#up.error(new PenstockError(message));
+        if (this.#state === "closed") { // by a listener
+            return;
+        }
         if (this.#state === "open") {
             this.#refreshIn(REFRESH_AGAIN_MS);
         } else {

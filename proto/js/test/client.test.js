@@ -206,6 +206,20 @@ test("a refused token is tried again", async () => {
     assert.equal((await published).count, 1);
 });
 
+/** Who closes the client when its token is refused has closed it for good. */
+test("a client that is closed at a refused token stays closed", async () => {
+    const { client, sockets } = start({ token: "wrong" });
+    const states = [];
+    client.on("state", ({ state }) => states.push(state));
+    client.on("error", () => client.close());
+    await until(() => sockets.length === 1);
+    sockets[0].welcome();
+    sockets[0].say({ op: "error", id: sockets[0].of("auth")[0].id, code: "unauthorized", message: "is forged" });
+    assert.deepEqual([client.state, states, sockets[0].closedWith.code], ["closed", ["closed"], 1000]);
+    await new Promise((resolve) => setTimeout(resolve, 20)); // a back-off has 4 ms at most
+    assert.deepEqual([client.state, sockets.length], ["closed", 1]);
+});
+
 /** A server that asks for no tokens is one that takes any. */
 test("a server without tokens is open at once", async () => {
     const { client, sockets } = start({ token: "any" });
