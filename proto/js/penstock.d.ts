@@ -156,7 +156,10 @@ export interface Subscription<Row = Record<string, unknown>> extends AsyncIterab
     readonly skipped: number;
     /** Events that wait for the iterator's reader; never more than `buffer`. */
     readonly buffered: number;
-    /** The first answer of the server; rejects when the subscription ends before it. */
+    /**
+     * The first answer of the server; rejects when the subscription ends before it. When the server ends it later, the
+     * iterator throws; where there is only a callback, an "error" event with the `channel` says so.
+     */
     readonly ready: Promise<{ offset: number; epoch: string; recovered: boolean; reason?: string }>;
     /** Leaves the channel; an iterator ends when what waits for it is read. */
     close(): void;
@@ -174,6 +177,8 @@ export class PenstockError extends Error {
     ack?: Ack;
     /** With an "error" event about a message that a page before has published: its stream. */
     stream?: string;
+    /** Of the subscription that has ended with it. */
+    channel?: string;
 }
 
 export interface Penstock {

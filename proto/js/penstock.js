@@ -163,6 +163,7 @@ class Penstock {
                 this.#connection.send({ op: "unsubscribe", channel });
             },
             gap: (gap) => this.#emit("gap", gap),
+            fail: (error) => this.#emit("error", error),
         });
         this.#channels.set(channel, subscription);
         this.#sendSubscribe(subscription);
@@ -376,7 +377,7 @@ class Penstock {
             return;
         }
         this.#channels.delete(subscription.channel);
-        subscription._end(new PenstockError(message));
+        subscription._refused(new PenstockError(message));
     }
 
     // ---- what the server says ---------------------------------------------------------------
@@ -403,7 +404,7 @@ class Penstock {
             const subscription = this.#channels.get(channel);
             if (subscription && reason !== undefined) { // not ours: it is not allowed any more
                 this.#channels.delete(channel);
-                subscription._end(new PenstockError({ code: "forbidden", message: reason }));
+                subscription._refused(new PenstockError({ code: "forbidden", message: reason }));
             }
         },
         events: ({ channel, events, skipped }) => this.#channels.get(channel)?._events(events, skipped),

@@ -15,7 +15,7 @@ import { closedError, PenstockError } from "./error.js";
 const BUFFER = 1000;
 
 export class Subscription {
-    #link; // what the client does for us: pause(), resume(), close(), gap(gap)
+    #link; // what the client does for us: pause(), resume(), close(), gap(gap), fail(error)
     #onEvent;
     #options;
     #memory; // {load(), save(position)}, or null
@@ -24,6 +24,8 @@ export class Subscription {
     #isHeld = false; // the reader has an event, and has not asked for the next one
     #isLive = false; // between `subscribed` and `unsubscribe`
     #isPaused = false;
+    #isReady = false; // `ready` has resolved
+    #isIterated = false;
     #queue = [];
     #readers = []; // of next() calls that wait
     #ended = null;
@@ -68,6 +70,7 @@ export class Subscription {
         if (this.#onEvent) {
             throw new Error("the events of this subscription go to its callback");
         }
+        this.#isIterated = true;
         return { next: () => this.#next(), return: () => this.#return() };
     }
 
@@ -96,7 +99,7 @@ export class Subscription {
     }
 
     #resumeWhenRead() {
-        if (this.#isPaused && this.#queue.length <= this.#most / 2) {
+        if (this.#isPaused && !this.#ended && this.#queue.length <= this.#most / 2) {
             this.#isPaused = false;
             this.#link.resume();
         }
@@ -132,6 +135,7 @@ export class Subscription {
         this.#isLive = true;
         this.#seen = { offset, epoch };
         this.#settle();
+        this.#isReady = true;
         this.#settleReady.resolve({ offset, epoch, recovered, reason });
         if (!recovered) {
             this._gap({ channel: this.channel, reason });
@@ -182,6 +186,15 @@ export class Subscription {
     /** Calls the option of this name; its mistake is its own, and must not cost events or the session. */
     _tell(name, ...values) {
         this.#call(this.#options[name], values);
+    }
+
+    /** The server has ended it. Where neither `ready` nor an iterator says so any more, the client does. */
+    _refused(error) {
+        error.channel = this.channel;
+        this._end(error);
+        if (this.#isReady && !this.#isIterated) {
+            this.#link.fail(error);
+        }
     }
 
     _end(error) {

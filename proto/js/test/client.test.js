@@ -512,6 +512,21 @@ test("a slow iterator pauses its channel", async () => {
     assert.equal((await reader.next()).value.offset, 4);
 });
 
+/** What a closed subscription still holds may be read; that brings no more. */
+test("a closed subscription does not subscribe again", async () => {
+    const { client, socket } = await open();
+    const subscription = client.subscribe("a", { buffer: 2 });
+    const { id } = socket.of("subscribe")[0];
+    socket.say({ op: "subscribed", id, channel: "a", epoch: EPOCH, offset: 0, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(1), event(2)] });
+    subscription.close();
+    const got = [];
+    for await (const { offset } of subscription) {
+        got.push(offset);
+    }
+    assert.deepEqual([got, socket.of("subscribe").length], [[1, 2], 1]);
+});
+
 /** Events on the way from before a pause must not step over those that the resumed subscription is about to bring. */
 test("what was on the way at a pause comes again, in order", async () => {
     const { client, socket } = await open();
@@ -594,6 +609,34 @@ test("a refused subscription ends with the error", async () => {
     await assert.rejects(subscription[Symbol.asyncIterator]().next(), { code: "forbidden" });
     assert.throws(() => { client.subscribe("b"); client.subscribe("b"); }, /already/);
     client.subscribe("secret");
+});
+
+/** A subscription that the server ends after its `ready` has resolved is an "error" event with the channel: with a
+ * callback, or when only broadcasts are heard, no promise would say it. */
+test("a subscription that ends later says so", async () => {
+    const { client, sockets, socket } = await open();
+    const errors = [];
+    client.on("error", ({ code, channel, message }) => errors.push([code, channel, message]));
+    const confirm = (on, { id, channel }) =>
+        on.say({ op: "subscribed", id, channel, epoch: EPOCH, offset: 0, recovered: true });
+    client.subscribe("callback", {}, () => {});
+    client.subscribe("broadcasts", { onBroadcast: () => {} });
+    const iterated = client.subscribe("iterated")[Symbol.asyncIterator]().next();
+    const early = client.subscribe("early", {}, () => {});
+    const asked = socket.of("subscribe");
+    asked.slice(0, 3).forEach((message) => confirm(socket, message));
+    socket.say({ op: "error", id: asked[3].id, code: "forbidden", message: "never" });
+    await assert.rejects(early.ready, { code: "forbidden", channel: "early" });
+    socket.say({ op: "unsubscribed", channel: "callback", reason: "not any more" });
+    socket.say({ op: "unsubscribed", channel: "iterated", reason: "not any more" });
+    await assert.rejects(iterated, { code: "forbidden", channel: "iterated" });
+    assert.deepEqual(errors, [["forbidden", "callback", "not any more"]]);
+    client.subscribe("callback", {}, () => {}).close(); // it is free again
+    socket.drop();
+    const next = await nextSocket(sockets);
+    const [{ id }] = next.of("subscribe");
+    next.say({ op: "error", id, code: "too_many", message: "100 channels" });
+    assert.deepEqual(errors.slice(1), [["too_many", "broadcasts", "100 channels"]]);
 });
 
 /** A server that does not understand this client would not the next time either: an "error" event says why, everything
