@@ -191,8 +191,11 @@ export class Connection {
 
     #begin() {
         clearTimeout(this.#timers.open);
-        this.#change("open", { session: this.welcome.session });
-        this.#up.begin();
+        this.#state = "open";
+        this.#up.begin(); // before the listeners: what they ask for belongs to this session
+        if (this.#state === "open") {
+            this.#change("open", { session: this.welcome.session });
+        }
     }
 
     #change(state, details = {}) {

@@ -316,6 +316,37 @@ test("states are told in order", async () => {
     assert.ok(seen[0].delay >= 1);
 });
 
+/** A listener that hears of the open session may use it: what it asks for is sent once, within the server's limits. */
+test("a listener of an open session uses it", async () => {
+    const { client, sockets } = start();
+    const refusals = [];
+    client.on("state", ({ state }) => {
+        if (state === "open") {
+            client.subscribe("a", { last: 5 }, () => {});
+            client.publish("s", { text: "x".repeat(500) }).catch(({ code }) => refusals.push(code));
+        }
+    });
+    client.publish("s", { n: 1 }).catch(() => {});
+    await until(() => sockets.length === 1);
+    sockets[0].welcome({ limits: { message_bytes: 300, events: 10 } });
+    assert.deepEqual(sockets[0].sent.map(({ op }) => op), ["publish", "subscribe"]);
+    await until(() => refusals.length === 1);
+    assert.deepEqual(refusals, ["too_large"]);
+});
+
+/** It may close the client as well, and nothing more is said then. */
+test("a listener of an open session closes the client", async () => {
+    const { client, sockets } = start();
+    const states = [];
+    client.on("state", ({ state }) => {
+        states.push(state);
+        state === "open" && client.close();
+    });
+    await until(() => sockets.length === 1);
+    sockets[0].welcome();
+    assert.deepEqual([states, sockets[0].sent], [["open", "closed"], []]);
+});
+
 /** The waits between attempts grow to their limit, and are never the same for all clients. */
 test("back-off grows and is bounded", async () => {
     const { client, sockets } = start({ backoff: { min: 2, max: 16 } });
