@@ -15,6 +15,7 @@ const STEADY_MS = 5000; // a session that lasted so long resets the back-off
 const REFRESH_MS = 60000; // a token is refreshed so long before it expires, or when a fifth of its time is left
 const REFRESH_AGAIN_MS = 5000; // when the function that gives tokens has failed
 const REFRESH_MS_LEAST = 1000;
+const REFRESHED_MS_LEAST = 30000; // after a refresh; a clock that is ahead finds every token about to expire
 const TIMER_MS_MAX = 2 ** 31 - 1;
 const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1010]); // RFC 6455 section 7.4.1
 
@@ -32,7 +33,7 @@ export class Connection {
     #token = undefined; // of this connection; sent when the server has said `welcome`
     #authId = null; // of the `auth` that waits for its answer
     #dials = 0;
-    #refreshing = null; // the socket that a token is asked for
+    #refreshing = null; // the refresh that waits for its token
     #timers = { retry: null, open: null, heartbeat: null, refresh: null };
     #lastId = 0;
 
@@ -118,7 +119,7 @@ export class Connection {
             this.#listen(this.#open());
         } catch (error) {
             if (!isOver()) {
-                this.#lost({ reason: error.message });
+                this.#lost({ reason: error?.message }); // whatever the function of a page rejects with
             }
         }
     }
@@ -187,6 +188,7 @@ export class Connection {
         this.#openedAt = 0;
         this.#pingedAt = 0;
         this.#authId = null;
+        this.#refreshing = null;
     }
 
     #begin() {
@@ -272,11 +274,12 @@ export class Connection {
             return;
         }
         this.#authId = null;
-        if (this.#state !== "open") {
+        const isRefreshed = this.#state === "open";
+        if (!isRefreshed) {
             this.#begin();
         }
         const left = expires * 1000 - Date.now();
-        this.#refreshIn(Math.max(left - REFRESH_MS, left * 0.8));
+        this.#refreshIn(Math.max(left - REFRESH_MS, left * 0.8, isRefreshed ? REFRESHED_MS_LEAST : 0));
     }
 
     #refreshIn(delay) {
@@ -288,27 +291,31 @@ export class Connection {
     }
 
     async #refresh() {
-        const socket = this.#socket;
-        if (this.#refreshing === socket) {
+        if (this.#refreshing || this.#state !== "open") {
             return;
         }
-        this.#refreshing = socket;
+        const refresh = Symbol("refresh");
+        this.#refreshing = refresh;
+        const fail = (message) => refresh === this.#refreshing && this.#refreshFailed(message);
+        clearTimeout(this.#timers.refresh);
+        this.#timers.refresh = setTimeout(() => fail("no token within openTimeout"), this.#options.openTimeout);
         try {
             const token = await this.#askToken();
-            if (socket === this.#socket && this.#state === "open") {
+            if (refresh === this.#refreshing) {
                 this.#token = token;
                 this.#authenticate(token);
+                this.#refreshing = null;
+                clearTimeout(this.#timers.refresh);
             }
         } catch (error) {
-            if (socket === this.#socket) {
-                this.#up.error(new PenstockError({ code: "unauthorized", message: error.message }));
-                this.#refreshIn(REFRESH_AGAIN_MS);
-            }
-        } finally {
-            if (this.#refreshing === socket) {
-                this.#refreshing = null;
-            }
+            fail(error?.message);
         }
+    }
+
+    #refreshFailed(message = "there is no token") {
+        this.#refreshing = null;
+        this.#refreshIn(REFRESH_AGAIN_MS);
+        this.#up.error(new PenstockError({ code: "unauthorized", message }));
     }
 
     /** A server that asks for no tokens says `unsupported`. A refused refresh leaves the session as it was. */

@@ -190,6 +190,70 @@ test("a token is refreshed before it expires", async () => {
     assert.equal(sockets.length, 1);
 });
 
+/** Lets what waits for promises happen, with clocks that stand. */
+async function settle() {
+    for (let i = 0; i < 20; i++) {
+        await Promise.resolve();
+    }
+}
+
+/** A client whose clock the test sets, with an open session and a token function. */
+async function openWithClock(t, token, options) {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
+    const { client, sockets } = start({ token, ...options });
+    await settle();
+    const [socket] = sockets;
+    socket.welcome({ heartbeat_s: 100000 });
+    return { client, socket, async pass(ms) {
+        t.mock.timers.tick(ms);
+        await settle();
+    } };
+}
+
+/** To a clock that is ahead every token looks as good as expired. That must not ask for tokens without end. */
+test("a clock that is ahead does not refresh all the time", async (t) => {
+    let asked = 0;
+    const { socket, pass } = await openWithClock(t, () => `t${++asked}`);
+    acceptToken(socket, -60);
+    for (let second = 0; second < 120; second++) {
+        await pass(1000);
+        socket.of("auth").length < asked || acceptToken(socket, -60);
+    }
+    assert.ok(asked >= 3 && asked <= 6, `${asked} times`);
+});
+
+/** A refresh that fails, or never returns, is told and repeated; the session goes on, and the next token is taken. */
+test("a refresh that fails is repeated", async (t) => {
+    const asked = [];
+    const token = () => new Promise((resolve, reject) => {
+        asked.push({ resolve, reject });
+        asked.length === 1 && resolve("t1");
+    });
+    const { client, socket, pass } = await openWithClock(t, token, { openTimeout: 7000 });
+    const errors = [];
+    client.on("error", ({ code, message }) => errors.push([code, message]));
+    acceptToken(socket, 600);
+    await pass(540000);
+    assert.equal(asked.length, 2);
+    asked[1].reject(null);
+    await settle();
+    assert.deepEqual(errors, [["unauthorized", "there is no token"]]);
+    await pass(5000);
+    assert.equal(asked.length, 3);
+    await pass(7000); // it does not come
+    assert.deepEqual(errors[1], ["unauthorized", "no token within openTimeout"]);
+    await pass(5000);
+    assert.equal(asked.length, 4);
+    asked[2].resolve("late");
+    await settle();
+    assert.equal(socket.of("auth").length, 1);
+    asked[3].resolve("t4");
+    await settle();
+    assert.equal(acceptToken(socket), "t4");
+    await pass(7000);
+    assert.deepEqual([client.state, errors.length, asked.length], ["open", 2, 4]);
+});
+
 /** A refused token is an error event and a new attempt; what waits to be published is not lost. */
 test("a refused token is tried again", async () => {
     const errors = [];
@@ -629,6 +693,14 @@ test("a token that does not come is asked for again", async () => {
     assert.equal(acceptToken(sockets[0]), "in time");
     assert.equal(client.state, "open");
     assert.equal(sockets.length, 1);
+});
+
+/** Whatever the function fails with is a failed attempt. */
+test("a token that is refused without a reason is asked for again", async () => {
+    let asked = 0;
+    const { sockets } = start({ token: () => (++asked === 1 ? Promise.reject(null) : "t") });
+    await until(() => sockets.length === 1);
+    assert.equal(asked, 2);
 });
 
 /** A refused subscription ends, and the channel is free for another. */
