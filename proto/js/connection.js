@@ -98,8 +98,8 @@ export class Connection {
     close(code, reason) {
         const socket = this.#socket;
         this.#forget();
-        socket?.close(code, reason);
         this.#change("closed");
+        hangUp(socket, code, reason);
     }
 
     // ---- the session ------------------------------------------------------------------------
@@ -162,7 +162,7 @@ export class Connection {
         }
         const socket = this.#socket;
         this.#lost({ reason });
-        socket?.close(code, reason); // none while a token is waited for
+        hangUp(socket, code, reason);
     }
 
     #lost({ code, reason } = {}) {
@@ -334,5 +334,15 @@ export class Connection {
         } else {
             this.#leave(message.message.slice(0, 100), 4001);
         }
+    }
+}
+
+/** Closes a socket, if there is one (there is none while a token is waited for), without what it refuses to say: it
+ * takes code 1000 or one from 3000 to 4999, and a reason of 123 bytes. */
+function hangUp(socket, code, reason) {
+    try {
+        socket?.close(code, reason);
+    } catch {
+        socket.close();
     }
 }

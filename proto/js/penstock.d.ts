@@ -185,7 +185,7 @@ export interface Penstock {
     readonly state: State;
     /** Of the session that is open; null without one. */
     readonly welcome: Welcome | null;
-    /** The first `welcome`. */
+    /** The first `welcome`; rejects when the client is closed before it. */
     readonly opened: Promise<Welcome>;
     /** Messages published and not answered yet. */
     readonly pending: number;
@@ -210,7 +210,8 @@ export interface Penstock {
     /** What no promise tells. When the server does not understand the client (code "malformed"), the client is closed. */
     on(event: "error", listener: (error: PenstockError) => void): () => void;
     on(event: "gap", listener: (gap: Gap) => void): () => void;
-    /** Ends everything: what has no answer is rejected with code "closed" (and stays in an outbox in IndexedDB). */
+    /** Ends everything: what has no answer is rejected with code "closed" (and stays in an outbox in IndexedDB).
+     *  A code or reason that sockets refuse is left out. */
     close(code?: number, reason?: string): void;
 }
 

@@ -60,7 +60,7 @@ class Penstock {
     #handed = new Set(); // messages that a beacon has taken since the page was last seen
     #adoptTimer = null;
     #openedPromise;
-    #resolveOpened;
+    #settleOpened;
     #stopListening;
 
     constructor(url, options) {
@@ -74,7 +74,8 @@ class Penstock {
         }
         this.#options.codec = CODECS[encoding];
         this.#url = socketUrl(url);
-        this.#openedPromise = new Promise((resolve) => (this.#resolveOpened = resolve));
+        this.#openedPromise = new Promise((resolve, reject) => (this.#settleOpened = { resolve, reject }));
+        this.#openedPromise.catch(() => {}); // whoever awaits it hears of it; nobody has to
         this.#connection = new Connection(this.#url, this.#options, {
             state: (change) => this.#emit("state", change),
             error: (error) => this.#emit("error", error),
@@ -111,7 +112,7 @@ class Penstock {
         return this.#outbox.pending;
     }
 
-    /** A promise of the first `welcome`. */
+    /** A promise of the first `welcome`; rejects when the client is closed before it. */
     get opened() {
         return this.#openedPromise;
     }
@@ -205,6 +206,7 @@ class Penstock {
         this.#connection.close(code, reason);
         this.#outbox.close(error);
         this.#store?.close?.();
+        this.#settleOpened.reject(error);
         for (const subscription of [...this.#channels.values()]) {
             subscription._end(error);
         }
@@ -290,7 +292,7 @@ class Penstock {
 
     #begin() {
         this.#limits = this.welcome.limits ?? {};
-        this.#resolveOpened(this.welcome);
+        this.#settleOpened.resolve(this.welcome);
         for (const subscription of this.#channels.values()) {
             subscription._isPaused || this.#sendSubscribe(subscription);
         }

@@ -367,6 +367,44 @@ test("close ends everything", async () => {
     assert.equal(sockets.length, 1);
 });
 
+/** `opened` is always settled: a client that is closed before its first session, or not understood, has none. */
+test("a client that never opens says so", async () => {
+    const why = [];
+    const { client } = start();
+    client.close();
+    client.opened.catch(({ code }) => why.push(code));
+    const { client: stranger, sockets } = start();
+    stranger.opened.catch(({ code }) => why.push(code));
+    await until(() => sockets.length === 1);
+    sockets[0].drop(1002);
+    await until(() => why.length === 2);
+    assert.deepEqual(why, ["closed", "malformed"]);
+    start().client.close(); // nobody who does not ask is bothered with it
+    await new Promise((resolve) => setTimeout(resolve, 1));
+});
+
+/** A close code that pages may not say, or a reason that is too long, closes all the same. */
+for (const [code, reason] of [[1001, "going"], [4000, "x".repeat(124)], [4000, "ü".repeat(62)]]) {
+    test(`close(${code}) with ${reason.length} characters closes`, async () => {
+        const { client, socket } = await open();
+        const published = client.publish("s", {});
+        client.close(code, reason);
+        assert.deepEqual([client.state, socket.closedWith.code], ["closed", 1000]);
+        await assert.rejects(published, { code: "closed" });
+    });
+}
+
+/** The server's own words, which may be long ones, are no obstacle to leaving it either. */
+test("a token that is refused at length is tried again", async () => {
+    const { sockets } = start({ token: "wrong" });
+    await until(() => sockets.length === 1);
+    sockets[0].welcome();
+    const { id } = sockets[0].of("auth")[0];
+    sockets[0].say({ op: "error", id, code: "unauthorized", message: "ü".repeat(100) });
+    assert.ok(sockets[0].closedWith);
+    await nextSocket(sockets);
+});
+
 /** Every change of the connection is told, with the reason and the time to the next attempt. */
 test("states are told in order", async () => {
     const { client, sockets, socket } = await open();

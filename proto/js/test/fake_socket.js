@@ -22,7 +22,10 @@ export function fakeWebSocket() {
             this.sent.push(typeof frame === "string" ? JSON.parse(frame) : decodeMsgpack(frame));
         }
 
-        close(code, reason) {
+        close(code = 1000, reason = "") {
+            if ((code !== 1000 && !(code >= 3000 && code <= 4999)) || Buffer.byteLength(reason) > 123) {
+                throw new DOMException("as the WebSocket API has it");
+            }
             this.closedWith = { code, reason };
         }
 
