@@ -243,6 +243,8 @@ export class Connection {
         const { pongTimeout } = this.#options;
         const check = () => {
             const now = Date.now();
+            this.#heardAt = Math.min(this.#heardAt, now); // a clock that is set back puts nothing off
+            this.#pingedAt = Math.min(this.#pingedAt, now);
             const silence = now - this.#heardAt;
             let next = period - silence;
             if (this.#pingedAt !== 0) {

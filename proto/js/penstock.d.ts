@@ -44,7 +44,10 @@ export interface StoredMessage {
     pieces: (string | Uint8Array)[];
 }
 
-/** An outbox of one's own, where there is no IndexedDB. Everything here must be owned by one client at a time. */
+/**
+ * An outbox of one's own, where there is no IndexedDB. Everything here must be owned by one client at a time. When
+ * open() or adopt() rejects, an "error" event says so (code "io"), and the client goes on without what was kept.
+ */
 export interface OutboxStore {
     /** What was kept, oldest first, and the producer's name that it was published under. */
     open(): Promise<{ producer?: string; records: StoredMessage[] }>;

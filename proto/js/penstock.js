@@ -219,7 +219,7 @@ class Penstock {
     async #start() {
         let kept = { records: [] };
         if (this.#store) {
-            kept = await this.#store.open();
+            kept = await this.#fromStore(() => this.#store.open(), kept);
             if (this.state === "closed") {
                 return;
             }
@@ -233,11 +233,21 @@ class Penstock {
     /** What other pages have left that are gone goes on from here. */
     async #adopt() {
         for (;;) {
-            const records = await this.#store.adopt?.(this.#outbox.room) ?? [];
+            const records = await this.#fromStore(() => this.#store.adopt?.(this.#outbox.room), []);
             if (records.length === 0 || this.state === "closed") {
                 return;
             }
             this.#outbox.restore(records, false);
+        }
+    }
+
+    /** A store of somebody else's may fail: that is told, and done without. */
+    async #fromStore(ask, otherwise) {
+        try {
+            return await ask() ?? otherwise;
+        } catch (error) {
+            this.#emitSoon(new PenstockError({ code: "io", message: `the outbox's store: ${error?.message}` }));
+            return otherwise;
         }
     }
 
@@ -393,9 +403,9 @@ class Penstock {
             const subscription = this.#requests.get(message.id);
             if (subscription) {
                 this.#subscribeRefused(subscription, message);
-            } else {
+            } else if (message.id !== undefined || message.code !== "not_subscribed") {
                 this.#emit("error", new PenstockError(message));
-            }
+            } // else an `unsubscribe` of ours came when the server had left the channel already
         },
         subscribed: (message) => {
             const subscription = this.#requests.get(message.id);

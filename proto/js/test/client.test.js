@@ -198,12 +198,12 @@ async function settle() {
 }
 
 /** A client whose clock the test sets, with an open session and a token function. */
-async function openWithClock(t, token, options) {
+async function openWithClock(t, token, options, heartbeat = 100000) {
     t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
     const { client, sockets } = start({ token, ...options });
     await settle();
     const [socket] = sockets;
-    socket.welcome({ heartbeat_s: 100000 });
+    socket.welcome({ heartbeat_s: heartbeat });
     return { client, socket, async pass(ms) {
         t.mock.timers.tick(ms);
         await settle();
@@ -496,6 +496,21 @@ test("a late timer asks before it leaves", async (t) => {
     await until(() => sockets.length === 2, "the dead connection is left");
     assert.equal(socket.of("ping").length, 2);
     assert.equal(socket.closedWith.code, 4000);
+});
+
+/** A clock that is set back puts off neither the next ping nor the end of the wait for its answer. */
+test("a clock that is set back puts nothing off", async (t) => {
+    const { client, socket, pass } = await openWithClock(t, undefined, { pongTimeout: 5000 }, 30);
+    const clock = Date.now;
+    const hour = 3600000;
+    t.mock.method(Date, "now", () => clock() - hour);
+    await pass(30000);
+    await pass(30000);
+    assert.equal(socket.of("ping").length, 1);
+    t.mock.method(Date, "now", () => clock() - 2 * hour);
+    await pass(5000);
+    await pass(5000);
+    assert.equal(client.state, "waiting");
 });
 
 /** Events arrive in order, at the callback or at the iterator, with their offsets. */
@@ -814,6 +829,23 @@ test("other close codes are reconnected after", async () => {
         last = await nextSocket(sockets);
         assert.equal(client.state, "open", `after ${code}`);
     }
+});
+
+/** A channel that is left twice, by the server or in a pause before, is no error of anybody's. */
+test("leaving a channel that was left already is no error", async () => {
+    const { client, socket } = await open();
+    const errors = [];
+    client.on("error", ({ code, id }) => errors.push([code, id]));
+    const subscription = client.subscribe("a", { buffer: 1 });
+    const { id } = socket.of("subscribe")[0];
+    socket.say({ op: "subscribed", id, channel: "a", epoch: EPOCH, offset: 0, recovered: true });
+    socket.say({ op: "events", channel: "a", events: [event(1)] });
+    subscription.close();
+    assert.equal(socket.of("unsubscribe").length, 2);
+    const refusal = { op: "error", code: "not_subscribed", message: 'not subscribed to "a"' };
+    socket.say(refusal);
+    socket.say({ ...refusal, id: 99 });
+    assert.deepEqual(errors, [["not_subscribed", 99]]);
 });
 
 /** Frames that are none, and kinds of message that are unknown, do not break the session. */

@@ -160,6 +160,23 @@ test("a store outlives the client", async () => {
     assert.deepEqual(errors.map(({ code, stream }) => [code, stream]), [["invalid_event", "s"]]);
 });
 
+/** A store that brings nothing keeps nobody from publishing. */
+test("a store that fails is done without", async () => {
+    const WebSocket = fakeWebSocket();
+    const outbox = { ...fakeStore(), open: () => Promise.reject(new Error("the disk is gone")),
+        adopt: () => { throw new Error("still gone"); } };
+    const client = connect("http://localhost:8080", { outbox, WebSocket });
+    clients.push(client);
+    const errors = [];
+    client.on("error", ({ code, message }) => errors.push([code, message]));
+    const published = client.publish("s", {});
+    const [socket] = await until(() => WebSocket.sockets.length === 1 && WebSocket.sockets);
+    socket.welcome();
+    ack(socket, socket.of("publish")[0]);
+    assert.equal((await published).count, 1);
+    assert.deepEqual(errors, [["io", "the outbox's store: the disk is gone"], ["io", "the outbox's store: still gone"]]);
+});
+
 /** What other pages have left is asked for with every session, as far as there is room. */
 test("orphans of a store are adopted", async () => {
     const store = fakeStore();
