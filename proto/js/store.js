@@ -58,6 +58,7 @@ class IndexedStore {
             this.#schedule();
             return { producer: this.#box, records };
         } catch (error) {
+            this.#puts.clear();
             this.#letGo(); // what comes to pass after all finds it closed, and leaves the boxes to other pages
             this.#broken(error);
             return { producer: this.#box, records: [] };
@@ -66,13 +67,15 @@ class IndexedStore {
 
     /** Keeps a copy of `record`, which becomes its handle. */
     put(record) {
-        this.#puts.add(record);
-        this.#schedule();
+        if (!this.#isClosed) {
+            this.#puts.add(record);
+            this.#schedule();
+        }
     }
 
     /** Forgets what put() was given, or open() and adopt() have brought. */
     remove(record) {
-        if (!this.#puts.delete(record)) {
+        if (!this.#puts.delete(record) && !this.#isClosed) {
             this.#removes.push(record);
             this.#schedule();
         }
@@ -95,7 +98,7 @@ class IndexedStore {
         }
     }
 
-    /** Leaves everything to whoever comes next. */
+    /** Leaves everything to whoever comes next; what waits for the database to open is written when it does. */
     close() {
         this.flush();
         this.#letGo();
@@ -114,13 +117,12 @@ class IndexedStore {
     // ---- boxes ------------------------------------------------------------------------------
 
     async #takeOver() {
-        const db = await openDatabase(this.#name);
+        this.#db = await openDatabase(this.#name);
         if (this.#isClosed) {
-            db.close();
+            this.close();
             return [];
         }
-        this.#db = db;
-        db.onversionchange = () => { // somebody deletes the database: nobody can open it again before we let it go
+        this.#db.onversionchange = () => { // somebody deletes the database: nobody can open it again before we let it go
             this.#letGo();
             this.#broken(new Error("it is being deleted"));
         };
@@ -213,13 +215,12 @@ class IndexedStore {
                 this.#disown(box);
             }
         }
-        if (this.#puts.size + this.#removes.length > 0) {
-            this.#schedule();
-        }
+        this.#schedule();
     }
 
     #broken(error) {
         this.#isWriting = false;
+        this.#schedule(); // what came meanwhile has a chance of its own
         this.#fail(new PenstockError({ code: "io", message: `the outbox in IndexedDB cannot be used (${
             error?.message ?? "the transaction was aborted"}): what is published now is kept in memory only` }));
     }

@@ -39,13 +39,18 @@ function fakeDatabase({ isStuck = false } = {}) {
         isStuck || queueMicrotask(() => request.onsuccess());
         return request;
     };
-    const store = { openKeyCursor: () => answer(null), put() {}, delete() {} };
+    const records = []; // that were put
+    const store = { openKeyCursor: () => answer(null), put: (record) => records.push(record), delete() {} };
     return {
         isClosed: false,
         writes: 0,
+        records,
+        transactions: [],
         transaction(name, mode) {
             this.writes += mode === "readwrite";
-            return { objectStore: () => store };
+            const transaction = { objectStore: () => store };
+            this.transactions.push(transaction);
+            return transaction;
         },
         close() {
             this.isClosed = true;
@@ -125,4 +130,35 @@ test("a database that is deleted is let go", async () => {
     store.flush();
     store.close();
     assert.deepEqual([database.writes, errors.length], [0, 1]);
+});
+
+/** close() promises that the next page has what was published, also when it comes before the database has opened. */
+test("what was published before the database opened is written after close()", async () => {
+    const errors = [];
+    const store = openIndexedStore("penstock", (error) => errors.push(error), 5000);
+    const opened = store.open();
+    store.put({ stream: "s" });
+    store.close();
+    const database = fakeDatabase();
+    requests[0].result = database;
+    requests[0].onsuccess();
+    assert.deepEqual((await opened).records, []);
+    assert.deepEqual([database.records.length, database.isClosed, locks.size, errors.length], [1, true, 0, 0]);
+});
+
+/** What was put while a transaction ran that is aborted then is in the next one. */
+test("an aborted transaction holds up no others", async () => {
+    const database = fakeDatabase();
+    const { errors, store, opened } = openWith(database);
+    await opened;
+    store.put({ stream: "first" });
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    store.put({ stream: "second" });
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.equal(database.writes, 1);
+    database.transactions.at(-1).onabort();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual([database.writes, errors.length], [2, 1]);
+    assert.deepEqual(database.records.map(({ stream }) => stream), ["first", "second"]);
+    store.close();
 });
