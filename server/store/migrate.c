@@ -19,18 +19,17 @@
 /* See CMakeLists.txt for the files, and embed.cmake. */
 extern const unsigned char schema_begin_sql[], schema_tables_1_sql[], schema_tables_2_sql[],
     schema_tables_3_sql[], schema_tables_4_sql[], schema_tables_5_sql[], schema_tables_6_sql[],
-    schema_definitions_sql[];
+    schema_tables_7_sql[], schema_definitions_sql[];
 
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 #define LOCK_TIMEOUT   "3s"
 
 /* parts[n] takes the tables from version n - 1 to n, and says so in penstock.meta. */
 enum { BEGIN = 0, DEFINITIONS = SCHEMA_VERSION + 1, PARTS };
 static const unsigned char *const parts[PARTS] = {
-    [BEGIN] = schema_begin_sql, [1] = schema_tables_1_sql,
-    [2] = schema_tables_2_sql,  [3] = schema_tables_3_sql,
-    [4] = schema_tables_4_sql,  [5] = schema_tables_5_sql,
-    [6] = schema_tables_6_sql,  [DEFINITIONS] = schema_definitions_sql,
+    [BEGIN] = schema_begin_sql, [1] = schema_tables_1_sql, [2] = schema_tables_2_sql,
+    [3] = schema_tables_3_sql,  [4] = schema_tables_4_sql, [5] = schema_tables_5_sql,
+    [6] = schema_tables_6_sql,  [7] = schema_tables_7_sql, [DEFINITIONS] = schema_definitions_sql,
 };
 
 struct span store_schema_sql(size_t part)

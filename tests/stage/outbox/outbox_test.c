@@ -313,6 +313,82 @@ static void test_commits_are_hinted(void **state)
     assert_true(is_hinted);
 }
 
+/* ---- what may be published ------------------------------------------------------------------- */
+
+static bool is_taken(const char *sql)
+{
+    PGresult *result = PQexec(db, sql);
+    ExecStatusType status = PQresultStatus(result);
+    bool is_refused = status == PGRES_FATAL_ERROR &&
+                      strstr(PQresultErrorMessage(result), "nests at most 98 deep") != NULL;
+    if (status == PGRES_FATAL_ERROR && !is_refused) {
+        fail_msg("%s: %s", sql, PQresultErrorMessage(result));
+    }
+    PQclear(result);
+    return !is_refused;
+}
+
+static void count_entries(void *owner, struct window_batch *batch)
+{
+    *(unsigned *)owner += batch->entry_count;
+    window_batch_destroy(batch);
+}
+
+/* How many of the log's events a server can read. */
+static unsigned readable_events(void)
+{
+    unsigned count = 0;
+    struct listener *listener;
+    struct store_options options = store_options();
+    assert_int_equal(listener_open(&options, &listener, &problem), STATUS_OK);
+    assert_int_equal(listener_read(listener, 1, 1 << 20, count_entries, &count, &problem),
+                     STATUS_OK);
+    listener_close(listener);
+    return count;
+}
+
+#define NESTED(depth) "repeat('[', " #depth ") || repeat(']', " #depth ")"
+
+/* An event is as deep as its text is, whatever of that jsonb would keep; brackets in strings are
+ * text, and many beside one another are not deep. What is taken can be read. */
+static void test_depth_is_that_of_the_text(void **state)
+{
+    (void)state;
+    static const char *const shallow[] = {
+        "'{\"a\":' || " NESTED(97) " || '}'",
+        "'{\"a\":' || " NESTED(97) " || ',\"a\":' || " NESTED(97) " || '}'",
+        "'{\"a\":\"' || " NESTED(200) " || '\"}'",
+        "'{\"a\":\"\\\"' || " NESTED(200) " || '\"}'",
+        "'{\"a\":\"\\u0022' || " NESTED(200) " || '\\\\\",\"b{\":[]}'",
+        "'{\"a\":[{\"\\u0000\":1}' || repeat(E', {\"[\" :\\n[ ] }', 500) || ']}'",
+    };
+    static const char *const deep[] = {
+        "'{\"a\":' || " NESTED(98) " || '}'",
+        "'{\"a\":' || " NESTED(200) " || ',\"a\":1}'",
+        "'{\"a\":\"\\\\\",\"b\":' || " NESTED(98) " || ',\"c\":\"\"}'",
+        "'{\"a\":' || repeat('[1, {\"\\\"\":', 49) || '{}' || repeat('} ]', 49) || '}'",
+        "'{\"a\":[' || repeat('[],{},', 500) || " NESTED(97) " || ']}'",
+    };
+    enum { TAKEN = sizeof shallow / sizeof shallow[0], REFUSED = sizeof deep / sizeof deep[0] };
+    char sql[512];
+    open_and_claim();
+    ask(db, "CREATE TEMP TABLE watched (id int, data json)");
+    ask(db, "SELECT penstock.watch_table('watched', 'all')");
+    for (unsigned i = 0; i < REFUSED; i++) {
+        snprintf(sql, sizeof sql, "SELECT penstock.publish('all', %s)", deep[i]);
+        assert_false(is_taken(sql));
+        snprintf(sql, sizeof sql, "INSERT INTO watched SELECT 1, (%s)::json", deep[i]);
+        assert_false(is_taken(sql));
+    }
+    for (unsigned i = 0; i < TAKEN; i++) {
+        snprintf(sql, sizeof sql, "SELECT penstock.publish('all', %s)", shallow[i]);
+        assert_true(is_taken(sql));
+    }
+    assert_true(is_taken("INSERT INTO watched SELECT 1, (" NESTED(97) ")::json"));
+    expect_batch(TAKEN + 1, true);
+    assert_int_equal(readable_events(), TAKEN + 1);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 static struct settings settings;
@@ -638,6 +714,7 @@ int main(void)
         TEST(test_beginning_anew_finds_what_was_passed_by),
         TEST(test_locked_rows_of_late_transactions_are_passed_by),
         TEST(test_commits_are_hinted),
+        TEST(test_depth_is_that_of_the_text),
         TEST(test_what_was_there_before_is_published),
         TEST(test_two_nodes_publish_once),
         TEST(test_nothing_is_published_without_the_lock),

@@ -94,7 +94,7 @@ static void test_defined_twice_is_as_once(void **state)
             assert_true(session_run(maker, (const char *)store_schema_sql(part).data));
         }
     }
-    assert_true(session_run(maker, "UPDATE penstock.meta SET version = 6; COMMIT"));
+    assert_true(session_run(maker, "UPDATE penstock.meta SET version = 7; COMMIT"));
     PQfinish(maker);
     check_same();
 }
