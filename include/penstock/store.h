@@ -303,7 +303,8 @@ enum listener_answer listener_next(struct listener *listener, struct notificatio
 enum status listener_head(struct listener *listener, uint64_t *out,
                           struct problem *problem) must_use;
 /* Reads the batches that begin with offset `first`, in order, up to about `bytes_max`; `visit`
- * takes each. OK with no visit when there is none yet. */
+ * takes each. OK with no visit when there is none yet. A batch that cannot be read is left out: a
+ * hole, as retention makes them, and told of in the log. */
 enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
                           void (*visit)(void *owner, struct window_batch *batch), void *owner,
                           struct problem *problem) must_use;
@@ -322,7 +323,8 @@ enum status log_reader_floor(struct log_reader *reader, const char *epoch, uint6
                              struct problem *problem) must_use;
 /* Reads the batch that holds this offset and those that come behind it, or before it, up to about
  * `bytes_max` and LOG_BATCHES_MAX; `visit` takes each, the oldest first. Where the log does not
- * have the offset, what lies behind (or before) is read; OK with no visit when nothing does. */
+ * have the offset, what lies behind (or before) is read; OK with no visit when nothing does. A
+ * batch that cannot be read is left out, as above; backwards, nothing need be found beyond it. */
 enum status log_reader_read(struct log_reader *reader, uint64_t offset,
                             enum log_direction direction, size_t bytes_max,
                             void (*visit)(void *owner, struct window_batch *batch), void *owner,

@@ -19,8 +19,8 @@
  * How it fails:
  *   - the connection is lost: own batches go on as long as nothing else lies between them; after
  *     the reconnect the log is read from head + 1 on;
- *   - the log does not have head + 1 any more (retention): the window begins anew behind the hole,
- *     and subscribers have a gap;
+ *   - the log does not have head + 1 any more (retention), or it cannot be read: the window begins
+ *     anew behind the hole, and subscribers have a gap;
  *   - an edge does not advance and the window is full: nothing is appended until it does. What is
  *     held stays bounded, the rest is in the log.
  */
@@ -312,11 +312,12 @@ static void on_read(void *owner, struct window_batch *batch)
 }
 
 /* What must come next is not in the log, though something later was committed: commits become
- * visible in offset order, so it was there and is past retention. */
+ * visible in offset order, so it was there and is past retention, or cannot be read. */
 static void pass_hole(struct feed *feed, uint64_t behind)
 {
     if (window_head(feed->options.window) > window_floor(feed->options.window)) {
-        log_warn("feed", "offsets %llu to %llu are no longer in the log: subscribers have a gap",
+        log_warn("feed",
+                 "offsets %llu to %llu are not to be had from the log: subscribers have a gap",
                  (unsigned long long)feed->order.head + 1, (unsigned long long)behind);
     }
     begin_anew(feed, behind);

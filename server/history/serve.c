@@ -11,7 +11,7 @@
  *      the block.
  *
  * What is not in the log although something later is, or although it was committed, has been
- * dropped by retention: commits become visible in offset order.
+ * dropped by retention (commits become visible in offset order), or cannot be read.
  */
 #include "history_private.h"
 

@@ -22,6 +22,7 @@ struct listener {
     uint64_t statement_timeout_ms;
     PGnotify *lent;     /* owns; the notification's spans point into it until the next call */
     int64_t skipped_us; /* when a stranger's notification was last told of */
+    struct log_telling telling;
 };
 
 static enum status ask(struct listener *listener, const char *doing, const char *sql, int count,
@@ -137,9 +138,9 @@ static const char read_sql[] =
     "  WINDOW w AS (ORDER BY b.first ROWS UNBOUNDED PRECEDING)) sized"
     " WHERE before <= $2::bigint ORDER BY first";
 
-enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
-                          void (*visit)(void *owner, struct window_batch *batch), void *owner,
-                          struct problem *problem)
+static enum status read_some(struct listener *listener, uint64_t first, size_t bytes_max,
+                             void (*visit)(void *owner, struct window_batch *batch), void *owner,
+                             uint64_t *out_unread, struct problem *problem)
 {
     char from[24], bytes[24];
     snprintf(from, sizeof from, "%" PRIu64, first);
@@ -151,9 +152,19 @@ enum status listener_read(struct listener *listener, uint64_t first, size_t byte
     if (status != STATUS_OK) {
         return status;
     }
-    for (int row = 0; row < PQntuples(result) && status == STATUS_OK; row++) {
-        status = log_row_visit(result, row, visit, owner, problem);
-    }
+    status = log_rows_visit(result, &listener->telling, visit, owner, out_unread, problem);
     PQclear(result);
+    return status;
+}
+
+enum status listener_read(struct listener *listener, uint64_t first, size_t bytes_max,
+                          void (*visit)(void *owner, struct window_batch *batch), void *owner,
+                          struct problem *problem)
+{
+    uint64_t unread;
+    enum status status = read_some(listener, first, bytes_max, visit, owner, &unread, problem);
+    while (status == STATUS_OK && unread > 0) {
+        status = read_some(listener, unread + 1, bytes_max, visit, owner, &unread, problem);
+    }
     return status;
 }

@@ -20,6 +20,7 @@ _Static_assert(LOG_BATCHES_MAX == 256, "one number, as SQL has it");
 struct log_reader {
     PGconn *connection; /* owns */
     uint64_t statement_timeout_ms;
+    struct log_telling telling;
 };
 
 static enum status ask(struct log_reader *reader, const char *sql, int count,
@@ -101,10 +102,10 @@ static const char *const read_sql[] = {
     [LOG_BACKWARDS] = READ_SQL("first <= $1::bigint", "DESC"),
 };
 
-enum status log_reader_read(struct log_reader *reader, uint64_t offset,
-                            enum log_direction direction, size_t bytes_max,
-                            void (*visit)(void *owner, struct window_batch *batch), void *owner,
-                            struct problem *problem)
+static enum status read_some(struct log_reader *reader, uint64_t offset,
+                             enum log_direction direction, size_t bytes_max,
+                             void (*visit)(void *owner, struct window_batch *batch), void *owner,
+                             uint64_t *out_unread, struct problem *problem)
 {
     char at[24], bytes[24];
     snprintf(at, sizeof at, "%" PRIu64, offset);
@@ -115,9 +116,22 @@ enum status log_reader_read(struct log_reader *reader, uint64_t offset,
     if (status != STATUS_OK) {
         return status;
     }
-    for (int row = 0; row < PQntuples(result) && status == STATUS_OK; row++) {
-        status = log_row_visit(result, row, visit, owner, problem);
-    }
+    status = log_rows_visit(result, &reader->telling, visit, owner, out_unread, problem);
     PQclear(result);
+    return status;
+}
+
+enum status log_reader_read(struct log_reader *reader, uint64_t offset,
+                            enum log_direction direction, size_t bytes_max,
+                            void (*visit)(void *owner, struct window_batch *batch), void *owner,
+                            struct problem *problem)
+{
+    uint64_t unread;
+    enum status status =
+        read_some(reader, offset, direction, bytes_max, visit, owner, &unread, problem);
+    while (status == STATUS_OK && unread > 0 && direction == LOG_FORWARDS) {
+        status =
+            read_some(reader, unread + 1, direction, bytes_max, visit, owner, &unread, problem);
+    }
     return status;
 }

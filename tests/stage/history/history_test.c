@@ -44,6 +44,17 @@ static void commit(unsigned count, unsigned padding)
     head += count;
 }
 
+/* The same with a payload that is too deep, and longer than one reading. */
+static void commit_unreadable(unsigned count)
+{
+    sql("BEGIN; INSERT INTO penstock.payload SELECT 'two', 0, penstock.position_of('two', 0) + 1, "
+        "repeat('[', 3000000); "
+        "SELECT penstock.commit_batch('two', 0, p, p + 1, %u, 0, 0, '{}', '{\"s\":%u}', '{s}', "
+        "'{%u}', '{0}', NULL, NULL, NULL) FROM penstock.position_of('two', 0) p; COMMIT",
+        count, count, count);
+    head += count;
+}
+
 /* Retention takes all batches up to this offset: as a slot of their own. */
 static void drop_log(uint64_t through)
 {
@@ -445,6 +456,31 @@ static void seeking_ends_where_the_log_begins(void **state)
     assert_int_equal(seek("a", 1, 390, 240), 151);
 }
 
+/* The exact range of batches that cannot be read is told, as of dropped ones, and what lies around
+ * it is read. */
+static void unreadable_range_is_told(void **state)
+{
+    (void)state;
+    static const uint64_t gone[][2] = {{11, 20}, {14, 20}, {12, 13}, {31, 35}};
+    commit(10, 20);
+    commit_unreadable(5);
+    commit_unreadable(5);
+    commit(10, 20);
+    commit_unreadable(5);
+    open_history();
+    run_history();
+    for (unsigned i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        uint64_t until = i == 1 ? head : gone[i][1];
+        ask(0, (struct history_request){.from = gone[i][0], .until = until}, "a");
+        struct history_answer answer = await(0);
+        assert_int_equal(answer.verdict, HISTORY_GONE);
+        assert_int_equal(answer.through, gone[i][1]);
+    }
+    read_all(0, "a", 1, 10);
+    read_all(0, "a", 21, 30);
+    assert_int_equal(seek("a", 1, 30, 15), 21);
+}
+
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* Blocks that nobody drops keep others waiting, and not the memory growing; each that is dropped
@@ -596,12 +632,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(ranges_are_read_exactly),    TEST(scattered_cursors_find_their_pages),
-        TEST(silence_is_passed_in_pages), TEST(neighbours_share_reading_and_block),
-        TEST(dropped_range_is_told),      TEST(empty_log_has_nothing),
-        TEST(newest_are_found_backwards), TEST(seeking_ends_where_the_log_begins),
-        TEST(blocks_are_bounded),         TEST(cut_connections_lose_nothing),
-        TEST(other_epoch_is_not_read),    TEST(edges_share_blocks_safely),
+        TEST(ranges_are_read_exactly),
+        TEST(scattered_cursors_find_their_pages),
+        TEST(silence_is_passed_in_pages),
+        TEST(neighbours_share_reading_and_block),
+        TEST(dropped_range_is_told),
+        TEST(empty_log_has_nothing),
+        TEST(unreadable_range_is_told),
+        TEST(newest_are_found_backwards),
+        TEST(seeking_ends_where_the_log_begins),
+        TEST(blocks_are_bounded),
+        TEST(cut_connections_lose_nothing),
+        TEST(other_epoch_is_not_read),
+        TEST(edges_share_blocks_safely),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     schema_database_close();

@@ -121,6 +121,41 @@ static void hole_in_the_log_is_a_gap(void **state)
     station_close(&station);
 }
 
+/* Of `count` events, whose payload is too deep, and longer than one reading. For a transaction. */
+#define COMMIT_UNREADABLE(position, count)                                                  \
+    "INSERT INTO penstock.payload VALUES ('two', 9, " #position ", repeat('[', 9000000)); " \
+    "SELECT penstock.commit_batch('two', 9, " #position " - 1, " #position ", " #count      \
+    ", 0, 0, '{}', '{}', '{s}', '{" #count "}', '{0}', NULL, NULL, NULL); "
+
+/* A batch that cannot be read is a gap of its events and no others, where it is the newest and
+ * where others lie behind it. */
+static void unreadable_batch_is_a_gap(void **state)
+{
+    (void)state;
+    struct station station;
+    struct window_entry entry;
+    uint64_t from, to;
+    station_start(&station, "one");
+    follow(&station, CURSOR_LIVE);
+    commit_as("two", 1, true);
+    expect_events(&station, 1, 1);
+    sql("BEGIN; " COMMIT_UNREADABLE(1, 5) "COMMIT");
+    assert_int_equal(await(&station, &entry, &from, &to), CURSOR_GAP);
+    assert_int_equal(from, 2);
+    assert_int_equal(to, 6);
+    sql("BEGIN; " COMMIT_UNREADABLE(2, 3) COMMIT_UNREADABLE(
+        3,
+        2) "INSERT INTO penstock.payload VALUES ('two', 9, 4, "
+           "'[{\"i\":0,\"stream\":\"s\",\"channels\":[\"a\"],\"data\":{\"n\":0}}]'); "
+           "SELECT penstock.commit_batch('two', 9, 3, 4, 1, 0, 0, '{}', '{}', '{s}', '{1}', '{0}', "
+           "NULL, NULL, NULL); COMMIT");
+    assert_int_equal(await(&station, &entry, &from, &to), CURSOR_GAP);
+    assert_int_equal(from, 7);
+    assert_int_equal(to, 11);
+    expect_events(&station, 12, 12);
+    station_close(&station);
+}
+
 /* A log that ends before our head is another history: readers are told, and go on with it. */
 static void restored_database_begins_anew(void **state)
 {
@@ -227,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup(lost_connection_loses_nothing, fresh_schema),
         cmocka_unit_test_setup(own_batches_go_on_without_a_connection, fresh_schema),
         cmocka_unit_test_setup(hole_in_the_log_is_a_gap, fresh_schema),
+        cmocka_unit_test_setup(unreadable_batch_is_a_gap, fresh_schema),
         cmocka_unit_test_setup(restored_database_begins_anew, fresh_schema),
         cmocka_unit_test_setup(stalled_edge_loses_nothing, fresh_schema),
         cmocka_unit_test_setup(false_announcement_is_passed, fresh_schema),
