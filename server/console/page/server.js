@@ -9,6 +9,7 @@ import { RatePlot } from "/plot.js";
 import { fetchHere, isAsking, onToken } from "/token.js";
 
 const EVERY_MS = 2000;
+const LOOK_MS = 10000; // for all answers of one look
 const PLOT_MS = 500;
 const RATE_MS = 10000;
 const SPAN_MS = 300000;
@@ -202,6 +203,7 @@ function draw() {
 
 // ---- asking -------------------------------------------------------------------------------------
 
+let isLooking = false;
 let isForbidden = false; // with this token: asking again every two seconds would not help
 
 function showTrouble(error) {
@@ -210,23 +212,28 @@ function showTrouble(error) {
     element("server-problem").hidden = isAsking(); // the prompt says it
 }
 
+/** One at a time: answers that overtake each other would look like a server that was started anew. */
 async function look() {
+    isLooking = true;
+    const signal = AbortSignal.timeout(LOOK_MS);
     try {
-        const families = parseMetrics(await (await fetchHere("/metrics")).text());
+        const families = parseMetrics(await (await fetchHere("/metrics", signal)).text());
         showServer(families);
         if (sum(families.operator_pages)) {
-            showChannels(await (await fetchHere("/v1/channels")).json());
-            showRefusals((await (await fetchHere("/v1/refusals")).json()).refusals);
+            showChannels(await (await fetchHere("/v1/channels", signal)).json());
+            showRefusals((await (await fetchHere("/v1/refusals", signal)).json()).refusals);
         }
         element("server-problem").hidden = true;
     } catch (error) {
         isForbidden = error.status === 403;
-        showTrouble(error);
+        showTrouble(signal.aborted ? new Error("the server does not answer") : error);
+    } finally {
+        isLooking = false;
     }
 }
 
 function lookAgain() {
-    if (isShown() && !document.hidden && !isAsking() && !isForbidden) {
+    if (isShown() && !document.hidden && !isLooking && !isAsking() && !isForbidden) {
         look();
     }
 }

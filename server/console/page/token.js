@@ -48,9 +48,10 @@ export function askToken(reason) {
 }
 
 /** fetch() from this server, with the token. 401 asks for one; any refusal is an Error with its `status`. */
-export async function fetchHere(path) {
+export async function fetchHere(path, signal) {
     const token = heldToken();
-    const answer = await fetch(path, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const answer = await fetch(path, { headers, cache: "no-store", signal });
     if (answer.ok) {
         return answer;
     }

@@ -260,6 +260,22 @@ def test_an_operator_sees_the_server_at_a_glance(driver, make_server, database, 
     until("it is over", lambda: cells(page, "server-lanes", "lane 0")[1] == "connected")
 
 
+def test_a_server_that_hangs_is_asked_once(page):
+    """Its figures are not asked for again before the last look was given up; the page says so, and goes on."""
+    open_server_view(page)
+    page.run("""window.signals = [];
+        window.realFetch = window.fetch;
+        window.fetch = (path, { signal }) => new Promise((_, reject) => {
+            window.signals.push(signal);
+            signal?.addEventListener("abort", () => reject(signal.reason));
+        });""")
+    until("it asks again", lambda: page.run("return window.signals.length") > 1, 60)
+    assert page.run("return window.signals[0]?.aborted")
+    assert "does not answer" in page.text("server-problem")
+    page.run("window.fetch = window.realFetch")
+    until("it goes on", lambda: not page.find("server-problem").is_displayed(), 60)
+
+
 def test_the_server_view_fits_a_phone(page):
     open_server_view(page, PHONE)
     width = page.run("return document.documentElement.scrollWidth")
