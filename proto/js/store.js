@@ -40,6 +40,7 @@ class IndexedStore {
     #owned = new Map(); // box -> {release, count}: the lock, and how many messages it has
     #puts = new Set();
     #removes = [];
+    #isOpen = false; // it is known which box is ours
     #isWriting = false;
     #isScheduled = false;
     #isClosed = false;
@@ -55,6 +56,7 @@ class IndexedStore {
     async open() {
         try {
             const records = await within(this.#openMs, this.#takeOver(), "the browser did not open it");
+            this.#isOpen = true;
             this.#schedule();
             return { producer: this.#box, records };
         } catch (error) {
@@ -176,7 +178,7 @@ class IndexedStore {
     }
 
     #schedule() {
-        if (this.#db && !this.#isScheduled && !this.#isWriting) {
+        if (this.#db && this.#isOpen && !this.#isScheduled && !this.#isWriting) {
             this.#isScheduled = true;
             queueMicrotask(() => {
                 this.#isScheduled = false;

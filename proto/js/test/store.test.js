@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { openIndexedStore } from "../store.js";
+import { until } from "./fake_socket.js";
 
 const OPEN_MS = 20; // of these tests
 
@@ -32,15 +33,26 @@ afterEach(() => {
     delete globalThis.navigator;
 });
 
-/** A database that is empty, or whose every request waits for ever. */
-function fakeDatabase({ isStuck = false } = {}) {
+/** A database with the records that one page has left, or whose every request waits for ever. */
+function fakeDatabase({ isStuck = false, left = [] } = {}) {
     const answer = (result) => {
         const request = { result };
-        isStuck || queueMicrotask(() => request.onsuccess());
+        isStuck || setTimeout(() => request.onsuccess());
+        return request;
+    };
+    const boxes = [...new Set(left.map(({ box }) => box))];
+    const openKeyCursor = () => {
+        const cursorAt = (place) => (place < boxes.length
+            ? { key: [boxes[place]], continue: () => advance(place + 1) } : null);
+        const request = answer(cursorAt(0));
+        const advance = (place) => queueMicrotask(() => {
+            request.result = cursorAt(place);
+            request.onsuccess();
+        });
         return request;
     };
     const records = []; // that were put
-    const store = { openKeyCursor: () => answer(null), put: (record) => records.push(record), delete() {} };
+    const store = { openKeyCursor, getAll: () => answer(left), put: (record) => records.push(record), delete() {} };
     return {
         isClosed: false,
         writes: 0,
@@ -160,5 +172,18 @@ test("an aborted transaction holds up no others", async () => {
     await new Promise((resolve) => setTimeout(resolve, 1));
     assert.deepEqual([database.writes, errors.length], [2, 1]);
     assert.deepEqual(database.records.map(({ stream }) => stream), ["first", "second"]);
+    store.close();
+});
+
+/** What is published while the box of the page before is taken over goes into that box, of which this page is the owner:
+ * from one without an owner other pages would send it, too. */
+test("nothing is written into a box without an owner", async () => {
+    const database = fakeDatabase({ left: [{ stream: "s", box: "theirs", turn: 6 }] });
+    const { store, opened } = openWith(database);
+    await until(() => database.transactions.length > 0);
+    store.put({ stream: "s" });
+    assert.equal((await opened).producer, "theirs");
+    await until(() => database.records.length === 1);
+    assert.deepEqual(database.records[0], { stream: "s", box: "theirs", turn: 7 });
     store.close();
 });
