@@ -246,7 +246,9 @@ def test_the_page_is_closed_with_events_unsent(make_server, open_tab, database, 
     def publish_and_go(outbox, events):
         tab = open_tab(server).connect(encoding=encoding, token=shown, maxInFlight=1, outbox=outbox)
         until("the page is connected", lambda: tab.run("return penstock.client.state") == "open")
-        tab.run("penstock.publish(arguments[0], 1, 0); location.replace('about:blank');", events)
+        # Busy until it is left, so that no answer has the next message sent meanwhile.
+        tab.run("penstock.publish(arguments[0], 1, 0); location.replace('about:blank');"
+                "for (const end = performance.now() + 300; performance.now() < end;);", events)
 
     publish_and_go("memory", events[:45])
     assert_stored_once(database, events[:45])
