@@ -85,6 +85,7 @@ struct gathering {
 struct hold {
     bool on;
     bool is_over;      /* it has waited long enough: the next try stores or refuses it */
+    bool is_refused;   /* that was it; its session waits on, for nothing but room */
     size_t room_bytes; /* with fewer bytes free it is not worth a try */
     int64_t since_us;  /* 0: nothing is held */
 };

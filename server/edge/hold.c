@@ -6,9 +6,10 @@
  *      line, everybody joins its end: small messages do not starve a large one;
  *   2. the lane has released half of the ring, and rings our bell: the line is tried in its order.
  *      Who gets in is read from again, in its turn (turns.c), so the order within a session stays;
- *   3. a message that has waited for HOLD_US in a line that does not move is refused with
- *      `overloaded`. Its session stays in the line, without a message, until there is room: nobody
- *      is refused more than one message for it.
+ *   3. a message that has waited for HOLD_US in a line that does not move is tried once more: the
+ *      lane may have released less than half. What fits goes in, and the line has moved. Else the
+ *      message is refused with `overloaded`. Its session stays in the line, without a message,
+ * until there is room: nobody is refused more than one message for it.
  *
  * What is held counts as gathered. At most half of receive_bytes goes to it, because messages that
  * come in pieces need the rest; past that, a message is refused at once.
@@ -58,9 +59,17 @@ static bool try_again(struct session *session)
     if (session->hold.on) {
         return false;
     }
-    session->hold = (struct hold){0};
+    session->hold = (struct hold){.is_refused = session->hold.is_refused};
     gathering_drop(session);
     return true;
+}
+
+/* Its message is through, or there is room for another: it leaves the line. */
+static void let_go(struct session *session, struct line *line)
+{
+    line->moved_us = clock_monotonic_us();
+    session->hold = (struct hold){0};
+    session_resume(session, PAUSE_RING);
 }
 
 static void advance(struct edge *edge, unsigned lane)
@@ -77,8 +86,7 @@ static void advance(struct edge *edge, unsigned lane)
         if (session->hold.on && !try_again(session)) {
             continue; /* it now asks for more than there was */
         }
-        line->moved_us = clock_monotonic_us();
-        session_resume(session, PAUSE_RING);
+        let_go(session, line);
     }
 }
 
@@ -92,13 +100,15 @@ void holds_advance(struct edge *edge)
 }
 
 /* The next try is the last; who is refused stays in the line. */
-static void end_holds(const struct line *line, int64_t since_us)
+static void end_holds(struct line *line, int64_t since_us)
 {
     for (struct session *session = line->first, *next; session != NULL; session = next) {
         next = session->line.next; /* who came over HTTP leaves when it is refused */
         if (session->hold.on && session->hold.since_us <= since_us) {
             session->hold.is_over = true;
-            (void)try_again(session);
+            if (try_again(session) && !session->hold.is_refused) {
+                let_go(session, line);
+            }
         }
     }
 }

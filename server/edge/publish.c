@@ -188,6 +188,7 @@ static void wait_or_refuse(struct session *session, struct span message, size_t 
     (void)problem_set(problem, STATUS_OVERLOADED,
                       "events come in faster than they can be stored: send the message again");
     problem->retry_after_ms = RETRY_AFTER_MS;
+    session->hold.is_refused = true;
     session_pause(session, PAUSE_RING);
 }
 

@@ -172,6 +172,31 @@ static void large_message_is_not_starved_by_small_ones(void **state)
     client_close(&other);
 }
 
+/* A message that finds room at its last try, though less than the line waits for, is stored, and
+ * its session is read from again: it does not wait on as if it had been refused. */
+static void last_try_may_find_room(void **state)
+{
+    (void)state;
+    client_upgrade(&client, harness.port, CLIENT_JSON, NULL);
+    client_upgrade(&other, harness.port, CLIENT_JSON, NULL);
+    hold_lane();
+    int count = fill_ring(&client); /* the last one waits; two small ones would fit */
+    uint64_t before = received();
+    for (int id = 0; id < 2; id++) {
+        client_publish(&other, id, 10);
+    }
+    client_expect(&client, &frame, "\"code\":\"overloaded\"");
+    for (int i = 0; i < 30000 && received() < before + 2; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(received(), before + 2);
+    release_lane();
+    expect_acks(&other, 0, 2);
+    expect_acks(&client, 0, count - 1);
+    client_close(&client);
+    client_close(&other);
+}
+
 /* Holding takes at most half of the memory for received messages: past that the refusal comes at
  * once, and the session waits all the same. */
 static void too_little_memory_to_hold_refuses_at_once(void **state)
@@ -283,6 +308,7 @@ int main(void)
         TEST(message_in_pieces_is_held),
         TEST(held_for_too_long_is_refused_once),
         TEST(large_message_is_not_starved_by_small_ones),
+        TEST(last_try_may_find_room),
         cmocka_unit_test_setup_teardown(too_little_memory_to_hold_refuses_at_once,
                                         start_with_little_memory, stop),
         TEST(held_message_may_turn_out_to_be_wrong),
